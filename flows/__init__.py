@@ -1,0 +1,1 @@
+"""Prefect flows over spinenet, and the command line."""

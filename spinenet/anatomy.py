@@ -1,0 +1,117 @@
+"""Names and codes: vertebral levels, graded findings, reasons why a scan has no result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+LEVELS: tuple[str, ...] = (
+    "S1",
+    *(f"L{i}" for i in range(5, 0, -1)),
+    *(f"T{i}" for i in range(12, 0, -1)),
+    *(f"C{i}" for i in range(7, 1, -1)),
+)
+"""The 24 classes of the labelling networks in class order; the index grows cranially."""
+
+LEVEL_INDEX: Mapping[str, int] = MappingProxyType({name: i for i, name in enumerate(LEVELS)})
+
+SACRAL_RELABEL = "S2"
+"""Given to the second of two vertebrae that were both read as S1; no network class of its own."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One graded finding of a disc.
+
+    Attributes
+    ----------
+    name
+        Column name in the ``grades`` table.
+    published_name
+        Column name in the published package's table.
+    n_classes
+        Number of classes of the network's head.
+    first
+        Value shown for class 0 (Pfirrmann grades start at 1).
+    """
+
+    name: str
+    published_name: str
+    n_classes: int
+    first: int = 0
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The values that the classes stand for, in class order."""
+        return tuple(range(self.first, self.first + self.n_classes))
+
+    @property
+    def ordinal(self) -> bool:
+        """Whether the classes are an ordered scale of more than two steps."""
+        return self.n_classes > 2
+
+
+FINDINGS: tuple[Finding, ...] = (
+    Finding("pfirrmann", "Pfirrmann", 5, 1),
+    Finding("narrowing", "Narrowing", 4, 1),
+    Finding("central_canal_stenosis", "CentralCanalStenosis", 4, 1),
+    Finding("spondylolisthesis", "Spondylolisthesis", 3),
+    Finding("upper_endplate_defect", "UpperEndplateDefect", 2),
+    Finding("lower_endplate_defect", "LowerEndplateDefect", 2),
+    Finding("upper_marrow_change", "UpperMarrow", 2),
+    Finding("lower_marrow_change", "LowerMarrow", 2),
+    Finding("foraminal_stenosis_left", "ForaminalStenosisLeft", 2),
+    Finding("foraminal_stenosis_right", "ForaminalStenosisRight", 2),
+    Finding("herniation", "Herniation", 2),
+)
+"""The 11 findings in the order of the grading network's heads."""
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "path_missing": "the path does not exist",
+        "no_files": "the path holds no files",
+        "not_dicom": "no file is DICOM",
+        "not_mr": "the series is not MR",
+        "no_pixels": "files carry no pixel data",
+        "bad_pixels": "pixel data is truncated or cannot be decoded",
+        "unsupported_syntax": "the transfer syntax cannot be decoded here",
+        "unsupported_image": "the image is colour, or not a plain 2-D frame",
+        "missing_tags": "tags that the geometry needs are missing or not numbers",
+        "not_sagittal": "the slices are not sagittal",
+        "several_series": "the path holds several usable series and none was named",
+        "series_missing": "the series that the manifest names is not in the path",
+        "mixed_geometry": "slices of one series differ in size, spacing or orientation",
+        "duplicate_positions": "several slices share one position",
+        "missing_slices": "the gaps between slices are not equal",
+        "too_few_slices": "the series has too few slices",
+        "too_large": "the series is larger than the reader accepts",
+        "permission_denied": "storage refused to let the path be read",
+        "unreadable": "the file cannot be read",
+        "no_vertebrae": "no vertebra was found",
+        "worker_lost": "the scan's worker died each time it was tried",
+        "time_limit": "the scan took longer than the time limit",
+        "internal_error": "an unexpected error; the detail names it",
+    }
+)
+"""Reason codes of the ``scans`` table and what each says."""
+
+
+def disc_level(below: str, above: str) -> str | None:
+    """Name of the disc between two neighbouring vertebrae.
+
+    Parameters
+    ----------
+    below, above
+        Level names of the caudal and the cranial vertebra.
+
+    Returns
+    -------
+    str or None
+        "L4-L5" for below "L5", above "L4"; None where the two are no neighbours in the spine.
+    """
+    if (below, above) == (SACRAL_RELABEL, "S1"):
+        return "S1-S2"
+    if below not in LEVEL_INDEX or above not in LEVEL_INDEX:
+        return None
+    return f"{above}-{below}" if LEVEL_INDEX[above] - LEVEL_INDEX[below] == 1 else None

@@ -1,0 +1,47 @@
+"""The error tree: each error is also the standard error that a caller would expect."""
+
+from __future__ import annotations
+
+
+class SpinenetError(Exception):
+    """Base of every error that spinenet raises on purpose. Its text is one sentence for the user."""
+
+
+class ScanError(SpinenetError, ValueError):
+    """A scan that cannot be used.
+
+    Parameters
+    ----------
+    reason
+        A code of :data:`spinenet.anatomy.REASONS`.
+    detail
+        One sentence for the user, free of patient identity.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+class ManifestError(SpinenetError, ValueError):
+    """A manifest that cannot be read or breaks its contract."""
+
+
+class WeightsError(SpinenetError, RuntimeError):
+    """A weights bundle that is absent, incomplete, altered, or does not fit its networks."""
+
+
+class LicenceNotAccepted(WeightsError):  # noqa: N818 - a decision, not a defect
+    """Weights were asked for without accepting their terms."""
+
+
+class RunError(SpinenetError, RuntimeError):
+    """A run that cannot start, go on or be finalised."""
+
+
+class StorageError(SpinenetError, OSError):
+    """Storage that refused, or does not keep a promise that a run needs."""
