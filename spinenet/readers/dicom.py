@@ -1,0 +1,244 @@
+"""Files become one Scan: grouped by series, the usable sagittal one chosen, decoded and oriented."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+import numpy.typing as npt
+
+from spinenet.errors import ScanError
+from spinenet.readers.facts import FLAGS, known_uid, sequence_of
+from spinenet.readers.headers import Frame, read_frame, undeflated
+from spinenet.readers.orientation import reorient
+from spinenet.readers.pixels import check_format, stored_pixels
+from spinenet.readers.stacks import Stack, stack_frames
+from spinenet.types import Scan
+
+_LISTED = 8
+"""Candidates that a message about several series names."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a path: a stack, or the reason why it is none.
+
+    Attributes
+    ----------
+    uid
+        SeriesInstanceUID; empty where absent.
+    frames
+        Its files, none twice.
+    outcome
+        The checked stack, or the error.
+    """
+
+    uid: str
+    frames: tuple[Frame, ...]
+    outcome: Stack | ScanError
+
+    @property
+    def label(self) -> str:
+        """What a message calls it: contrast, known words of its description, size and UID."""
+        first = self.frames[0]
+        said = (_sequence(first), str(first.facts.get("description", "")), f"{len(self.frames)} slices")
+        return f"{' '.join(part for part in said if part)}, UID {self.uid or 'absent'}"
+
+
+def read_dicom(
+    files: Mapping[str, bytes],
+    *,
+    series_uid: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Scan:
+    """Read the named, or the only usable, series among the files.
+
+    Parameters
+    ----------
+    files
+        Bytes by name, of which those that are not DICOM are passed over.
+    series_uid
+        SeriesInstanceUID (0020,000E) to take.
+    overrides
+        Values that replace tags, by keyword.
+
+    Raises
+    ------
+    ScanError
+        Any of the reasons that a path's files can give.
+    """
+    frames, data, noted = _read_headers(files, overrides)
+    every = group_series(frames, thickness_given="SliceThickness" in (overrides or {}))
+    series, stack = _choose(every, series_uid)
+    volume, seen = _decode(stack, data)
+    volume, affine = reorient(volume, stack.affine, stack.axes)
+    noted |= seen | set(stack.flags)
+    if len(every) > 1:
+        noted.add("series_ignored")
+    if overrides:
+        noted.add("overridden")
+    if any(frame.odd for frame in stack.frames):
+        noted.add("header_warnings")
+    row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
+    return Scan(
+        volume=volume,
+        pixel_spacing=(row_mm, column_mm),
+        slice_spacing=stack.slice_spacing,
+        affine=affine,
+        sequence=_sequence(stack.frames[0]),
+        header={"series_uid": series.uid, **stack.frames[0].facts},
+        flags=tuple(flag for flag in FLAGS if flag in noted),
+        fingerprint=_fingerprint(stack.frames, overrides),
+    )
+
+
+def group_series(frames: Sequence[Frame], *, thickness_given: bool = False) -> tuple[Series, ...]:
+    """Group frames by SeriesInstanceUID and check each group; no pixel is read.
+
+    Parameters
+    ----------
+    frames
+        In any order.
+    thickness_given
+        As for :func:`spinenet.readers.stacks.stack_frames`.
+
+    Returns
+    -------
+    tuple of Series
+        Those with most slices first.
+    """
+    by_uid: dict[str, list[Frame]] = {}
+    for frame in frames:
+        by_uid.setdefault(frame.series_uid, []).append(frame)
+    every = []
+    for uid, members in by_uid.items():
+        outcome: Stack | ScanError
+        try:
+            outcome = stack_frames(members, thickness_given=thickness_given)
+            for frame in members:
+                check_format(frame.pixels)
+        except ScanError as error:
+            outcome = error
+        every.append(Series(uid, tuple(members), outcome))
+    return tuple(sorted(every, key=lambda series: (-len(series.frames), series.uid)))
+
+
+def _read_headers(
+    files: Mapping[str, bytes], overrides: Mapping[str, str] | None
+) -> tuple[list[Frame], dict[str, bytes], set[str]]:
+    """(frames of distinct files, their bytes, flags)."""
+    frames: list[Frame] = []
+    kept: dict[str, bytes] = {}
+    digests: set[str] = set()
+    noted: set[str] = set()
+    broken: ScanError | None = None
+    for name in sorted(files):
+        try:
+            data = undeflated(files[name])
+            frame = read_frame(name, data, overrides)
+        except ScanError as error:
+            if error.reason != "unreadable":
+                raise
+            broken = error
+            noted.add("unreadable_ignored")
+            continue
+        if frame is None:
+            noted.add("files_ignored")
+        elif frame.digest in digests:
+            noted.add("duplicate_files")
+        elif frame.series_uid or frame.pixels.rows is not None:
+            digests.add(frame.digest)
+            frames.append(frame)
+            kept[name] = data
+    if frames:
+        return frames, kept, noted
+    raise broken or ScanError("not_dicom", "no file of the path is a DICOM image")
+
+
+def _choose(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:
+    if series_uid:
+        named = [series for series in every if series.uid == series_uid]
+        if not named:
+            detail = (
+                f"series {known_uid(series_uid) or 'named'} is not among the {len(every)} series of the path"
+            )
+            raise ScanError("series_missing", detail)
+        (series,) = named
+        if isinstance(series.outcome, ScanError):
+            raise series.outcome
+        return series, series.outcome
+    usable = [(series, series.outcome) for series in every if isinstance(series.outcome, Stack)]
+    if len(usable) > 1:
+        listed = "; ".join(series.label for series, _ in usable[:_LISTED])
+        more = f" and {len(usable) - _LISTED} more" if len(usable) > _LISTED else ""
+        raise ScanError("several_series", f"name one of {len(usable)} usable series: {listed}{more}")
+    if usable:
+        return usable[0]
+    # the largest series is the likeliest to have been meant
+    first = every[0].outcome
+    assert isinstance(first, ScanError)
+    if len(every) == 1:
+        raise first
+    counts = Counter(series.outcome.reason for series in every if isinstance(series.outcome, ScanError))
+    summary = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+    raise ScanError(first.reason, f"{first.detail} (none of {len(every)} series is usable: {summary})")
+
+
+def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.float32], set[str]]:
+    """((rows, columns, slices) as stored, flags)."""
+    first = stack.frames[0].pixels
+    noted: set[str] = set()
+    # the first slice before the volume, so that a header's claim alone allocates nothing
+    planes = (_plane(frame, data[frame.name], noted) for frame in stack.frames)
+    plane = next(planes)
+    volume = np.empty((len(stack.frames), *plane.shape), dtype=np.float32)
+    volume[0] = plane
+    for index, plane in enumerate(planes, start=1):
+        volume[index] = plane
+    if first.lossy:
+        noted.add("lossy")
+    return volume.transpose(1, 2, 0), noted
+
+
+def _plane(frame: Frame, data: bytes, noted: set[str]) -> npt.NDArray[np.floating]:
+    pixels = frame.pixels
+    stored, odd = stored_pixels(data, pixels)
+    if odd:
+        noted.add("header_warnings")
+    if pixels.photometric == "MONOCHROME1":
+        noted.add("monochrome1")
+        # the stored range turned round: its ends add up to 2^bits - 1, or to -1 if signed
+        top = -1 if pixels.signed else (1 << (pixels.bits_stored or pixels.bits_allocated or 0)) - 1
+        stored = top - stored.astype(np.int64)
+    if not pixels.slope or pixels.intercept is None:
+        noted.add("rescale_ignored")
+        return stored.astype(np.float32)
+    if (pixels.slope, pixels.intercept) == (1.0, 0.0):
+        return stored.astype(np.float32)
+    return stored * pixels.slope + pixels.intercept
+
+
+def _sequence(frame: Frame) -> str:
+    def time(name: str) -> float | None:
+        value = frame.facts.get(name)
+        return float(value) if value is not None else None
+
+    scanning = str(frame.facts.get("scanning_sequence", "")).split()
+    return sequence_of(
+        time("echo_time"),
+        time("repetition_time"),
+        time("inversion_time"),
+        inversion_recovery="IR" in scanning,
+        gradient_echo="GR" in scanning,
+        description=str(frame.facts.get("description", "")),
+    )
+
+
+def _fingerprint(frames: Sequence[Frame], overrides: Mapping[str, str] | None) -> str:
+    """Digest of the files' digests, whatever their names and order, and of what replaced their tags."""
+    parts = sorted(frame.digest for frame in frames)
+    parts += [f"{tag}={value}" for tag, value in sorted((overrides or {}).items())]
+    return sha256("\n".join(parts).encode()).hexdigest()

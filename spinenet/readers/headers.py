@@ -1,0 +1,286 @@
+"""Reads from a DICOM file's header what the geometry and the pixels need, and nothing that names a person."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import struct
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+from types import MappingProxyType
+from typing import Any
+
+import pydicom
+from pydicom.dataset import FileDataset
+
+from spinenet.errors import ScanError
+from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
+from spinenet.readers.files import inflate
+
+OVERRIDABLE: Mapping[str, int] = MappingProxyType(
+    {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
+)
+"""Tags that a manifest's columns may supply, and how many numbers each holds."""
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+_EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
+_PIXEL_DATA = 0x7FE00010
+_TAGS = """
+    SOPClassUID SOPInstanceUID Modality Manufacturer ManufacturerModelName MagneticFieldStrength
+    SeriesDescription ProtocolName BodyPartExamined ScanningSequence EchoTime RepetitionTime
+    InversionTime SliceThickness SeriesInstanceUID InstanceNumber ImagePositionPatient
+    ImageOrientationPatient PixelSpacing Rows Columns SamplesPerPixel PhotometricInterpretation
+    NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
+    LossyImageCompression
+"""
+_LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """How a frame's pixels are stored (PS3.3 C.7.6.3); None where a tag is absent.
+
+    ``start`` is where the pixel data element begins in the file's bytes, None where there is none.
+    """
+
+    transfer_syntax: str
+    rows: int | None
+    columns: int | None
+    samples: int
+    photometric: str
+    frames: int
+    bits_allocated: int | None
+    bits_stored: int | None
+    high_bit: int | None
+    signed: bool
+    slope: float | None
+    intercept: float | None
+    lossy: bool
+    start: int | None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a series: where it lies, how it is stored, and facts that name no person.
+
+    Attributes
+    ----------
+    name
+        Key of the file among those fetched; may hold a person's name, so it goes into no message.
+    digest
+        SHA-256 of the file's bytes.
+    series_uid, modality
+        Empty where absent.
+    position, orientation, spacing, thickness
+        ImagePositionPatient, ImageOrientationPatient, PixelSpacing and SliceThickness, in mm; None where
+        absent or not numbers.
+    number
+        InstanceNumber.
+    odd
+        Whether reading the header raised warnings.
+    """
+
+    name: str
+    digest: str
+    series_uid: str
+    modality: str
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None
+    thickness: float | None
+    number: float | None
+    pixels: PixelFormat
+    facts: Mapping[str, str | float] = field(default_factory=dict)
+    odd: bool = False
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect pydicom's warnings and keep its log to itself, since both may quote a header's values.
+
+    Warning filters belong to the whole process, hence the lock; pydicom's work holds the interpreter
+    anyway, so threads lose little.
+    """
+    log = logging.getLogger("pydicom")
+    with _LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        propagate, log.propagate = log.propagate, False
+        try:
+            yield caught
+        finally:
+            log.propagate = propagate
+
+
+def undeflated(data: bytes) -> bytes:
+    """The file in explicit VR little endian, if it was deflated; else the same bytes.
+
+    Done here, with a limit, because pydicom would inflate a file to any size.
+
+    Raises
+    ------
+    ScanError
+        too_large or unreadable.
+    """
+    if data[128:132] != b"DICM" or DEFLATED not in data[132:1024] or data[132:136] != b"\x02\x00\x00\x00":
+        return data
+    end = 144 + struct.unpack("<I", data[140:144])[0]
+    return data[:end].replace(DEFLATED, _EXPLICIT) + inflate(data[end:], wbits=-15)
+
+
+def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> Frame | None:
+    """Read one file's header; pixel data is not touched.
+
+    Parameters
+    ----------
+    name
+        Key of the file.
+    data
+        Its bytes, not deflated.
+    overrides
+        Values that replace tags, by keyword (see :data:`OVERRIDABLE`), numbers apart by any sign.
+
+    Returns
+    -------
+    Frame or None
+        None if the file is not DICOM.
+
+    Raises
+    ------
+    ScanError
+        unreadable, if it is DICOM with a broken header; missing_tags, if an override is not numbers.
+    """
+    if data[128:132] != b"DICM":
+        return None
+    replaced = {tag: _override(tag, text) for tag, text in (overrides or {}).items()}
+    buffer = BytesIO(data)
+    with quiet_pydicom() as caught:
+        try:
+            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_TAGS.split()))
+            return _frame(name, data, header, replaced, buffer.tell(), caught)
+        except (Exception, RecursionError) as error:
+            detail = f"a DICOM header cannot be read ({type(error).__name__})"
+            raise ScanError("unreadable", detail) from None
+
+
+def _override(tag: str, text: str) -> tuple[float, ...]:
+    if tag not in OVERRIDABLE:
+        raise ValueError(f"only {', '.join(OVERRIDABLE)} can be overridden, not {tag!r}")
+    numbers = tuple(float(found) for found in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(text)))
+    if len(numbers) != OVERRIDABLE[tag] or not all(map(math.isfinite, numbers)):
+        raise ScanError("missing_tags", f"the manifest's {tag} is not {OVERRIDABLE[tag]} numbers")
+    return numbers
+
+
+def _frame(
+    name: str,
+    data: bytes,
+    header: FileDataset,
+    replaced: Mapping[str, tuple[float, ...]],
+    stopped_at: int,
+    caught: list[warnings.WarningMessage],
+) -> Frame:
+    thickness = replaced.get("SliceThickness") or _numbers(header, "SliceThickness", 1)
+    facts = _facts(header)
+    pixels = _pixel_format(header, data, stopped_at)
+    return Frame(
+        name=name,
+        digest=sha256(data).hexdigest(),
+        series_uid=known_uid(_text(header, "SeriesInstanceUID")),
+        modality=_text(header, "Modality"),
+        position=_numbers(header, "ImagePositionPatient", 3),
+        orientation=replaced.get("ImageOrientationPatient") or _numbers(header, "ImageOrientationPatient", 6),
+        spacing=replaced.get("PixelSpacing") or _numbers(header, "PixelSpacing", 2),
+        thickness=thickness[0] if thickness else None,
+        number=_number(header, "InstanceNumber"),
+        pixels=pixels,
+        facts=facts,
+        odd=bool(caught),
+    )
+
+
+def _pixel_format(header: FileDataset, data: bytes, stopped_at: int) -> PixelFormat:
+    little = header.original_encoding[1] is not False
+    tag = struct.pack("<HH" if little else ">HH", _PIXEL_DATA >> 16, _PIXEL_DATA & 0xFFFF)
+    slope, intercept = _number(header, "RescaleSlope"), _number(header, "RescaleIntercept")
+    return PixelFormat(
+        transfer_syntax=str(header.file_meta.get("TransferSyntaxUID", "")) or _guessed_syntax(header),
+        rows=_whole(header, "Rows"),
+        columns=_whole(header, "Columns"),
+        samples=_whole(header, "SamplesPerPixel") or 1,
+        photometric=_text(header, "PhotometricInterpretation"),
+        frames=_whole(header, "NumberOfFrames") or 1,
+        bits_allocated=_whole(header, "BitsAllocated"),
+        bits_stored=_whole(header, "BitsStored"),
+        high_bit=_whole(header, "HighBit"),
+        signed=_whole(header, "PixelRepresentation") == 1,
+        slope=slope if "RescaleSlope" in header else 1.0,
+        intercept=intercept if "RescaleIntercept" in header else 0.0,
+        lossy=_text(header, "LossyImageCompression") == "01",
+        start=stopped_at if data[stopped_at : stopped_at + 4] == tag else None,
+    )
+
+
+def _guessed_syntax(header: FileDataset) -> str:
+    implicit, little = header.original_encoding
+    if implicit:
+        return str(pydicom.uid.ImplicitVRLittleEndian)
+    return str(pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian)
+
+
+def _facts(header: FileDataset) -> dict[str, str | float]:
+    scanning = _text(header, "ScanningSequence").upper().split("\\")
+    description = f"{_text(header, 'SeriesDescription')} {_text(header, 'ProtocolName')}"
+    facts: dict[str, str | float | None] = {
+        "manufacturer": known_maker(_text(header, "Manufacturer")),
+        "model": known_model(_text(header, "ManufacturerModelName")),
+        "field_strength": _number(header, "MagneticFieldStrength"),
+        "body_part": known_body_part(_text(header, "BodyPartExamined")),
+        "description": known_words(description),
+        "scanning_sequence": " ".join(term for term in scanning if term in {"SE", "IR", "GR", "EP", "RM"}),
+        "echo_time": _number(header, "EchoTime"),
+        "repetition_time": _number(header, "RepetitionTime"),
+        "inversion_time": _number(header, "InversionTime"),
+        "slice_thickness": _number(header, "SliceThickness"),
+    }
+    return {name: value for name, value in facts.items() if value not in (None, "")}
+
+
+def _value(header: FileDataset, keyword: str) -> Any:
+    try:
+        return header.get(keyword)
+    except Exception:  # a value that its type cannot hold counts as absent
+        return None
+
+
+def _text(header: FileDataset, keyword: str) -> str:
+    value = _value(header, keyword)
+    if value is None:
+        return ""
+    return (
+        "\\".join(map(str, value)) if isinstance(value, (list, pydicom.multival.MultiValue)) else str(value)
+    )
+
+
+def _numbers(header: FileDataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    value = _value(header, keyword)
+    try:
+        numbers = tuple(map(float, [value] if isinstance(value, (int, float, str)) else value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def _number(header: FileDataset, keyword: str) -> float | None:
+    numbers = _numbers(header, keyword, 1)
+    return numbers[0] if numbers else None
+
+
+def _whole(header: FileDataset, keyword: str) -> int | None:
+    number = _number(header, keyword)
+    return int(number) if number is not None and number == int(number) else None

@@ -1,0 +1,109 @@
+"""One orientation for all: rows cranial to caudal, columns anterior to posterior, slices right to left.
+
+Affines take (row, column, slice, 1) indices to patient mm in LPS (x left, y posterior, z up: DICOM
+PS3.3 C.7.6.2.1.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spinenet.errors import ScanError
+
+MAX_OBLIQUITY_DEGREES = 30.0
+"""Largest angle between the slices' normal and the patient's left-right axis."""
+
+OBLIQUE_FLAG_DEGREES = 10.0
+"""Angle from which a scan is flagged as oblique."""
+
+_WANTED = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+"""Directions in which rows, columns and slices are to run."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How stored axes become the canonical ones.
+
+    Attributes
+    ----------
+    order
+        Stored axis that becomes rows, columns, slices.
+    flipped
+        Whether each of those, in the new order, runs backwards.
+    obliquity
+        Angle between the slices' normal and the left-right axis, degrees.
+    """
+
+    order: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    obliquity: float
+
+
+def sagittal_axes(affine: npt.NDArray[np.float64], slice_axis: int | None = None) -> Axes:
+    """Find the canonical axes of a sagittal volume.
+
+    Parameters
+    ----------
+    affine
+        (4, 4) of the volume as stored.
+    slice_axis
+        Stored axis that runs across slices; None takes the one closest to left-right.
+
+    Raises
+    ------
+    ScanError
+        not_sagittal if the normal is more than :data:`MAX_OBLIQUITY_DEGREES` from left-right.
+    """
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if slice_axis is None:
+        slice_axis = int(np.abs(directions[0]).argmax())
+    in_plane = [axis for axis in range(3) if axis != slice_axis]
+    normal = np.cross(directions[:, in_plane[0]], directions[:, in_plane[1]])
+    obliquity = float(np.degrees(np.arccos(min(1.0, abs(normal[0]) / np.linalg.norm(normal)))))
+    if obliquity > MAX_OBLIQUITY_DEGREES:
+        raise ScanError(
+            "not_sagittal",
+            f"the slices' normal is {obliquity:.0f} degrees from the left-right axis; "
+            f"the most is {MAX_OBLIQUITY_DEGREES:.0f}",
+        )
+    rows, columns = sorted(in_plane, key=lambda axis: -abs(float(directions[2, axis])))
+    order = (rows, columns, slice_axis)
+    rows_flip, columns_flip, slices_flip = (
+        bool(directions[:, axis] @ wanted < 0) for axis, wanted in zip(order, _WANTED, strict=True)
+    )
+    return Axes(order, (rows_flip, columns_flip, slices_flip), obliquity)
+
+
+def reorient(
+    volume: npt.NDArray[np.float32], affine: npt.NDArray[np.float64], axes: Axes
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Bring a volume to the canonical axes; every voxel keeps its place in the patient.
+
+    Parameters
+    ----------
+    volume
+        (3-D) as stored.
+    affine
+        (4, 4) of the stored indices.
+    axes
+        From :func:`sagittal_axes`.
+
+    Returns
+    -------
+    volume, affine
+        (H, W, S), contiguous, and the affine of its indices.
+    """
+    moved = volume.transpose(axes.order)
+    steps = affine[:3, list(axes.order)].copy()
+    origin = affine[:3, 3].copy()
+    for axis, flipped in enumerate(axes.flipped):
+        if flipped:
+            moved = np.flip(moved, axis)
+            origin += steps[:, axis] * (moved.shape[axis] - 1)
+            steps[:, axis] *= -1
+    turned = np.eye(4)
+    turned[:3, :3], turned[:3, 3] = steps, origin
+    return np.ascontiguousarray(moved), turned

@@ -1,0 +1,202 @@
+"""Frames of one series become one stack: checked, put in order along the normal, with one affine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spinenet.errors import ScanError
+from spinenet.readers.headers import Frame
+from spinenet.readers.orientation import OBLIQUE_FLAG_DEGREES, Axes, sagittal_axes
+
+MIN_SLICES = 3
+"""Fewer slices make no volume of a spine."""
+
+MAX_VOXELS = 1 << 28
+"""Voxels of one series: 1 GiB as float32."""
+
+SAME_POSITION_MM = 0.01
+"""Slices closer than this share a position."""
+
+GAP_TOLERANCE = 0.1
+"""How far a gap between slices may be from the median gap, as a share of it."""
+
+SPACING_TOLERANCE = 1e-3
+"""Relative difference of pixel spacings, and absolute one of direction cosines, within a series."""
+
+UNIT_TOLERANCE = 0.02
+"""How far direction cosines may be from unit length, and from a right angle."""
+
+DRIFT_MM = 1.0
+"""How far a slice's corner may lie from the straight line through the first's and the last's."""
+
+SHEAR_FLAG_DEGREES = 1.0
+"""Angle between the stack's direction and the slices' normal from which it is flagged."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A usable series, no pixel read yet.
+
+    Attributes
+    ----------
+    frames
+        In the order of their position along the normal.
+    affine
+        (4, 4): stored (row, column, place in ``frames``, 1) to patient mm (LPS).
+    slice_spacing
+        Distance between neighbouring slices' planes, mm.
+    axes
+        How the stored axes become the canonical ones.
+    flags
+        Codes of :data:`spinenet.readers.facts.FLAGS`.
+    """
+
+    frames: tuple[Frame, ...]
+    affine: npt.NDArray[np.float64]
+    slice_spacing: float
+    axes: Axes
+    flags: tuple[str, ...]
+
+
+def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> Stack:
+    """Check that the frames make one sagittal MR volume and put them in order.
+
+    Parameters
+    ----------
+    frames
+        Those of one series, in any order.
+    thickness_given
+        Whether the user vouches for SliceThickness: slices that all lack a position are then put in
+        order by InstanceNumber at that distance.
+
+    Raises
+    ------
+    ScanError
+        not_mr, no_pixels, unsupported_image, missing_tags, mixed_geometry, not_sagittal,
+        too_few_slices, too_large, duplicate_positions or missing_slices, in this order.
+    """
+    for frame in frames:
+        _check_image(frame)
+    assumed = thickness_given and all(frame.position is None for frame in frames)
+    for frame in frames:
+        _check_tags(frame, assumed)
+    _check_uniform(frames)
+    first = frames[0]
+    cosines = np.array(first.orientation, dtype=np.float64).reshape(2, 3)
+    along_columns, along_rows = cosines / np.linalg.norm(cosines, axis=1, keepdims=True)
+    normal = np.cross(along_columns, along_rows)
+    row_mm, column_mm = first.spacing or (0.0, 0.0)
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([along_rows * row_mm, along_columns * column_mm, normal], axis=1)
+    axes = sagittal_axes(affine, slice_axis=2)
+    _check_size(frames)
+    positions = (
+        _assumed_positions(frames, normal) if assumed else np.array([frame.position for frame in frames])
+    )
+    order, step, spacing = _order(positions, normal)
+    affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
+    # along the stack's own direction now, which can only differ from the normal in where it leads
+    flags = [
+        flag
+        for flag, raised in (
+            ("side_assumed", assumed),
+            ("oblique", axes.obliquity > OBLIQUE_FLAG_DEGREES),
+            ("sheared", spacing < np.cos(np.radians(SHEAR_FLAG_DEGREES)) * np.linalg.norm(step)),
+        )
+        if raised
+    ]
+    ordered = tuple(frames[index] for index in order)
+    return Stack(ordered, affine, spacing, sagittal_axes(affine, slice_axis=2), tuple(flags))
+
+
+def _check_image(frame: Frame) -> None:
+    pixels = frame.pixels
+    if frame.modality != "MR":
+        raise ScanError("not_mr", f"the series' modality is {_term(frame.modality)}, not MR")
+    if pixels.rows is None or pixels.columns is None or pixels.start is None:
+        raise ScanError("no_pixels", "files of the series carry no pixel data")
+    if pixels.rows < 1 or pixels.columns < 1:
+        raise ScanError("bad_pixels", f"the image has {pixels.rows} rows and {pixels.columns} columns")
+    if pixels.frames != 1:
+        raise ScanError("unsupported_image", f"a file holds {pixels.frames} frames; one a file is read")
+    if pixels.samples != 1 or pixels.photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise ScanError("unsupported_image", "the image is in colour")
+
+
+def _term(modality: str) -> str:
+    return modality if modality.isalpha() and len(modality) == 2 else "absent or unknown"
+
+
+def _check_tags(frame: Frame, assumed: bool) -> None:
+    needed = {
+        "ImagePositionPatient": frame.position or assumed,
+        "ImageOrientationPatient": frame.orientation,
+        "PixelSpacing": frame.spacing,
+    }
+    missing = [tag for tag, value in needed.items() if not value]
+    if missing:
+        raise ScanError("missing_tags", f"missing or not numbers: {', '.join(missing)}")
+    if min(frame.spacing or (0.0,)) <= 0:
+        raise ScanError("missing_tags", "PixelSpacing is not positive")
+    if assumed and not (frame.thickness and frame.thickness > 0 and frame.number is not None):
+        raise ScanError(
+            "missing_tags", "without ImagePositionPatient, InstanceNumber and a thickness are needed"
+        )
+    cosines = np.array(frame.orientation).reshape(2, 3)
+    if not np.allclose(cosines @ cosines.T, np.eye(2), atol=UNIT_TOLERANCE):
+        raise ScanError("missing_tags", "ImageOrientationPatient is not two unit vectors at a right angle")
+
+
+def _check_uniform(frames: Sequence[Frame]) -> None:
+    first = frames[0]
+    for frame in frames:
+        same = (
+            (frame.pixels.rows, frame.pixels.columns) == (first.pixels.rows, first.pixels.columns)
+            and np.allclose(frame.spacing or (), first.spacing or (), rtol=SPACING_TOLERANCE)
+            and np.allclose(frame.orientation or (), first.orientation or (), atol=SPACING_TOLERANCE)
+        )
+        if not same:
+            raise ScanError("mixed_geometry", "slices of the series differ in size, spacing or orientation")
+
+
+def _check_size(frames: Sequence[Frame]) -> None:
+    if len(frames) < MIN_SLICES:
+        raise ScanError("too_few_slices", f"the series has {len(frames)} slices; the least is {MIN_SLICES}")
+    pixels = frames[0].pixels
+    voxels = (pixels.rows or 0) * (pixels.columns or 0) * len(frames)
+    if voxels > MAX_VOXELS:
+        raise ScanError(
+            "too_large", f"the series has {voxels >> 20} Mi voxels; the most is {MAX_VOXELS >> 20} Mi"
+        )
+
+
+def _assumed_positions(frames: Sequence[Frame], normal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.array([normal * (frame.number or 0.0) * (frame.thickness or 0.0) for frame in frames])
+
+
+def _order(
+    positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]
+) -> tuple[list[int], npt.NDArray[np.float64], float]:
+    """(order, step from slice to slice in mm, distance of planes) from (n, 3) corners."""
+    along = positions @ normal
+    order = [int(index) for index in np.argsort(along, kind="stable")]
+    gaps = np.diff(along[order])
+    same = int((gaps < SAME_POSITION_MM).sum())
+    if same:
+        raise ScanError("duplicate_positions", f"{same + 1} or more slices share positions with others")
+    median = float(np.median(gaps))
+    if np.abs(gaps - median).max() > GAP_TOLERANCE * median:
+        raise ScanError(
+            "missing_slices", f"gaps between slices run from {gaps.min():.2f} to {gaps.max():.2f} mm"
+        )
+    ordered = positions[order]
+    step = (ordered[-1] - ordered[0]) / (len(ordered) - 1)
+    straight = ordered[0] + np.arange(len(ordered))[:, None] * step
+    off = (ordered - straight) - ((ordered - straight) @ normal)[:, None] * normal
+    if np.linalg.norm(off, axis=1).max() > DRIFT_MM:
+        raise ScanError("mixed_geometry", "slices of the series do not lie on one straight line")
+    return order, step, float(step @ normal)
