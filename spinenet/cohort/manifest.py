@@ -1,0 +1,213 @@
+"""A manifest: which scans a run is to read, one row each."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from spinenet.errors import ManifestError
+
+COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "exclude")
+"""The columns that a manifest gives a meaning to; others are carried into ``scans``."""
+
+_TEXT = {name: pa.string() for name in COLUMNS}
+_NOT_EXCLUDED = frozenset({"", "0", "0.0", "false", "no", "n", "none"})
+_PLAINLY_EXCLUDED = frozenset({"1", "1.0", "true", "yes", "y", "x"})
+_ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*(::|://))")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a manifest, its path made absolute.
+
+    Attributes
+    ----------
+    excluded
+        Whether the row is to be left out.
+    note
+        Why, if the manifest says more than yes.
+    """
+
+    scan_id: str
+    path: str
+    subject_id: str | None = None
+    series_uid: str | None = None
+    excluded: bool = False
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest in memory.
+
+    Attributes
+    ----------
+    url
+        Where it was read.
+    table
+        The columns of :data:`COLUMNS` as text, paths absolute, then the carried ones as they were typed.
+    """
+
+    url: str
+    table: pa.Table
+
+    @property
+    def carried(self) -> tuple[pa.Field, ...]:
+        """The columns that are carried into ``scans``."""
+        return tuple(field for field in self.table.schema if field.name not in COLUMNS)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names, types and values, whatever file format held them."""
+        state = hashlib.sha256()
+        for field, column in zip(self.table.schema, self.table.columns, strict=True):
+            state.update(f"{field.name}:{field.type}\n".encode())
+            state.update(json.dumps(column.to_pylist(), default=str).encode())
+        return state.hexdigest()
+
+
+def entries(table: pa.Table) -> Iterator[Entry]:
+    """The rows of a manifest's table, or of a slice of it."""
+    for row in table.select(COLUMNS).to_pylist():
+        said = (row.pop("exclude") or "").strip()
+        excluded = said.lower() not in _NOT_EXCLUDED
+        note = said if excluded and said.lower() not in _PLAINLY_EXCLUDED else None
+        yield Entry(**row, excluded=excluded, note=note)
+
+
+def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) -> Manifest:
+    """Read and check a manifest.
+
+    Parameters
+    ----------
+    url
+        A CSV, TSV, JSON lines or Parquet file at any fsspec URL.
+    storage_options
+        Passed to fsspec.
+
+    Raises
+    ------
+    ManifestError
+        It is absent, cannot be parsed, or lacks or repeats what each row needs.
+    """
+    raw = _parse(url, _fetch(url, storage_options))
+    missing = [name for name in ("scan_id", "path") if name not in raw.column_names]
+    if missing:
+        raise ManifestError(
+            f"{url} has no column {' and none named '.join(missing)}; its columns are {', '.join(raw.column_names)}"
+        )
+    if raw.num_rows == 0:
+        raise ManifestError(f"{url} has no rows; list at least one scan")
+    known = {name: _as_text(raw, name) for name in COLUMNS}
+    _refuse_blank(url, "scan_id", known["scan_id"])
+    _refuse_blank(url, "path", known["path"])
+    _refuse_repeats(url, known["scan_id"])
+    known["path"] = [resolve_path(str(path), url) for path in known["path"]]
+    columns: dict[str, Any] = {name: pa.array(values, pa.string()) for name, values in known.items()}
+    for field in raw.schema:
+        if field.name not in COLUMNS:
+            columns[field.name] = _carried(url, field, raw.column(field.name))
+    return Manifest(url, pa.table(columns))
+
+
+def resolve_path(path: str, manifest_url: str) -> str:
+    """``path`` as it stands if absolute or a URL, else seen from the manifest's folder."""
+    if _ABSOLUTE.match(path):
+        return path
+    protocol, separator, place = manifest_url.rpartition("://")
+    if not separator:
+        place = fsspec.implementations.local.make_path_posix(manifest_url)
+    folder = posixpath.dirname(place)
+    return protocol + separator + posixpath.normpath(posixpath.join(folder, path))
+
+
+def _fetch(url: str, storage_options: Mapping[str, Any] | None) -> bytes:
+    try:
+        with fsspec.open(url, "rb", compression="infer", **dict(storage_options or {})) as file:
+            data: bytes = file.read()
+    except FileNotFoundError:
+        raise ManifestError(f"there is no manifest at {url}") from None
+    except IsADirectoryError:
+        raise ManifestError(f"{url} is a folder; name a CSV, TSV, JSON lines or Parquet file") from None
+    except (OSError, ValueError, ImportError) as error:
+        raise ManifestError(f"cannot read {url}: {error}") from error
+    return data
+
+
+def _parse(url: str, data: bytes) -> pa.Table:
+    name = url.lower()
+    for ending in (".gz", ".bz2", ".xz", ".zst"):
+        name = name.removesuffix(ending)
+    try:
+        if name.endswith((".parquet", ".pq")):
+            return pa.parquet.read_table(io.BytesIO(data))
+        if name.endswith((".jsonl", ".ndjson", ".json")):
+            return pa.json.read_json(io.BytesIO(data))
+        if name.endswith((".csv", ".tsv", ".txt")):
+            return pa.csv.read_csv(
+                io.BytesIO(data),
+                parse_options=pa.csv.ParseOptions(delimiter=_delimiter(name, data)),
+                convert_options=pa.csv.ConvertOptions(column_types=_TEXT, strings_can_be_null=True),
+            )
+    except pa.ArrowInvalid as error:
+        raise ManifestError(f"{url} cannot be parsed: {str(error).splitlines()[0]}") from error
+    raise ManifestError(f"{url} is no manifest: its name must end in .csv, .tsv, .jsonl or .parquet")
+
+
+def _delimiter(name: str, data: bytes) -> str:
+    """A comma or, in a header without one, the semicolon or tab that spreadsheets write instead."""
+    if name.endswith(".tsv"):
+        return "\t"
+    header = data.split(b"\n", 1)[0]
+    return next((mark for mark in (",", "\t", ";") if mark.encode() in header), ",")
+
+
+def _as_text(table: pa.Table, name: str) -> list[str | None]:
+    if name not in table.column_names:
+        return [None] * table.num_rows
+    values = table.column(name).to_pylist()
+    return [None if value is None else str(value).strip() for value in values]
+
+
+def _refuse_blank(url: str, name: str, values: Sequence[str | None]) -> None:
+    rows = [row for row, value in enumerate(values, start=1) if not value]
+    if rows:
+        raise ManifestError(f"{url} has no {name} in row {_some(rows)}; every row needs one")
+
+
+def _refuse_repeats(url: str, values: Sequence[str | None]) -> None:
+    if len(set(values)) == len(values):
+        return
+    seen: set[str | None] = set()
+    repeated = [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
+    raise ManifestError(f"{url} repeats scan_id {_some(dict.fromkeys(repeated))}; each must be unique")
+
+
+def _some(items: Any, most: int = 3) -> str:
+    listed = list(items)
+    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(str(item) for item in listed[:most]) + rest
+
+
+def _carried(url: str, field: pa.Field, column: pa.ChunkedArray) -> pa.Array:
+    if pa.types.is_nested(field.type):
+        raise ManifestError(
+            f"column {field.name} of {url} holds {field.type}; a manifest carries plain values only"
+        )
+    if pa.types.is_null(field.type):
+        return pa.nulls(len(column), pa.string())
+    if pa.types.is_dictionary(field.type):
+        column = column.cast(field.type.value_type)
+    return column.combine_chunks()

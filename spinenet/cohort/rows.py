@@ -1,0 +1,184 @@
+"""The rows that one scan becomes in the three tables of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spinenet.anatomy import FINDINGS, LEVELS, SACRAL_RELABEL
+from spinenet.cohort.manifest import Entry
+from spinenet.cohort.tables import STAGES, Row
+from spinenet.types import CORNERS, DiscGrade, FloatArray, Scan, SpineReading, Vertebra
+
+
+@dataclass(frozen=True, eq=False)
+class ScanFacts:
+    """What a row says of a scan, without its voxels; attributes as in :class:`spinenet.types.Scan`."""
+
+    shape: tuple[int, int, int]
+    pixel_spacing: tuple[float, float]
+    slice_spacing: float
+    affine: FloatArray
+    sequence: str
+    header: Mapping[str, str | int | float]
+    flags: tuple[str, ...]
+    fingerprint: str
+
+    @classmethod
+    def of(cls, scan: Scan) -> ScanFacts:
+        """Facts of a scan as stored, before any resampling."""
+        return cls(
+            scan.shape,
+            scan.pixel_spacing,
+            scan.slice_spacing,
+            scan.affine,
+            scan.sequence,
+            dict(scan.header),
+            scan.flags,
+            scan.fingerprint,
+        )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """By what a row was made: name and fingerprint of the weights, versions of the code."""
+
+    weights: str
+    weights_fingerprint: str
+    spinenet_version: str
+    torch_version: str
+
+
+@dataclass(frozen=True)
+class ScanRows:
+    """What one manifest row becomes: one row of ``scans`` and any number of the other two."""
+
+    scan: Row
+    vertebrae: tuple[Row, ...] = ()
+    grades: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a scan has no result: a code of :data:`spinenet.anatomy.REASONS` and one sentence."""
+
+    reason: str
+    detail: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def excluded_rows(entry: Entry) -> ScanRows:
+    """The row of a scan that the manifest leaves out."""
+    return ScanRows(_identity(entry) | {"status": "excluded", "detail": entry.note})
+
+
+def failed_rows(
+    entry: Entry, failure: Failure, provenance: Provenance, facts: ScanFacts | None = None
+) -> ScanRows:
+    """The row of a scan without a result; its geometry where it got as far as being read."""
+    row = _identity(entry) | _made_by(provenance) | _seconds(failure.seconds)
+    row |= {"status": "failed", "reason": failure.reason, "detail": failure.detail}
+    return ScanRows(row | _geometry(facts) if facts else row)
+
+
+def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenance: Provenance) -> ScanRows:
+    """The rows of a scan that was read.
+
+    Parameters
+    ----------
+    facts
+        Of the scan as stored.
+    reading
+        Quads in pixels of the scan as stored; ``seconds`` may hold "read" beside the pipeline's stages.
+    """
+    identity = _identity(entry)
+    scan = identity | _geometry(facts) | _made_by(provenance) | _seconds(reading.seconds)
+    vertebrae = tuple(_unique(_vertebra_row(identity, facts, vertebra) for vertebra in reading.vertebrae))
+    grades = tuple(_unique(_grade_row(identity, grade) for grade in reading.grades))
+    scan |= {
+        "status": "done",
+        "n_vertebrae": len(vertebrae),
+        "n_discs": len(grades),
+        "failed_discs": [failure.level for failure in reading.failures],
+        "detail": " ".join(f"{failure.level}: {failure.detail}" for failure in reading.failures) or None,
+    }
+    return ScanRows(scan, vertebrae, grades)
+
+
+def _identity(entry: Entry) -> Row:
+    return {"scan_id": entry.scan_id, "subject_id": entry.subject_id, "path": entry.path}
+
+
+def _made_by(provenance: Provenance) -> Row:
+    return dict(vars(provenance))
+
+
+def _seconds(seconds: Mapping[str, float]) -> Row:
+    return {f"seconds_{stage}": seconds.get(stage) for stage in STAGES}
+
+
+def _geometry(facts: ScanFacts) -> Row:
+    strength = facts.header.get("field_strength_t")
+    return {
+        "rows": facts.shape[0],
+        "columns": facts.shape[1],
+        "slices": facts.shape[2],
+        "row_spacing_mm": facts.pixel_spacing[0],
+        "column_spacing_mm": facts.pixel_spacing[1],
+        "slice_spacing_mm": facts.slice_spacing,
+        "sequence": facts.sequence,
+        "series_uid": facts.header.get("series_uid"),
+        "manufacturer": facts.header.get("manufacturer"),
+        "model": facts.header.get("model"),
+        "field_strength_t": None if strength is None else float(strength),
+        "flags": list(facts.flags),
+        "input_fingerprint": facts.fingerprint,
+    }
+
+
+def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
+    quad = vertebra.mean_quad
+    column, row = quad.mean(axis=0)
+    centre = facts.affine @ np.array([row, column, float(np.mean(vertebra.slices)), 1.0])
+    probabilities = vertebra.level_probabilities
+    best = None if probabilities is None else float(probabilities[_class_of(vertebra.level)])
+    return {
+        "scan_id": identity["scan_id"],
+        "subject_id": identity["subject_id"],
+        "level": vertebra.level,
+        "level_probability": best,
+        "slices": list(vertebra.slices),
+        "mid_slice": vertebra.mid_slice,
+        **{
+            f"{name}_{axis}": float(quad[i, j])
+            for i, name in enumerate(CORNERS)
+            for j, axis in enumerate("xy")
+        },
+        **{f"centre_{axis}_mm": float(value) for axis, value in zip("xyz", centre, strict=False)},
+    }
+
+
+def _class_of(level: str) -> int:
+    return LEVELS.index("S1" if level == SACRAL_RELABEL else level)
+
+
+def _grade_row(identity: Row, grade: DiscGrade) -> Row:
+    row: Row = {key: identity[key] for key in ("scan_id", "subject_id")}
+    row |= {"level": grade.level, "mid_slice": grade.mid_slice}
+    for finding in FINDINGS:
+        probabilities = grade.probabilities[finding.name]
+        row[finding.name] = finding.values[int(np.argmax(probabilities))]
+        row |= {f"{finding.name}_p{v}": float(p) for v, p in zip(finding.values, probabilities, strict=True)}
+        row[f"{finding.name}_expected"] = float(np.dot(finding.values, probabilities))
+    return row
+
+
+def _unique(rows: Iterable[Row]) -> Iterable[Row]:
+    """The first row of each level: decoding repeats one only for spines longer than there are levels."""
+    seen: set[str] = set()
+    for row in rows:
+        if row["level"] not in seen:
+            seen.add(row["level"])
+            yield row

@@ -1,0 +1,165 @@
+"""The three tables of a run: one explicit, versioned schema each, and rows in and out of Parquet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spinenet.anatomy import FINDINGS, LEVELS, REASONS, SACRAL_RELABEL, Finding
+from spinenet.types import CORNERS
+
+SCHEMA_VERSION = 1
+TABLES: tuple[str, ...] = ("scans", "vertebrae", "grades")
+STATES: tuple[str, ...] = ("done", "failed", "excluded")
+STAGES: tuple[str, ...] = ("read", "detect", "label", "grade")
+
+_CRANIAL_FIRST = (*reversed(LEVELS), SACRAL_RELABEL)
+_DISCS = tuple(f"{above}-{below}" for above, below in zip(_CRANIAL_FIRST, _CRANIAL_FIRST[1:], strict=False))
+
+Row = dict[str, Any]
+
+
+def _coded(words: Sequence[str]) -> tuple[pa.DataType, pa.Array]:
+    """A dictionary type and the fixed dictionary that every part shares."""
+    return pa.dictionary(pa.int32(), pa.string()), pa.array(words, pa.string())
+
+
+_CODED: Mapping[tuple[str, str], tuple[pa.DataType, pa.Array]] = MappingProxyType(
+    {
+        ("scans", "status"): _coded(STATES),
+        ("scans", "reason"): _coded(tuple(REASONS)),
+        ("scans", "sequence"): _coded(("T1", "T2", "STIR", "other")),
+        ("vertebrae", "level"): _coded(_CRANIAL_FIRST),
+        ("grades", "level"): _coded(_DISCS),
+    }
+)
+
+
+def _schema(table: str, fields: Iterable[tuple[str, pa.DataType]]) -> pa.Schema:
+    metadata = {"spinenet_table": table, "spinenet_schema": str(SCHEMA_VERSION)}
+    return pa.schema(
+        [(name, _CODED[table, name][0] if (table, name) in _CODED else kind) for name, kind in fields],
+        metadata,
+    )
+
+
+def _finding_fields(finding: Finding) -> list[tuple[str, pa.DataType]]:
+    shown = finding.values if finding.ordinal else finding.values[-1:]
+    fields = [(finding.name, pa.int8())]
+    fields += [(f"{finding.name}_p{value}", pa.float32()) for value in shown]
+    return [*fields, (f"{finding.name}_expected", pa.float32())] if finding.ordinal else fields
+
+
+SCANS: pa.Schema = _schema(
+    "scans",
+    [
+        ("scan_id", pa.string()),
+        ("subject_id", pa.string()),
+        ("path", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("rows", pa.int32()),
+        ("columns", pa.int32()),
+        ("slices", pa.int32()),
+        ("row_spacing_mm", pa.float64()),
+        ("column_spacing_mm", pa.float64()),
+        ("slice_spacing_mm", pa.float64()),
+        ("sequence", pa.string()),
+        ("series_uid", pa.string()),
+        ("manufacturer", pa.string()),
+        ("model", pa.string()),
+        ("field_strength_t", pa.float64()),
+        ("flags", pa.list_(pa.string())),
+        ("n_vertebrae", pa.int32()),
+        ("n_discs", pa.int32()),
+        ("failed_discs", pa.list_(pa.string())),
+        ("input_fingerprint", pa.string()),
+        ("weights", pa.string()),
+        ("weights_fingerprint", pa.string()),
+        ("spinenet_version", pa.string()),
+        ("torch_version", pa.string()),
+        *((f"seconds_{stage}", pa.float64()) for stage in STAGES),
+    ],
+)
+"""Schema of ``scans`` without the columns carried from the manifest."""
+
+VERTEBRAE: pa.Schema = _schema(
+    "vertebrae",
+    [
+        ("scan_id", pa.string()),
+        ("subject_id", pa.string()),
+        ("level", pa.string()),
+        ("level_probability", pa.float64()),
+        ("slices", pa.list_(pa.int32())),
+        ("mid_slice", pa.int32()),
+        *((f"{corner}_{axis}", pa.float64()) for corner in CORNERS for axis in "xy"),
+        *((f"centre_{axis}_mm", pa.float64()) for axis in "xyz"),
+    ],
+)
+
+GRADES: pa.Schema = _schema(
+    "grades",
+    [
+        ("scan_id", pa.string()),
+        ("subject_id", pa.string()),
+        ("level", pa.string()),
+        ("mid_slice", pa.int32()),
+        *(column for finding in FINDINGS for column in _finding_fields(finding)),
+    ],
+)
+
+
+def schema(table: str, carried: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Schema of a table by name, with the columns that a manifest carries into ``scans``.
+
+    A carried column that has the name of one of the table's own becomes ``manifest_<name>``.
+    """
+    own = {"scans": SCANS, "vertebrae": VERTEBRAE, "grades": GRADES}[table]
+    if table != "scans":
+        return own
+    taken = set(own.names)
+    extra = [f.with_name(f"manifest_{f.name}") if f.name in taken else f for f in carried]
+    return pa.schema([*own, *extra], own.metadata)
+
+
+def to_table(table: str, rows: Sequence[Row], carried: pa.Table | None = None) -> pa.Table:
+    """Rows as an Arrow table of the table's schema, absent values null.
+
+    Parameters
+    ----------
+    carried
+        The manifest's own columns, one row for each of ``rows``; for ``scans`` only.
+    """
+    own = schema(table)
+    columns = [_column(table, f, [row.get(f.name) for row in rows]) for f in own]
+    if table == "scans" and carried is not None:
+        columns += [column.combine_chunks() for column in carried.columns]
+        own = schema(table, list(carried.schema))
+    return pa.Table.from_arrays(columns, schema=own)
+
+
+def to_parquet(table: pa.Table, row_group_size: int = 100_000) -> bytes:
+    """A table as one Parquet file in memory; equal tables give equal bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=row_group_size)
+    return buffer.getvalue()
+
+
+def from_parquet(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table of one Parquet file in memory."""
+    return pq.read_table(io.BytesIO(data), columns=columns)
+
+
+def _column(table: str, declared: pa.Field, values: list[Any]) -> pa.Array:
+    if (table, declared.name) not in _CODED:
+        return pa.array(values, declared.type)
+    kind, words = _CODED[table, declared.name]
+    codes = {word: code for code, word in enumerate(words.to_pylist())}
+    indices = pa.array([None if value is None else codes[value] for value in values], kind.index_type)
+    return pa.DictionaryArray.from_arrays(indices, words)
