@@ -105,8 +105,9 @@ def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) ->
     raw = _parse(url, _fetch(url, storage_options))
     missing = [name for name in ("scan_id", "path") if name not in raw.column_names]
     if missing:
+        found = ", ".join(raw.column_names)
         raise ManifestError(
-            f"{url} has no column {' and none named '.join(missing)}; its columns are {', '.join(raw.column_names)}"
+            f"{url} has no column {' and none named '.join(missing)}; its columns are {found}"
         )
     if raw.num_rows == 0:
         raise ManifestError(f"{url} has no rows; list at least one scan")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,7 @@ STATES: tuple[str, ...] = ("done", "failed", "excluded")
 STAGES: tuple[str, ...] = ("read", "detect", "label", "grade")
 
 _CRANIAL_FIRST = (*reversed(LEVELS), SACRAL_RELABEL)
-_DISCS = tuple(f"{above}-{below}" for above, below in zip(_CRANIAL_FIRST, _CRANIAL_FIRST[1:], strict=False))
+_DISCS = tuple(f"{above}-{below}" for above, below in itertools.pairwise(_CRANIAL_FIRST))
 
 Row = dict[str, Any]
 

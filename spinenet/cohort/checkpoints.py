@@ -1,0 +1,89 @@
+"""Detections of a shard, kept so that grading again never detects again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from spinenet.cohort.manifest import Entry
+from spinenet.cohort.tables import from_parquet, to_parquet
+from spinenet.storage import Store, digest
+from spinenet.types import Vertebra
+
+FOLDER = "_run/detections"
+FORMAT_VERSION = 1
+
+_SCHEMA = pa.schema(
+    [
+        ("scan_id", pa.string()),
+        ("input_fingerprint", pa.string()),
+        ("slices", pa.list_(pa.list_(pa.int32()))),
+        ("corners", pa.list_(pa.list_(pa.float64()))),
+    ],
+    {"spinenet_detections": str(FORMAT_VERSION)},
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The unlabelled vertebrae of one scan, in pixels of the square-pixel scan that was searched.
+
+    Attributes
+    ----------
+    input_fingerprint
+        Of the scan that they were found in; they count for no other.
+    """
+
+    input_fingerprint: str
+    vertebrae: tuple[Vertebra, ...]
+
+
+def detection_key(detector_digest: str, settings: Mapping[str, Any], rows: Iterable[Entry]) -> str:
+    """What a shard's detections depend on, as one digest: weights, settings and the rows that it reads."""
+    inputs = [[entry.scan_id, entry.path, entry.series_uid] for entry in rows]
+    facts = [FORMAT_VERSION, detector_digest, dict(settings), inputs]
+    return digest(json.dumps(facts, sort_keys=True).encode())
+
+
+def save_detections(store: Store, shard: int, key: str, found: Mapping[str, Detections]) -> None:
+    """Write a shard's checkpoint; ``found`` is by scan_id."""
+    rows = [
+        {
+            "scan_id": scan_id,
+            "input_fingerprint": detections.input_fingerprint,
+            "slices": [list(vertebra.slices) for vertebra in detections.vertebrae],
+            "corners": [vertebra.quads.ravel().tolist() for vertebra in detections.vertebrae],
+        }
+        for scan_id, detections in found.items()
+    ]
+    data = to_parquet(pa.Table.from_pylist(rows, schema=_SCHEMA))
+    store.write(f"{FOLDER}/{shard:05d}-{key[:16]}-{digest(data)[:16]}.parquet", data)
+
+
+def load_detections(store: Store, files: Iterable[str], shard: int, key: str) -> dict[str, Detections]:
+    """A shard's checkpoint by scan_id; empty where there is none for ``key`` or it is damaged.
+
+    Parameters
+    ----------
+    files
+        Names in :data:`FOLDER`, listed once for all shards.
+    """
+    start = f"{shard:05d}-{key[:16]}-"
+    for name in sorted(name for name in files if name.startswith(start)):
+        data = store.read_many([f"{FOLDER}/{name}"]).get(f"{FOLDER}/{name}", b"")
+        if digest(data)[:16] == name.removeprefix(start).removesuffix(".parquet"):
+            return {row["scan_id"]: _detections(row) for row in from_parquet(data).to_pylist()}
+    return {}
+
+
+def _detections(row: Mapping[str, Any]) -> Detections:
+    vertebrae = tuple(
+        Vertebra(tuple(slices), np.array(corners, np.float64).reshape(-1, 4, 2))
+        for slices, corners in zip(row["slices"], row["corners"], strict=True)
+    )
+    return Detections(row["input_fingerprint"], vertebrae)

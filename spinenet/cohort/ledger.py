@@ -1,0 +1,117 @@
+"""Which shards of a run are done: staged parts, and a create-only commit record for each shard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from spinenet.cohort.plan import Plan
+from spinenet.cohort.tables import TABLES, from_parquet, to_parquet
+from spinenet.storage import Store, digest
+
+STAGED = "_run/staged"
+COMMITS = "_run/commits"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A Parquet file and what it must hold."""
+
+    file: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A finished shard.
+
+    Attributes
+    ----------
+    generation
+        Grows when a shard is made again because one of its parts was damaged; the highest counts.
+    parts
+        The staged part of each table.
+    states
+        Rows by "done", "excluded" or the reason of their failure.
+    workers
+        For each kind of task, how many of the shard's scans each worker did.
+    """
+
+    shard: int
+    generation: int
+    parts: Mapping[str, Part]
+    states: Mapping[str, int]
+    workers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The commit records of one run."""
+
+    store: Store
+    plan: Plan
+
+    def commits(self) -> dict[int, Commit]:
+        """The record that counts of each committed shard, read with one listing and one fetch."""
+        newest: dict[int, tuple[int, str]] = {}
+        for name in self.store.sizes(COMMITS):
+            shard, generation = _read_name(name)
+            newest[shard] = max(newest.get(shard, (-1, "")), (generation, name))
+        read = self.store.read_many(f"{COMMITS}/{name}" for _, name in newest.values())
+        return dict(sorted((commit.shard, commit) for commit in map(_parse, read.values())))
+
+    def unfinished(self, commits: Mapping[int, Commit]) -> list[int]:
+        """Shards without a commit, or with one whose parts are absent or have another size.
+
+        Digests are checked where the parts are read anyway, by the finaliser.
+        """
+        sizes = self.store.sizes(STAGED)
+        return [
+            shard
+            for shard in range(self.plan.n_shards)
+            if shard not in commits
+            or any(sizes.get(part.file) != part.bytes for part in commits[shard].parts.values())
+        ]
+
+    def stage(self, shard: int, tables: Mapping[str, pa.Table]) -> dict[str, Part]:
+        """Write a shard's parts; nothing counts before they are committed."""
+        parts = {}
+        for name in TABLES:
+            data = to_parquet(tables[name])
+            sha256 = digest(data)
+            file = f"{name}-{shard:05d}-{sha256[:16]}.parquet"
+            self.store.write(f"{STAGED}/{file}", data)
+            parts[name] = Part(file, tables[name].num_rows, len(data), sha256)
+        return parts
+
+    def commit(self, commit: Commit) -> bool:
+        """Record a shard as done; False if somebody else's record was there first, and counts."""
+        record = json.dumps(asdict(commit), sort_keys=True).encode()
+        return self.store.create(f"{COMMITS}/{commit.shard:05d}-{commit.generation:02d}.json", record)
+
+    def read_parts(self, table: str, commits: Iterable[Commit]) -> dict[int, pa.Table | None]:
+        """A table's part of each of ``commits``, fetched together; None where it is absent or damaged."""
+        parts = {commit.shard: commit.parts[table] for commit in commits}
+        read = self.store.read_many(f"{STAGED}/{part.file}" for part in parts.values())
+        found: dict[int, pa.Table | None] = {}
+        for shard, part in parts.items():
+            data = read.get(f"{STAGED}/{part.file}", b"")
+            found[shard] = from_parquet(data) if digest(data) == part.sha256 else None
+        return found
+
+
+def _read_name(name: str) -> tuple[int, int]:
+    shard, generation = name.removesuffix(".json").split("-")
+    return int(shard), int(generation)
+
+
+def _parse(data: bytes) -> Commit:
+    record: dict[str, Any] = json.loads(data)
+    parts = {name: Part(**part) for name, part in record.pop("parts").items()}
+    return Commit(parts=parts, **record)

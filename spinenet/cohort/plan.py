@@ -1,0 +1,204 @@
+"""The frozen plan of a run: which rows, in which shards, read with what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from spinenet.cohort.manifest import COLUMNS, Entry, Manifest, entries
+from spinenet.cohort.tables import from_parquet, to_parquet
+from spinenet.errors import RunError
+from spinenet.storage import Store, digest
+
+FORMAT_VERSION = 1
+RUN_FILE = "_run/run.json"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What decides a run's results beside its inputs.
+
+    Attributes
+    ----------
+    weights
+        Name of the bundle.
+    weights_fingerprint
+        One digest over its files.
+    digests
+        Digest of each file by its name.
+    settings
+        The pipeline's settings that change results, by name.
+    """
+
+    weights: str
+    weights_fingerprint: str
+    digests: Mapping[str, str]
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Neighbouring rows of the manifest that are done and committed together."""
+
+    index: int
+    entries: tuple[Entry, ...]
+    carried: pa.Table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as it was begun; every later start goes by it.
+
+    Attributes
+    ----------
+    table
+        The manifest's rows in its order.
+    shard_size
+        Rows of each shard but the last.
+    record
+        What ``run.json`` holds.
+    """
+
+    table: pa.Table
+    shard_size: int
+    record: Mapping[str, Any]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the manifest."""
+        return int(self.table.num_rows)
+
+    @property
+    def n_shards(self) -> int:
+        """Shards, the last one perhaps short."""
+        return -(-self.n_rows // self.shard_size)
+
+    @property
+    def carried(self) -> tuple[pa.Field, ...]:
+        """The manifest's own columns."""
+        return tuple(field for field in self.table.schema if field.name not in COLUMNS)
+
+    def rows_of(self, index: int) -> int:
+        """Rows of one shard."""
+        return min(self.shard_size, self.n_rows - index * self.shard_size)
+
+    def scan_ids(self, index: int) -> pa.ChunkedArray:
+        """The scan_id of each row of a shard."""
+        return self.table.column("scan_id").slice(index * self.shard_size, self.shard_size)
+
+    def shard(self, index: int) -> Shard:
+        """One shard's rows."""
+        rows = self.table.slice(index * self.shard_size, self.shard_size)
+        return Shard(index, tuple(entries(rows)), rows.select([field.name for field in self.carried]))
+
+
+def freeze(
+    store: Store,
+    manifest: Manifest,
+    conditions: Conditions,
+    *,
+    shard_size: int,
+    about: Mapping[str, Any],
+) -> Plan:
+    """The plan of the run in ``store``: the one that is there if it fits, else a new one.
+
+    Parameters
+    ----------
+    shard_size
+        For a new plan; one that is there keeps its own.
+    about
+        Versions, machine and the like, kept in ``run.json`` for the reader.
+
+    Raises
+    ------
+    RunError
+        The folder holds a run of another manifest, other weights or other settings.
+    """
+    if shard_size < 1:
+        raise RunError(f"a shard of {shard_size} scans is not possible; use 1 or more")
+    frozen = load_plan(store)
+    if frozen is None:
+        _write(store, manifest, conditions, shard_size, about)
+        frozen = load_plan(store)
+    if frozen is None:
+        raise RunError(f"{store.url(RUN_FILE)} was written and is not there; is the storage consistent?")
+    _refuse_other(store, frozen, manifest, conditions)
+    return frozen
+
+
+def load_plan(store: Store) -> Plan | None:
+    """The plan of the run in ``store``, or None if none was begun there.
+
+    Raises
+    ------
+    RunError
+        There is one, but it is damaged or of another format.
+    """
+    try:
+        record = json.loads(store.read(RUN_FILE))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RunError(f"{store.url(RUN_FILE)} is damaged; use a new output folder") from error
+    if record.get("format_version") != FORMAT_VERSION:
+        raise RunError(
+            f"{store.url()} was begun by another version of spinenet; use that one, or a new output folder"
+        )
+    plan = record["plan"]
+    data = store.read_many([plan["file"]]).get(plan["file"], b"")
+    if digest(data) != plan["sha256"]:
+        raise RunError(f"{store.url(plan['file'])} is absent or damaged; use a new output folder")
+    return Plan(from_parquet(data), int(plan["shard_size"]), record)
+
+
+def _write(
+    store: Store, manifest: Manifest, conditions: Conditions, shard_size: int, about: Mapping[str, Any]
+) -> None:
+    data = to_parquet(manifest.table)
+    file = f"_run/plan-{digest(data)[:16]}.parquet"
+    store.write(file, data)
+    record = {
+        "format_version": FORMAT_VERSION,
+        "manifest": {"url": manifest.url, "sha256": manifest.digest, "rows": manifest.table.num_rows},
+        "plan": {"file": file, "sha256": digest(data), "shard_size": shard_size},
+        "conditions": _plain(conditions),
+        "about": dict(about),
+    }
+    # Whoever comes first is the run: a second starter reads this one's plan, and goes on or is refused.
+    store.create(RUN_FILE, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _plain(conditions: Conditions) -> dict[str, Any]:
+    return {
+        "weights": conditions.weights,
+        "weights_fingerprint": conditions.weights_fingerprint,
+        "digests": dict(conditions.digests),
+        "settings": dict(conditions.settings),
+    }
+
+
+def _refuse_other(store: Store, plan: Plan, manifest: Manifest, conditions: Conditions) -> None:
+    begun = plan.record["conditions"]
+    differences = []
+    if begun["weights_fingerprint"] != conditions.weights_fingerprint:
+        differences.append(
+            f"other weights ({begun['weights']} {begun['weights_fingerprint'][:8]}, "
+            f"now {conditions.weights} {conditions.weights_fingerprint[:8]})"
+        )
+    changed = {k: v for k, v in conditions.settings.items() if begun["settings"].get(k) != v}
+    if changed:
+        said = ", ".join(
+            f"{name} {begun['settings'].get(name)}, now {value}" for name, value in changed.items()
+        )
+        differences.append(f"other settings ({said})")
+    if plan.record["manifest"]["sha256"] != manifest.digest:
+        differences.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
+    if differences:
+        raise RunError(
+            f"{store.url()} was begun with {' and '.join(differences)}; "
+            "start again with what it was begun with, or choose a new output folder"
+        )
