@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +17,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from spinenet.errors import WeightsError
+from spinenet.networks.description import (
+    DESCRIPTION_FILE,
+    FORMAT_VERSION,
+    file_name,
+    read_description,
+    sha256_of,
+    verify_files,
+)
 from spinenet.networks.parts import PARTS, Architecture, build, check_state, load_state
 
-FORMAT_VERSION = 1
-DESCRIPTION_FILE = "bundle.json"
 _DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -60,6 +68,8 @@ def save_bundle(
     training_data: str,
     figures: Mapping[str, Any],
     dtype: str = "float32",
+    acceptance_required: bool = False,
+    sources: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Write the four networks as a bundle; an older bundle in the folder is replaced at the end.
 
@@ -77,6 +87,10 @@ def save_bundle(
         Measured quality, JSON values.
     dtype
         "float32" or "float16" of the stored numbers; they are read back as float32.
+    acceptance_required
+        Whether whoever fetches the bundle from a URL must accept ``licence`` first.
+    sources
+        File name to SHA-256 of the files that the bundle was converted from.
 
     Returns
     -------
@@ -87,6 +101,8 @@ def save_bundle(
     ------
     WeightsError
         If a network does not fit ``architecture``, or a number is too large for float16.
+    OSError
+        If the folder cannot be written.
     """
     states = {
         part: _storable(part, getattr(networks, part), architecture, _known_dtype(dtype)) for part in PARTS
@@ -98,7 +114,7 @@ def save_bundle(
         for part, state in states.items():
             final = folder / file_name(part)
             temporary = pending[final] = final.with_name(f".{final.name}.part")
-            save_file(state, temporary, metadata={"format": "pt"})
+            _write(state, temporary)
             digests[final.name] = sha256_of(temporary)
         description = {
             "format": "spinenet-bundle",
@@ -108,9 +124,11 @@ def save_bundle(
             "dtype": dtype,
             "files": digests,
             "licence": licence,
+            "acceptance_required": acceptance_required,
             "origin": origin,
             "training_data": training_data,
             "figures": dict(figures),
+            **({"sources": dict(sources)} if sources else {}),
         }
         final = folder / DESCRIPTION_FILE
         pending[final] = final.with_name(f".{final.name}.part")
@@ -151,100 +169,30 @@ def load_bundle(folder: Path, device: str | torch.device = "cpu") -> Networks:
     return Networks(**modules, name=str(description.get("name", folder.name)), digests=digests)
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """``bundle.json`` of a folder, checked for the entries that loading needs.
-
-    Raises
-    ------
-    WeightsError
-        If it is absent, is not JSON, comes from a newer format, or lacks an entry.
-    """
-    path = folder / DESCRIPTION_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise WeightsError(f"{folder} is no weights bundle: it holds no {DESCRIPTION_FILE}.") from error
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise WeightsError(f"{path} is not UTF-8 text.") from error
-    return parse_description(text, str(path))
-
-
-def parse_description(text: str, where: str) -> dict[str, Any]:
-    """The description in the text of a ``bundle.json``; ``where`` names it in errors.
-
-    Raises
-    ------
-    WeightsError
-        If it is not JSON, comes from a newer format, or lacks an entry.
-    """
-    try:
-        description = json.loads(text)
-    except ValueError as error:
-        raise WeightsError(f"{where} is not valid JSON: {error}.") from error
-    if not isinstance(description, dict) or not isinstance(description.get("format_version"), int):
-        raise WeightsError(f"{where} does not describe a weights bundle: it has no format_version.")
-    if description["format_version"] > FORMAT_VERSION:
-        raise WeightsError(
-            f"{where} has format version {description['format_version']}, newer than"
-            f" {FORMAT_VERSION}, the newest that this spinenet reads; update spinenet."
-        )
-    for entry, wanted in (("architecture", PARTS), ("files", tuple(file_name(part) for part in PARTS))):
-        found = description.get(entry)
-        missing = [key for key in wanted if not isinstance(found, dict) or key not in found]
-        if missing:
-            raise WeightsError(f"{where} lacks {', '.join(missing)} under {entry!r}.")
-    return description
-
-
-def verify_files(folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the four files, each compared with the description.
-
-    Raises
-    ------
-    WeightsError
-        If a file is missing or its digest differs.
-    """
-    digests: dict[str, str] = {}
-    for part in PARTS:
-        path = folder / file_name(part)
-        if not path.is_file():
-            raise WeightsError(f"The bundle {folder} is incomplete: {path.name} is missing.")
-        digests[path.name] = sha256_of(path)
-        wanted = description["files"][path.name]
-        if digests[path.name] != wanted:
-            raise WeightsError(
-                f"{path} is not the file that {DESCRIPTION_FILE} describes: its SHA-256 is"
-                f" {digests[path.name]}, not {wanted}; fetch or import the bundle again."
-            )
-    return digests
-
-
-def file_name(part: str) -> str:
-    """Name of a part's file inside the bundle."""
-    return f"{part}.safetensors"
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _storable(
     part: str, network: nn.Module, architecture: Architecture, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     state = network.state_dict()
     check_state(build(part, architecture).state_dict(), state, f"The {part} to save")
     stored = {
-        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None, copy=True).contiguous()
+        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
         for key, tensor in state.items()
     }
     for key, tensor in stored.items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"The {part} cannot be saved: {key} has numbers that {dtype} cannot hold.")
     return stored
+
+
+def _write(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(state, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        # safetensors tells the system's error number in its text only
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _known_dtype(name: str) -> torch.dtype:

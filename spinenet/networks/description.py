@@ -1,0 +1,96 @@
+"""``bundle.json``: what a weights bundle says of itself, and whether its files are the ones described."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spinenet.errors import WeightsError
+from spinenet.networks.parts import PARTS
+
+FORMAT_VERSION = 1
+DESCRIPTION_FILE = "bundle.json"
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """``bundle.json`` of a folder, checked for the entries that loading needs.
+
+    Raises
+    ------
+    WeightsError
+        If it is absent, is not JSON, comes from a newer format, or lacks an entry.
+    """
+    path = folder / DESCRIPTION_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise WeightsError(f"{folder} is no weights bundle: it holds no {DESCRIPTION_FILE}.") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{path} is not UTF-8 text.") from error
+    return parse_description(text, str(path))
+
+
+def parse_description(text: str, where: str) -> dict[str, Any]:
+    """The description in the text of a ``bundle.json``; ``where`` names it in errors.
+
+    Raises
+    ------
+    WeightsError
+        If it is not JSON, comes from a newer format, or lacks an entry.
+    """
+    try:
+        description = json.loads(text)
+    except ValueError as error:
+        raise WeightsError(f"{where} is not valid JSON: {error}.") from error
+    if not isinstance(description, dict) or not isinstance(description.get("format_version"), int):
+        raise WeightsError(f"{where} does not describe a weights bundle: it has no format_version.")
+    if description["format_version"] > FORMAT_VERSION:
+        raise WeightsError(
+            f"{where} has format version {description['format_version']}, newer than"
+            f" {FORMAT_VERSION}, the newest that this spinenet reads; update spinenet."
+        )
+    for entry, wanted in (("architecture", PARTS), ("files", tuple(file_name(part) for part in PARTS))):
+        found = description.get(entry)
+        missing = [key for key in wanted if not isinstance(found, dict) or key not in found]
+        if missing:
+            raise WeightsError(f"{where} lacks {', '.join(missing)} under {entry!r}.")
+    return description
+
+
+def verify_files(folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the four files, each compared with the description.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing or its digest differs.
+    """
+    digests: dict[str, str] = {}
+    for part in PARTS:
+        path = folder / file_name(part)
+        if not path.is_file():
+            raise WeightsError(f"The bundle {folder} is incomplete: {path.name} is missing.")
+        digests[path.name] = sha256_of(path)
+        wanted = description["files"][path.name]
+        if digests[path.name] != wanted:
+            raise WeightsError(
+                f"{path} is not the file that {DESCRIPTION_FILE} describes: its SHA-256 is"
+                f" {digests[path.name]}, not {wanted}; fetch or import the bundle again."
+            )
+    return digests
+
+
+def file_name(part: str) -> str:
+    """Name of a part's file inside the bundle."""
+    return f"{part}.safetensors"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

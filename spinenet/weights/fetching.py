@@ -1,0 +1,196 @@
+"""Bringing weights into the store: accepted, downloaded, verified, and only then in place."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from spinenet.errors import LicenceNotAccepted, WeightsError
+from spinenet.networks.description import (
+    DESCRIPTION_FILE,
+    file_name,
+    parse_description,
+    sha256_of,
+)
+from spinenet.networks.parts import PARTS
+from spinenet.weights.downloads import Progress, download, forget, shown, storage_errors
+from spinenet.weights.published import SPINENET_V2, Release, import_published, read_checkpoint
+from spinenet.weights.store import NAMES, PUBLISHED, SYNTHETIC, folder_of, is_url, store, verify
+
+MANIFEST_FILE = "SHA256SUMS"  # a mirror may serve one; the published site has none
+_log = logging.getLogger(__name__)
+
+
+def fetch(
+    weights: str = PUBLISHED,
+    accept_licence: bool = False,
+    *,
+    base_url: str | None = None,
+    digests: Mapping[str, str] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Bring weights into the store, verified; those already there are only verified.
+
+    Parameters
+    ----------
+    weights
+        "spinenet-v2" or the URL of a bundle.
+    accept_licence
+        Whether the user has read and accepted the terms (``spinenet.weights.published.PUBLISHED_TERMS``, or a
+        bundle's own ``licence`` where it demands that).
+    base_url
+        A mirror of the published files; by default the variable SPINENET_WEIGHTS_URL, else the
+        publisher's own site.
+    digests
+        Published path, such as "context/ckpt16.pt", to expected SHA-256. A mirror's SHA256SUMS is read too.
+    force
+        Fetch again what is already there.
+    progress
+        See :data:`spinenet.weights.downloads.Progress`.
+
+    Returns
+    -------
+    Path
+        Folder of the bundle.
+
+    Raises
+    ------
+    LicenceNotAccepted
+        If terms were not accepted.
+    WeightsError
+        One sentence for whatever else went wrong; no incomplete bundle is left.
+    """
+    if weights == SYNTHETIC:
+        return verify(folder_of(SYNTHETIC))
+    if weights == PUBLISHED:
+        mirror = base_url or os.environ.get("SPINENET_WEIGHTS_URL")
+        return fetch_release(
+            SPINENET_V2,
+            accept_licence,
+            mirror=mirror,
+            digests=digests,
+            force=force,
+            progress=progress,
+        )
+    if is_url(weights):
+        return _fetch_bundle(weights, accept_licence, force, progress)
+    raise WeightsError(f"'{weights}' cannot be fetched: it is neither a URL nor one of {', '.join(NAMES)}.")
+
+
+def fetch_release(
+    release: Release,
+    accept_licence: bool = False,
+    *,
+    mirror: str | None = None,
+    digests: Mapping[str, str] | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Fetch four published checkpoints and convert them to the bundle of that name; see :func:`fetch`."""
+    target = store() / release.name
+    if not force and (target / DESCRIPTION_FILE).exists():
+        return verify(target)
+    _demand_acceptance(release.name, accept_licence)
+    with _alone(target):
+        if not force and (target / DESCRIPTION_FILE).exists():
+            return verify(target)  # another process fetched it meanwhile
+        staging = store() / "downloads" / release.name
+        base = (mirror or release.base_url).rstrip("/")
+        wanted = {**(_manifest(base, staging) if mirror else {}), **(digests or {})}
+        for part, item in release.checkpoints.items():
+            path = staging / item.path
+            _bring(f"{base}/{item.path}", path, wanted.get(item.path), progress)
+            try:
+                read_checkpoint(staging, part, release)
+            except WeightsError:
+                forget(path)
+                raise
+        import_published(staging, target, release)
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progress | None) -> Path:
+    target = folder_of(url)
+    if not force and (target / DESCRIPTION_FILE).exists():
+        return verify(target)
+    with _alone(target):
+        if not force and (target / DESCRIPTION_FILE).exists():
+            return verify(target)
+        staging = store() / "downloads" / target.name
+        description_file = staging / DESCRIPTION_FILE
+        base = url.rstrip("/")
+        download(f"{base}/{DESCRIPTION_FILE}", description_file, progress=progress)
+        description = parse_description(
+            description_file.read_text(encoding="utf-8", errors="replace"),
+            f"{shown(base)}/{DESCRIPTION_FILE}",
+        )
+        if description.get("acceptance_required"):
+            _demand_acceptance(shown(url), accept_licence)
+        for name in (file_name(part) for part in PARTS):
+            wanted = description["files"][name]
+            _bring(f"{base}/{name}", staging / name, wanted, progress)
+        try:
+            verify(staging)
+        except WeightsError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        with storage_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                shutil.rmtree(target)
+            staging.rename(target)
+    return target
+
+
+def _bring(url: str, path: Path, sha256: str | None, progress: Progress | None) -> None:
+    # A run before this one may have brought some of the files.
+    if path.exists() and (sha256 is None or sha256_of(path) == sha256.lower()):
+        return
+    download(url, path, sha256=sha256, progress=progress)
+
+
+def _demand_acceptance(name: str, accepted: bool) -> None:
+    if not accepted:
+        raise LicenceNotAccepted(
+            f"'{name}' comes under terms of its own, which must be accepted first: read them with"
+            f" `spinenet weights fetch {name}`, then accept there, or with --accept-licence."
+        )
+
+
+def _manifest(base: str, staging: Path) -> dict[str, str]:
+    path = staging / MANIFEST_FILE
+    forget(path)
+    try:
+        download(f"{base}/{MANIFEST_FILE}", path)
+    except WeightsError as error:
+        if "status 404" in str(error):
+            return {}
+        raise
+    lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    return {pieces[1].lstrip("*").removeprefix("./"): pieces[0] for pieces in lines if len(pieces) == 2}
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One process at a time in a bundle's store folder."""
+    path = target.parent / f".{target.name}.lock"
+    with storage_errors(target):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            _log.info("Another process is fetching %s; waiting for it.", target.name)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

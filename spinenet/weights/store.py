@@ -1,0 +1,79 @@
+"""Where bundles are kept: names and URLs to folders, and what is there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from spinenet.networks.bundle import load_bundle
+from spinenet.networks.description import DESCRIPTION_FILE, read_description
+from spinenet.weights.published import SPINENET_V2
+
+PUBLISHED = SPINENET_V2.name
+SYNTHETIC = "synthetic"
+NAMES: tuple[str, ...] = (PUBLISHED, SYNTHETIC)
+
+_SYNTHETIC_FOLDER = Path(__file__).parent.parent / "data" / "synthetic"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """One bundle by name: its folder where it is here, and what its description says of it."""
+
+    name: str
+    folder: Path | None
+    description: Mapping[str, Any]
+
+
+def store() -> Path:
+    """Folder of fetched bundles: the variable SPINENET_HOME, else the user's cache folder."""
+    home = os.environ.get("SPINENET_HOME")
+    return Path(home).expanduser() if home else platformdirs.user_cache_path("spinenet")
+
+
+def folder_of(weights: str | Path) -> Path:
+    """Where the bundle of a name, folder or URL is, or would be once it is fetched."""
+    text = os.fspath(weights)
+    if text == SYNTHETIC:
+        return _SYNTHETIC_FOLDER
+    if text == PUBLISHED:
+        return store() / PUBLISHED
+    if is_url(text):
+        return store() / "urls" / hashlib.sha256(text.rstrip("/").encode()).hexdigest()[:16]
+    return Path(text).expanduser()
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a URL rather than a name or a path."""
+    return "://" in text
+
+
+def verify(folder: Path) -> Path:
+    """Read a whole bundle: digests, format, and every name and shape of the four networks.
+
+    Raises
+    ------
+    WeightsError
+        Naming what is missing, altered, or does not fit.
+    """
+    load_bundle(folder)
+    return folder
+
+
+def installed() -> list[Installed]:
+    """The named bundles, then those fetched by URL, whether or not they are here."""
+    folders = {name: folder_of(name) for name in NAMES}
+    fetched = sorted(path.parent for path in (store() / "urls").glob(f"*/{DESCRIPTION_FILE}"))
+    folders.update({str(path): path for path in fetched})
+    return [
+        Installed(name, folder, read_description(folder))
+        if (folder / DESCRIPTION_FILE).exists()
+        else Installed(name, None, {})
+        for name, folder in folders.items()
+    ]
