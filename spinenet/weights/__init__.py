@@ -8,7 +8,7 @@ from pathlib import Path
 from spinenet.errors import WeightsError
 from spinenet.networks.description import DESCRIPTION_FILE, read_description, verify_files
 from spinenet.weights.downloads import Progress, shown
-from spinenet.weights.fetching import fetch, fetch_release
+from spinenet.weights.fetching import fetch, fetch_release, terms_of
 from spinenet.weights.published import PUBLISHED_TERMS, SPINENET_V2, import_published
 from spinenet.weights.store import (
     NAMES,
@@ -36,6 +36,7 @@ __all__ = [
     "is_url",
     "resolve",
     "store",
+    "terms_of",
     "verify",
 ]
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -117,6 +118,22 @@ def fetch_release(
     return target
 
 
+def terms_of(weights: str) -> str | None:
+    """The terms that :func:`fetch` demands acceptance of; None where it demands none.
+
+    Raises
+    ------
+    WeightsError
+        If ``weights`` is a URL and no bundle can be read there.
+    """
+    if weights == PUBLISHED:
+        return SPINENET_V2.terms
+    if not is_url(weights):
+        return None
+    description = _fetch_description(weights)
+    return str(description["licence"]) if description.get("acceptance_required") else None
+
+
 def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progress | None) -> Path:
     target = folder_of(url)
     if not force and (target / DESCRIPTION_FILE).exists():
@@ -125,13 +142,8 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
         if not force and (target / DESCRIPTION_FILE).exists():
             return verify(target)
         staging = store() / "downloads" / target.name
-        description_file = staging / DESCRIPTION_FILE
         base = url.rstrip("/")
-        download(f"{base}/{DESCRIPTION_FILE}", description_file, progress=progress)
-        description = parse_description(
-            description_file.read_text(encoding="utf-8", errors="replace"),
-            f"{shown(base)}/{DESCRIPTION_FILE}",
-        )
+        description = _fetch_description(url)
         if description.get("acceptance_required"):
             _demand_acceptance(shown(url), accept_licence)
         for name in (file_name(part) for part in PARTS):
@@ -155,6 +167,14 @@ def _bring(url: str, path: Path, sha256: str | None, progress: Progress | None) 
     if path.exists() and (sha256 is None or sha256_of(path) == sha256.lower()):
         return
     download(url, path, sha256=sha256, progress=progress)
+
+
+def _fetch_description(url: str) -> dict[str, Any]:
+    path = store() / "downloads" / folder_of(url).name / DESCRIPTION_FILE
+    address = f"{url.rstrip('/')}/{DESCRIPTION_FILE}"
+    forget(path)
+    download(address, path)
+    return parse_description(path.read_text(encoding="utf-8", errors="replace"), shown(address))
 
 
 def _demand_acceptance(name: str, accepted: bool) -> None:

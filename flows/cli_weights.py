@@ -1,0 +1,115 @@
+"""The commands ``spinenet weights list, fetch, verify, import``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from spinenet import weights
+from spinenet.errors import WeightsError
+from spinenet.weights.downloads import Progress as Report
+
+weights_app = typer.Typer(help="See, fetch, verify and convert network weights.", no_args_is_help=True)
+
+
+@weights_app.command("list")
+def list_weights() -> None:
+    """Show which weights are here, where, and under what terms."""
+    table = Table("name", "state", "licence", "folder")
+    for bundle in weights.installed():
+        licence = " ".join(str(bundle.description.get("licence", "")).split())
+        table.add_row(
+            bundle.name if bundle.folder is None else str(bundle.description.get("name", bundle.name)),
+            "not here" if bundle.folder is None else "here",
+            licence if len(licence) <= 60 else f"{licence[:57]}...",
+            "" if bundle.folder is None else str(bundle.folder),
+        )
+    # A path broken over lines cannot be copied, so without a terminal the table is as wide as it needs.
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
+
+
+@weights_app.command("fetch")
+def fetch_weights(
+    name: Annotated[str, typer.Argument(help="spinenet-v2, or the URL of a bundle.")] = weights.PUBLISHED,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="I have read and accept the terms.")
+    ] = False,
+    mirror: Annotated[
+        str | None,
+        typer.Option(help="URL that serves the published files.", envvar="SPINENET_WEIGHTS_URL"),
+    ] = None,
+    sha256: Annotated[
+        list[str] | None,
+        typer.Option(help="Expected digest of a file, as PATH=SHA256; can be repeated."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is already here.")] = False,
+) -> None:
+    """Fetch weights into the store, after their terms were shown and accepted."""
+    digests = dict(_pair(text) for text in sha256 or ())
+    if force or not (weights.folder_of(name) / "bundle.json").exists():
+        terms = weights.terms_of(name)
+        if terms is not None:
+            typer.echo(terms)
+            if not accept_licence and sys.stdin.isatty():
+                accept_licence = typer.confirm("Have you read the terms, and do you accept them?")
+    with _progress() as report:
+        folder = weights.fetch(
+            name, accept_licence, base_url=mirror, digests=digests, force=force, progress=report
+        )
+    typer.echo(f"{name} is verified and here: {folder}")
+
+
+@weights_app.command("verify")
+def verify_weights(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names, folders or URLs; by default all that are here.")
+    ] = None,
+) -> None:
+    """Check digests, names and shapes of every network."""
+    here = [str(bundle.folder) for bundle in weights.installed() if bundle.folder is not None]
+    for name in names or here:
+        typer.echo(f"{name}: whole, digests and shapes match ({weights.verify(weights.resolve(name))})")
+
+
+@weights_app.command("import")
+def import_weights(
+    folder: Annotated[Path, typer.Argument(help="Folder with detect-vfr/ckpt435.pt and the other three.")],
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder of the new bundle; by default the store.")
+    ] = None,
+) -> None:
+    """Convert the published .pt files to a bundle; every name and shape must match."""
+    target = weights.import_published(folder, to or weights.folder_of(weights.PUBLISHED))
+    typer.echo(f"Converted to {target}; use it with `--weights {to or weights.PUBLISHED}`")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    path, _, digest = text.rpartition("=")
+    if not path or len(digest) != 64:
+        raise WeightsError(f"'{text}' is not of the form PATH=SHA256, such as context/ckpt16.pt=0f3a...")
+    return path, digest
+
+
+@contextmanager
+def _progress() -> Iterator[Report | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield report
