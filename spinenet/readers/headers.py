@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import struct
-import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from types import MappingProxyType
-from typing import Any
 
 import pydicom
 from pydicom.dataset import FileDataset
@@ -22,6 +18,7 @@ from pydicom.dataset import FileDataset
 from spinenet.errors import ScanError
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
 from spinenet.readers.files import inflate
+from spinenet.readers.tags import number_of, numbers_of, quiet_pydicom, text_of, whole_of
 
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
     {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
@@ -39,7 +36,6 @@ _TAGS = """
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     LossyImageCompression
 """
-_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -98,23 +94,6 @@ class Frame:
     pixels: PixelFormat
     facts: Mapping[str, str | float] = field(default_factory=dict)
     odd: bool = False
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect pydicom's warnings and keep its log to itself, since both may quote a header's values.
-
-    Warning filters belong to the whole process, hence the lock; pydicom's work holds the interpreter
-    anyway, so threads lose little.
-    """
-    log = logging.getLogger("pydicom")
-    with _LOCK, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        propagate, log.propagate = log.propagate, False
-        try:
-            yield caught
-        finally:
-            log.propagate = propagate
 
 
 def undeflated(data: bytes) -> bytes:
@@ -185,19 +164,20 @@ def _frame(
     stopped_at: int,
     caught: list[warnings.WarningMessage],
 ) -> Frame:
-    thickness = replaced.get("SliceThickness") or _numbers(header, "SliceThickness", 1)
+    thickness = replaced.get("SliceThickness") or numbers_of(header, "SliceThickness", 1)
     facts = _facts(header)
     pixels = _pixel_format(header, data, stopped_at)
     return Frame(
         name=name,
         digest=sha256(data).hexdigest(),
-        series_uid=known_uid(_text(header, "SeriesInstanceUID")),
-        modality=_text(header, "Modality"),
-        position=_numbers(header, "ImagePositionPatient", 3),
-        orientation=replaced.get("ImageOrientationPatient") or _numbers(header, "ImageOrientationPatient", 6),
-        spacing=replaced.get("PixelSpacing") or _numbers(header, "PixelSpacing", 2),
+        series_uid=known_uid(text_of(header, "SeriesInstanceUID")),
+        modality=text_of(header, "Modality"),
+        position=numbers_of(header, "ImagePositionPatient", 3),
+        orientation=replaced.get("ImageOrientationPatient")
+        or numbers_of(header, "ImageOrientationPatient", 6),
+        spacing=replaced.get("PixelSpacing") or numbers_of(header, "PixelSpacing", 2),
         thickness=thickness[0] if thickness else None,
-        number=_number(header, "InstanceNumber"),
+        number=number_of(header, "InstanceNumber"),
         pixels=pixels,
         facts=facts,
         odd=bool(caught),
@@ -207,21 +187,21 @@ def _frame(
 def _pixel_format(header: FileDataset, data: bytes, stopped_at: int) -> PixelFormat:
     little = header.original_encoding[1] is not False
     tag = struct.pack("<HH" if little else ">HH", _PIXEL_DATA >> 16, _PIXEL_DATA & 0xFFFF)
-    slope, intercept = _number(header, "RescaleSlope"), _number(header, "RescaleIntercept")
+    slope, intercept = number_of(header, "RescaleSlope"), number_of(header, "RescaleIntercept")
     return PixelFormat(
         transfer_syntax=str(header.file_meta.get("TransferSyntaxUID", "")) or _guessed_syntax(header),
-        rows=_whole(header, "Rows"),
-        columns=_whole(header, "Columns"),
-        samples=_whole(header, "SamplesPerPixel") or 1,
-        photometric=_text(header, "PhotometricInterpretation"),
-        frames=_whole(header, "NumberOfFrames") or 1,
-        bits_allocated=_whole(header, "BitsAllocated"),
-        bits_stored=_whole(header, "BitsStored"),
-        high_bit=_whole(header, "HighBit"),
-        signed=_whole(header, "PixelRepresentation") == 1,
+        rows=whole_of(header, "Rows"),
+        columns=whole_of(header, "Columns"),
+        samples=whole_of(header, "SamplesPerPixel") or 1,
+        photometric=text_of(header, "PhotometricInterpretation"),
+        frames=whole_of(header, "NumberOfFrames") or 1,
+        bits_allocated=whole_of(header, "BitsAllocated"),
+        bits_stored=whole_of(header, "BitsStored"),
+        high_bit=whole_of(header, "HighBit"),
+        signed=whole_of(header, "PixelRepresentation") == 1,
         slope=slope if "RescaleSlope" in header else 1.0,
         intercept=intercept if "RescaleIntercept" in header else 0.0,
-        lossy=_text(header, "LossyImageCompression") == "01",
+        lossy=text_of(header, "LossyImageCompression") == "01",
         start=stopped_at if data[stopped_at : stopped_at + 4] == tag else None,
     )
 
@@ -234,53 +214,18 @@ def _guessed_syntax(header: FileDataset) -> str:
 
 
 def _facts(header: FileDataset) -> dict[str, str | float]:
-    scanning = _text(header, "ScanningSequence").upper().split("\\")
-    description = f"{_text(header, 'SeriesDescription')} {_text(header, 'ProtocolName')}"
+    scanning = text_of(header, "ScanningSequence").upper().split("\\")
+    description = f"{text_of(header, 'SeriesDescription')} {text_of(header, 'ProtocolName')}"
     facts: dict[str, str | float | None] = {
-        "manufacturer": known_maker(_text(header, "Manufacturer")),
-        "model": known_model(_text(header, "ManufacturerModelName")),
-        "field_strength": _number(header, "MagneticFieldStrength"),
-        "body_part": known_body_part(_text(header, "BodyPartExamined")),
+        "manufacturer": known_maker(text_of(header, "Manufacturer")),
+        "model": known_model(text_of(header, "ManufacturerModelName")),
+        "field_strength": number_of(header, "MagneticFieldStrength"),
+        "body_part": known_body_part(text_of(header, "BodyPartExamined")),
         "description": known_words(description),
         "scanning_sequence": " ".join(term for term in scanning if term in {"SE", "IR", "GR", "EP", "RM"}),
-        "echo_time": _number(header, "EchoTime"),
-        "repetition_time": _number(header, "RepetitionTime"),
-        "inversion_time": _number(header, "InversionTime"),
-        "slice_thickness": _number(header, "SliceThickness"),
+        "echo_time": number_of(header, "EchoTime"),
+        "repetition_time": number_of(header, "RepetitionTime"),
+        "inversion_time": number_of(header, "InversionTime"),
+        "slice_thickness": number_of(header, "SliceThickness"),
     }
     return {name: value for name, value in facts.items() if value not in (None, "")}
-
-
-def _value(header: FileDataset, keyword: str) -> Any:
-    try:
-        return header.get(keyword)
-    except Exception:  # a value that its type cannot hold counts as absent
-        return None
-
-
-def _text(header: FileDataset, keyword: str) -> str:
-    value = _value(header, keyword)
-    if value is None:
-        return ""
-    return (
-        "\\".join(map(str, value)) if isinstance(value, (list, pydicom.multival.MultiValue)) else str(value)
-    )
-
-
-def _numbers(header: FileDataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    value = _value(header, keyword)
-    try:
-        numbers = tuple(map(float, [value] if isinstance(value, (int, float, str)) else value))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def _number(header: FileDataset, keyword: str) -> float | None:
-    numbers = _numbers(header, keyword, 1)
-    return numbers[0] if numbers else None
-
-
-def _whole(header: FileDataset, keyword: str) -> int | None:
-    number = _number(header, keyword)
-    return int(number) if number is not None and number == int(number) else None

@@ -18,7 +18,8 @@ from pydicom.uid import (
 )
 
 from spinenet.errors import ScanError
-from spinenet.readers.headers import PixelFormat, quiet_pydicom
+from spinenet.readers.headers import PixelFormat
+from spinenet.readers.tags import quiet_pydicom
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -121,6 +122,8 @@ def _decoded(
         try:
             image = pydicom.dcmread(BytesIO(data), specific_tags=list(_IMAGE_TAGS.split()))
             value = image.get("PixelData")
+            if value is None:
+                raise ScanError("bad_pixels", "a file ends within its compressed pixels")
             if not value:
                 raise ScanError("no_pixels", "files of the series carry no pixel data")
             claimed = codestream_size(get_frame(value, 0, number_of_frames=1))
