@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_scan, save, stored_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_scans import make_scan, save, stored_as
 
 from spinenet.errors import ScanError
 from spinenet.readers.nifti import read_nifti

@@ -11,8 +11,8 @@ import fsspec
 import numpy as np
 import pydicom
 import pytest
-from conftest import SERIES, assert_same, edit, make_scan, save, stored_as
 from fsspec.implementations.memory import MemoryFileSystem
+from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError

@@ -13,9 +13,9 @@ import fsspec
 import numpy as np
 import pydicom
 import pytest
-from conftest import SERIES, assert_same, edit, make_scan, save, stored_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress, uid_from

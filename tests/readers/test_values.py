@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from conftest import SERIES, edit, make_scan, save
+from small_scans import SERIES, edit, make_scan, save
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import sequence_of
