@@ -117,9 +117,9 @@ def _storage_sentence(error: OSError, path: Path) -> str:
             " or set SPINENET_HOME to a folder on another disk, and run it again."
         )
     if error.errno in _REFUSED:
-        return (
-            f"{path} cannot be written ({error.strerror}); set SPINENET_HOME to a folder that you may write."
-        )
+        in_the_way = error.errno in (errno.ENOTDIR, errno.EEXIST)
+        why = "a file is in the way" if in_the_way else error.strerror
+        return f"{path} cannot be written ({why}); set SPINENET_HOME to a folder that you may write."
     return f"{path} cannot be written: {error.strerror or error}."
 
 

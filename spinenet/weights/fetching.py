@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,7 +131,8 @@ def terms_of(weights: str) -> str | None:
         return SPINENET_V2.terms
     if not is_url(weights):
         return None
-    description = _fetch_description(weights)
+    with tempfile.TemporaryDirectory() as folder:  # not in the store, where another process may be at work
+        description = _fetch_description(weights, Path(folder))
     return str(description["licence"]) if description.get("acceptance_required") else None
 
 
@@ -143,7 +145,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
             return verify(target)
         staging = store() / "downloads" / target.name
         base = url.rstrip("/")
-        description = _fetch_description(url)
+        description = _fetch_description(url, staging)
         if description.get("acceptance_required"):
             _demand_acceptance(shown(url), accept_licence)
         for name in (file_name(part) for part in PARTS):
@@ -169,8 +171,8 @@ def _bring(url: str, path: Path, sha256: str | None, progress: Progress | None) 
     download(url, path, sha256=sha256, progress=progress)
 
 
-def _fetch_description(url: str) -> dict[str, Any]:
-    path = store() / "downloads" / folder_of(url).name / DESCRIPTION_FILE
+def _fetch_description(url: str, folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION_FILE
     address = f"{url.rstrip('/')}/{DESCRIPTION_FILE}"
     forget(path)
     download(address, path)
