@@ -313,9 +313,7 @@ class TestDownload:
 
     def test_store_below_a_file(self, server: LocalServer, blob: bytes, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(
-            WeightsError, match=r"\(a file is in the way\); set SPINENET_HOME"
-        ):
+        with pytest.raises(WeightsError, match=r"\(a file is in the way\); set SPINENET_HOME"):
             download(f"{server.url}/blob", tmp_path / "file" / "blob")
 
     def test_proxy_that_does_not_answer(
