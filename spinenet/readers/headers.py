@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import FileDataset
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
@@ -189,7 +190,7 @@ def _pixel_format(header: FileDataset, data: bytes, stopped_at: int) -> PixelFor
     tag = struct.pack("<HH" if little else ">HH", _PIXEL_DATA >> 16, _PIXEL_DATA & 0xFFFF)
     slope, intercept = number_of(header, "RescaleSlope"), number_of(header, "RescaleIntercept")
     return PixelFormat(
-        transfer_syntax=str(header.file_meta.get("TransferSyntaxUID", "")) or _guessed_syntax(header),
+        transfer_syntax=_syntax(header),
         rows=whole_of(header, "Rows"),
         columns=whole_of(header, "Columns"),
         samples=whole_of(header, "SamplesPerPixel") or 1,
@@ -206,11 +207,14 @@ def _pixel_format(header: FileDataset, data: bytes, stopped_at: int) -> PixelFor
     )
 
 
-def _guessed_syntax(header: FileDataset) -> str:
+def _syntax(header: FileDataset) -> str:
+    stated = str(header.file_meta.get("TransferSyntaxUID") or "")
+    if stated:
+        return known_uid(stated) or "unknown"
     implicit, little = header.original_encoding
     if implicit:
-        return str(pydicom.uid.ImplicitVRLittleEndian)
-    return str(pydicom.uid.ExplicitVRLittleEndian if little else pydicom.uid.ExplicitVRBigEndian)
+        return str(ImplicitVRLittleEndian)
+    return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
 
 
 def _facts(header: FileDataset) -> dict[str, str | float]:

@@ -11,6 +11,7 @@ import pydicom
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
+    UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -38,13 +39,15 @@ def check_format(pixels: PixelFormat) -> None:
         unsupported_syntax or unsupported_image.
     """
     if pixels.transfer_syntax not in _NATIVE:
-        try:
-            available = get_decoder(pixels.transfer_syntax).is_available
-        except NotImplementedError:
-            available = False
+        # a malformed UID makes pydicom warn, hence the quiet
+        with quiet_pydicom():
+            name = UID(pixels.transfer_syntax).name
+            try:
+                available = get_decoder(pixels.transfer_syntax).is_available
+            except NotImplementedError:
+                available = False
         if not available:
-            syntax = pydicom.uid.UID(pixels.transfer_syntax).name
-            raise ScanError("unsupported_syntax", f"the transfer syntax is {syntax[:64]}")
+            raise ScanError("unsupported_syntax", f"the transfer syntax is {name[:64]}")
     allocated = pixels.bits_allocated
     if allocated not in (8, 16, 32):
         raise ScanError("unsupported_image", f"pixels of {allocated} bits are not read; 8, 16 and 32 are")

@@ -1,0 +1,95 @@
+"""Decoding on the files that pydicom brings, and on files that were damaged at random."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from pathlib import Path
+
+import jpeg_lossless
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from small_scans import assert_same, edit, make_scan, save
+
+from spinenet.errors import ScanError
+from spinenet.readers.dicom import read_dicom
+from spinenet.readers.headers import read_frame
+from spinenet.readers.pixels import check_format, codestream_size, stored_pixels
+from spinenet.readers.series import read_scan
+
+
+def decode(name: str) -> np.ndarray:
+    path = get_testdata_file(name, download=False)
+    if path is None:
+        pytest.skip(f"this pydicom does not bring {name}")
+    data = Path(path).read_bytes()
+    frame = read_frame(name, data)
+    check_format(frame.pixels)
+    return stored_pixels(data, frame.pixels)[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small_RLE.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_expb.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_padded.dcm",
+    ],
+)
+def test_every_encoding_of_one_image_is_the_same(name):
+    np.testing.assert_array_equal(decode(name), decode("MR_small.dcm"))
+
+
+def test_jpeg_lossless_is_bit_for_bit(tmp_path):
+    scan = make_scan((40, 36, 3))
+    scan.volume[:2] = 65535 * (np.arange(36 * 2).reshape(2, 36, 1) % 2)
+    paths = save(tmp_path, scan)
+
+    def compress(dataset):
+        pixels = scan.volume[:, :, dataset.InstanceNumber - 1].astype(np.uint16)
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
+        dataset.PixelData = pydicom.encaps.encapsulate([jpeg_lossless.encode(pixels)])
+        dataset["PixelData"].is_undefined_length = True
+
+    edit(paths, compress)
+    assert_same(read_scan(tmp_path), scan)
+
+
+def test_truncated_image_of_pydicom():
+    with pytest.raises(ScanError) as caught:
+        decode("MR_truncated.dcm")
+    assert caught.value.reason == "bad_pixels"
+
+
+def test_codestream_sizes():
+    jpeg = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc3\x00\x0b\x10\x00\x40\x00\x30\x01"
+    assert codestream_size(jpeg) == (64, 48)
+    assert codestream_size(jpeg.replace(b"\xc3", b"\xf7")) == (64, 48)
+    assert codestream_size(b"\0" * 64) is None
+    assert codestream_size(b"") is None
+
+
+@pytest.mark.parametrize("compression", [None, "rle", "jpeg2000"])
+def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
+    whole = [path.read_bytes() for path in save(tmp_path, make_scan((40, 36, 3)), compression=compression)]
+    dice = random.Random(7)
+    for _ in range(150):
+        damaged = bytearray(whole[1])
+        for _ in range(dice.choice([1, 2, 8])):
+            at = dice.randrange(128, min(1700, len(damaged)))
+            kind = dice.randrange(3)
+            if kind == 0:
+                damaged[at] = dice.randrange(256)
+            elif kind == 1:
+                del damaged[at : at + dice.randrange(1, 40)]
+            else:
+                damaged[at:at] = dice.randbytes(dice.randrange(1, 12))
+        # anything but a ScanError fails the test
+        with contextlib.suppress(ScanError):
+            read_dicom({"0": whole[0], "1": bytes(damaged), "2": whole[2]})
