@@ -1,0 +1,1 @@
+"""Trains the four networks on synthetic spines: ``python -m spinenet.training --help``."""

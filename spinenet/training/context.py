@@ -1,0 +1,51 @@
+"""Training samples of the context network: what the appearance network might say of a column of vertebrae."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from spinenet.anatomy import LEVEL_INDEX, LEVELS
+from spinenet.synthetic.image import sample_subject, true_vertebrae
+
+ROWS = 768
+"""Rows (mm) of every training image: a multiple of 256 that holds a whole spine."""
+_KINDS = ("lumbar", "lumbar", "cervical", "whole")
+
+
+def confused_probabilities(level: int, rng: np.random.Generator, blur: float, strength: float) -> np.ndarray:
+    """(24,) softmax at temperature 10 of logits that are highest near a level, as an unsure network gives."""
+    classes = np.arange(len(LEVELS))
+    centre = level + rng.normal(0, 0.45 * blur)
+    logits = -0.5 * ((classes - centre) / blur) ** 2
+    if level in (0, len(LEVELS) - 1) and rng.random() < 0.9:
+        logits[level] += rng.uniform(1, 4)
+    elif rng.random() < 0.95:
+        logits[[0, -1]] -= 3
+    logits = strength * np.maximum(logits, -8) + rng.normal(0, 0.5, len(LEVELS))
+    exponentials = np.exp(logits - logits.max())
+    return np.asarray(exponentials / exponentials.sum())
+
+
+def context_samples(seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Images (1, ROWS, 24) and levels (ROWS,), -1 where no vertebra's centre lies."""
+    rng = np.random.default_rng([seed, 19])
+    subject = sample_subject(rng, kind=str(rng.choice(_KINDS)))
+    spacing = subject.acquisition.pixel_spacing[0]
+    image, levels = np.zeros((ROWS, len(LEVELS)), np.float32), np.full(ROWS, -1)
+    blur, strength = float(rng.uniform(0.25, 3.0)), float(rng.uniform(0.5, 1.5))
+    missed = rng.uniform(0, 0.06)
+    for vertebra in true_vertebrae(subject):
+        if vertebra.share_in_view < 0.4 or rng.random() < missed:
+            continue
+        y = vertebra.quads.mean(axis=0)[:, 1] * spacing
+        centre, half = int(y.mean()), int((y.max() - y.min()) / 4)
+        top, bottom = max(0, centre - half), min(ROWS, centre + half)
+        if bottom > top:
+            level = LEVEL_INDEX[vertebra.level]
+            image[top:bottom] = confused_probabilities(level, rng, blur, strength)
+            levels[min(max(centre, 0), ROWS - 1)] = level
+    if (levels >= 0).any():
+        yield torch.from_numpy(image)[None], torch.from_numpy(levels)

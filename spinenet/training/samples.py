@@ -1,0 +1,150 @@
+"""Endless streams of training samples drawn from synthetic spines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from spinenet.anatomy import FINDINGS, LEVEL_INDEX, disc_level
+from spinenet.stages.crops import disc_volume, vertebra_volume
+from spinenet.stages.windows import cut_patch, tile
+from spinenet.synthetic.image import Phantom, render, render_slice, sample_subject, slice_rng, true_vertebrae
+from spinenet.training.targets import PATCH, detector_target
+from spinenet.types import Vertebra, Window
+
+Sample = tuple[torch.Tensor, ...]
+TRAINING_SEEDS = 1_000_000
+"""Training seeds start here; smaller seeds are left for evaluation and demonstration."""
+
+_KINDS = ("lumbar", "lumbar", "cervical", "whole")
+_SEQUENCES = ("T2", "T2", "T1", "STIR")
+_LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_left")
+
+
+class Stream(IterableDataset[Sample]):
+    """Samples of one maker, endlessly, from seeds that no other worker uses, mixed in a buffer.
+
+    Parameters
+    ----------
+    make
+        Seed to that seed's samples.
+    seed
+        First seed, counted from :data:`TRAINING_SEEDS`.
+    buffer
+        Samples kept to choose from.
+    repeats
+        How often each sample is given on average.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Iterator[Sample]], seed: int, *, buffer: int = 256, repeats: int = 1
+    ) -> None:
+        self._make, self._seed, self._buffer, self._repeats = make, seed, buffer, repeats
+
+    def __iter__(self) -> Iterator[Sample]:
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        start, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        rng = np.random.default_rng([self._seed, start])
+        kept: list[Sample] = []
+        for seed in count(TRAINING_SEEDS + self._seed + start, step):
+            for sample in self._make(seed):
+                if len(kept) < self._buffer:
+                    kept.append(sample)
+                else:
+                    kept[int(rng.integers(self._buffer))] = sample
+                for _ in range(self._repeats):
+                    yield kept[int(rng.integers(len(kept)))]
+
+
+def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[Sample]:
+    """Patches (1, 224, 224), maps (13, 224, 224) and arrow masks (4, 224, 224) of one subject."""
+    rng = np.random.default_rng([seed, 11])
+    kind, sequence = str(rng.choice(_KINDS)), str(rng.choice(_SEQUENCES))
+    subject = sample_subject(rng, kind=kind, sequence=sequence, balance=float(rng.uniform(0, 0.7)))
+    vertebrae, a = true_vertebrae(subject), subject.acquisition
+    spacing = min(a.pixel_spacing)
+    middle = (a.slices - 1) / 2
+    for k in np.unique(np.clip(np.round(rng.normal(middle, a.slices / 4.5, slices)), 0, a.slices - 1).astype(int)):
+        image = render_slice(subject, int(k), slice_rng(seed, int(k)))
+        quads = [v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices]
+        windows, _ = tile(*image.shape, spacing)
+        for index in rng.choice(len(windows), min(patches, len(windows)), replace=False):
+            window = _jittered(windows[int(index)], image.shape, rng)
+            patch = cut_patch(image, window)
+            scale = PATCH / np.array([window.width, window.height])
+            inside = [(q + 0.5 - [window.left, window.top]) * scale - 0.5 for q in quads]
+            inside = [q for q in inside if (q.max(axis=0) > -4).all() and (q.min(axis=0) < PATCH + 4).all()]
+            maps, near = detector_target(inside)
+            yield torch.from_numpy(patch)[None], torch.from_numpy(maps), torch.from_numpy(near)
+
+
+def _jittered(window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
+    """The window moved by up to a tenth of its size and up to a tenth smaller, inside the slice."""
+    edge = int(min(window.height, window.width) * rng.uniform(0.88, 1.0))
+    move = rng.uniform(-0.1, 0.1, 2) * edge
+    top = int(np.clip(window.top + move[0], 0, shape[0] - edge))
+    left = int(np.clip(window.left + move[1], 0, shape[1] - edge))
+    return Window(top, top + edge, left, left + edge)
+
+
+def _as_found(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> list[tuple[str, Vertebra]]:
+    """The true vertebrae in view with corner errors like a detector's, caudal first."""
+    found, sd = [], error_mm / phantom.scan.pixel_spacing[0]
+    for true in reversed(phantom.vertebrae):
+        if true.share_in_view >= 0.5:
+            shared = rng.normal(0, sd, (1, 4, 2))
+            quads = true.quads + shared + rng.normal(0, sd / 2, true.quads.shape)
+            keep = slice(int(rng.integers(0, 2)), len(quads) - int(rng.integers(0, 2)))
+            slices = true.slices[keep]
+            if slices:
+                found.append((true.level, Vertebra(slices, quads[keep], true.level)))
+    return found
+
+
+def grading_samples(seed: int) -> Iterator[Sample]:
+    """Disc volumes (1, 9, 112, 224) and class indices (11,) of one lumbar T2 subject."""
+    rng = np.random.default_rng([seed, 13])
+    phantom = _square(render(seed, kind="lumbar", sequence="T2", balance=float(rng.choice([0.25, 0.8]))))
+    if phantom is None:
+        return
+    found = _as_found(phantom, rng, 0.6)
+    for (low, below), (high, above) in zip(found, found[1:], strict=False):
+        level = disc_level(low, high)
+        if level is None or LEVEL_INDEX[high] > LEVEL_INDEX["T12"]:
+            continue
+        classes = phantom.discs[level]
+        labels = np.array([classes[f.name] for f in FINDINGS])
+        volume = np.asarray(disc_volume(phantom.scan.volume, below, above), np.float32)
+        yield torch.from_numpy(volume)[None].half(), torch.from_numpy(labels)
+        mirrored = labels.copy()
+        mirrored[[_LEFT, _LEFT + 1]] = labels[[_LEFT + 1, _LEFT]]
+        yield torch.from_numpy(volume[::-1].copy())[None].half(), torch.from_numpy(mirrored)
+
+
+def vertebra_samples(seed: int) -> Iterator[Sample]:
+    """Vertebra volumes (1, 224, 224, 16) and level indices of one subject of any kind."""
+    rng = np.random.default_rng([seed, 17])
+    phantom = _square(render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2))
+    if phantom is None:
+        return
+    for level, vertebra in _as_found(phantom, rng, 0.6):
+        volume = np.asarray(vertebra_volume(phantom.scan.volume, vertebra.mean_quad), np.float32)
+        yield torch.from_numpy(volume)[None].half(), torch.tensor(LEVEL_INDEX[level])
+
+
+def _square(phantom: Phantom) -> Phantom | None:
+    """The phantom where its pixels are square; None elsewhere: crops are cut from square pixels."""
+    row, column = phantom.scan.pixel_spacing
+    return phantom if abs(row - column) < 1e-6 * row else None
+
+
+def augmented(volume: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A volume with another gain and a little noise."""
+    noise = rng.standard_normal(volume.shape, dtype=np.float32)
+    return np.asarray(volume * rng.uniform(0.88, 1.12) + rng.uniform(0, 0.03) * noise, np.float32)
