@@ -45,3 +45,7 @@ class RunError(SpinenetError, RuntimeError):
 
 class StorageError(SpinenetError, OSError):
     """Storage that refused, or does not keep a promise that a run needs."""
+
+
+class DiscError(SpinenetError, ValueError):
+    """A disc whose image cannot be made; its text goes into :class:`spinenet.types.DiscFailure`."""

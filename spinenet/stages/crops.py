@@ -1,0 +1,205 @@
+"""The two kinds of volume cut from a scan: one for each vertebra, one for each disc."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from skimage.draw import polygon
+from torch.nn import functional as F
+
+from spinenet.anatomy import disc_level
+from spinenet.errors import DiscError
+from spinenet.geometry import Points, rotation, transform, warp_crop
+from spinenet.types import FloatArray, Vertebra
+
+VERTEBRA_SIZE, VERTEBRA_SLICES = 224, 16
+"""Rows and columns, and slices, of a vertebra volume."""
+
+DISC_SIZE = (192, 320)
+"""(rows, columns) that a disc crop is resized to before its border is cut off."""
+
+DISC_BODY = (113.5, 227.0)
+"""(rows, columns) of the disc itself within ``DISC_SIZE``."""
+
+DISC_ROWS, DISC_COLUMNS, DISC_REACH = slice(40, 152), slice(48, 272), 4
+"""What the grading network reads: part of the resized crop, of mid slice - 4 to mid slice + 4."""
+
+
+def vertebra_volume(volume: FloatArray, mean_quad: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Cut the upright surroundings of one vertebra out of all slices.
+
+    Parameters
+    ----------
+    volume
+        (H, W, S) scan with square pixels.
+    mean_quad
+        (4, 2) mean corners of the vertebra.
+
+    Returns
+    -------
+    ndarray
+        (224, 224, 16) float32 (row, column, slice), zero where the rotated scan ends. All zero
+        where the quad lies outside.
+    """
+    quad = np.asarray(mean_quad, dtype=np.float64)
+    (right_top, left_top), shape = (quad[0], quad[3]), (volume.shape[0], volume.shape[1])
+    x, y = (left_top + right_top) / 2
+    matrix = rotation((float(x), float(y)), np.degrees(_tilt(*(right_top - left_top))))
+    turned = transform(matrix, quad)
+    edge = float(np.ptp(turned, axis=0).max())
+    left, top = (int(start) for start in turned[3] - edge)
+    # A quad of no size still needs a pixel to resize.
+    right, bottom = max(int(left + 3 * edge), left + 1), max(int(top + 3 * edge), top + 1)
+    crop = warp_crop(volume, matrix, shape, (top, bottom), (left, right))
+    return _normalise(_across_slices(torch.from_numpy(crop)))
+
+
+def _tilt(dx: float, dy: float) -> float:
+    """Angle of the upper endplate in radians; kept as published: tanh stands where arctan belongs."""
+    if dx == 0:
+        return float(np.sign(dy))
+    return float(np.tanh(dy / dx))
+
+
+def _across_slices(crop: torch.Tensor) -> npt.NDArray[np.float64]:
+    """(S, h, w) to (16, 224, 224): cubic in plane, linear between slices, the last one repeated."""
+    slices = crop.shape[0]
+    position = np.arange(VERTEBRA_SLICES) * slices / VERTEBRA_SLICES
+    below = np.floor(position).astype(int)
+    above = np.minimum(below + 1, slices - 1)
+    share = torch.from_numpy(position - below)[:, None, None]
+    images = crop.double()
+    if slices > VERTEBRA_SLICES:
+        # Both steps are linear, so their order is free: the cheaper one first.
+        images = images[below] * (1 - share) + images[above] * share
+    images = F.interpolate(
+        images[None], size=(VERTEBRA_SIZE, VERTEBRA_SIZE), mode="bicubic", align_corners=False
+    )[0]
+    if slices <= VERTEBRA_SLICES:
+        images = images[below] * (1 - share) + images[above] * share
+    out: npt.NDArray[np.float64] = images.numpy()
+    return out
+
+
+def _normalise(images: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    scaled = (images - images.min()) / (np.percentile(images, 95) + 1e-6)
+    return np.ascontiguousarray(np.moveaxis(scaled, 0, 2), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class DiscPair:
+    """Two neighbours of the spine: the disc's name and the vertebrae below and above it."""
+
+    level: str
+    below: Vertebra
+    above: Vertebra
+
+
+def disc_pairs(vertebrae: tuple[Vertebra, ...]) -> tuple[DiscPair, ...]:
+    """Pairs of labelled vertebrae with a disc between them, in the order given (cranial first)."""
+    pairs = []
+    for above, below in itertools.pairwise(vertebrae):
+        # Neighbours in the list only, with a vertebra missed between them, have no disc in common.
+        level = disc_level(below.level, above.level)
+        if level is not None:
+            pairs.append(DiscPair(level, below, above))
+    return tuple(pairs)
+
+
+def disc_mid_slice(below: Vertebra, above: Vertebra) -> int:
+    """Slice at the middle of a disc: rounded mean of its vertebrae's middle slices."""
+    return int(np.round((below.mid_slice + above.mid_slice) / 2))
+
+
+def quad_at(vertebra: Vertebra, index: int) -> Points:
+    """(4, 2) quad of a vertebra in a slice: its own (the last, if two) or else its mean quad."""
+    for position in range(len(vertebra.slices) - 1, -1, -1):
+        if vertebra.slices[position] == index:
+            quad: Points = vertebra.quads[position]
+            return quad
+    return vertebra.mean_quad
+
+
+def disc_volume(volume: FloatArray, below: Vertebra, above: Vertebra) -> npt.NDArray[np.float32]:
+    """Cut one disc out of the nine slices around its middle.
+
+    Parameters
+    ----------
+    volume
+        (H, W, S) scan with square pixels.
+    below, above
+        The caudal and the cranial vertebra.
+
+    Returns
+    -------
+    ndarray
+        (9, 112, 224) float32 (slice, row, column) in [0, 1]; a quarter is the bodies' median.
+
+    Raises
+    ------
+    DiscError
+        Where the bodies have no pixels or no positive median, or the disc has no extent.
+    """
+    median = _body_median(volume, below, above)
+    if not median > 0:
+        raise DiscError("the median intensity of the vertebral bodies is not positive")
+    mid = disc_mid_slice(below, above)
+    lower, upper = quad_at(below, mid), quad_at(above, mid)
+    quad = np.stack((lower[0], upper[1], upper[2], lower[3]))
+    height, width, slices = volume.shape
+    matrix, canvas = _levelling(quad, height, width)
+    rows, columns = _disc_range(transform(matrix, quad))
+    used = range(max(mid - DISC_REACH, 0), min(mid + DISC_REACH + 1, slices))
+    out = np.zeros((2 * DISC_REACH + 1, 112, 224), np.float32)
+    if not len(used):
+        return out
+    crops = warp_crop(volume[:, :, used.start : used.stop], matrix, canvas, rows, columns)
+    for index, crop in zip(used, crops, strict=True):
+        image = cv2.resize(crop, DISC_SIZE[::-1], interpolation=cv2.INTER_CUBIC)[DISC_ROWS, DISC_COLUMNS]
+        out[index - mid + DISC_REACH] = np.clip(image / median * 0.5, 0, 2) / 2
+    return out
+
+
+def _body_median(volume: FloatArray, *vertebrae: Vertebra) -> float:
+    """Median over the bodies' pixels of all slices where they were found; 0 where there is none."""
+    values = []
+    for vertebra in vertebrae:
+        quad = quad_at(vertebra, vertebra.mid_slice)
+        rows, columns = polygon(quad[:, 1], quad[:, 0], volume.shape[:2])  # type: ignore[no-untyped-call]
+        inside = [i for i in vertebra.slices if 0 <= i < volume.shape[2]]
+        values.append(volume[rows, columns][:, inside].reshape(-1))
+    pixels = np.concatenate(values)
+    return float(np.median(pixels)) if len(pixels) else 0.0
+
+
+def _levelling(quad: Points, height: int, width: int) -> tuple[Points, tuple[int, int]]:
+    """Matrix that turns a slice until the disc's upper edge is level, and the (rows, columns) it needs."""
+    x, y = quad[0] - quad[3]
+    angle = float(np.arctan2(y, x))
+    sine, cosine = abs(np.sin(angle)), abs(np.cos(angle))
+    canvas = (int(height * cosine + width * sine), int(height * sine + width * cosine))
+    # The published centre, half a pixel off the middle of the pixel grid.
+    matrix = rotation((width / 2, height / 2), float(np.degrees(angle)))
+    matrix[:, 2] += (canvas[1] - width) / 2, (canvas[0] - height) / 2
+    return matrix, canvas
+
+
+def _disc_range(turned: Points) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns of the crop around the turned quad of a disc."""
+    (left, top), (right, bottom) = turned.min(axis=0), turned.max(axis=0)
+    width, height = right - left, bottom - top
+    left, right, width = left - width / 2, right + width / 2, 2 * width
+    grow = (width / 2 - height) / 2
+    top, bottom, height = top - grow, bottom + grow, width / 2
+    extra_x = (DISC_SIZE[1] - DISC_BODY[1]) / 2 * width / DISC_BODY[1]
+    extra_y = (DISC_SIZE[0] - DISC_BODY[0]) / 2 * height / DISC_BODY[0]
+    rows = int(np.round(top - extra_y)), int(np.round(bottom + extra_y))
+    columns = int(np.round(left - extra_x)), int(np.round(right + extra_x))
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+        raise DiscError("the disc has no extent in its middle slice")
+    return rows, columns

@@ -1,0 +1,66 @@
+"""From the grading network's logits to a disc's grades, and the published package's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spinenet.anatomy import FINDINGS
+from spinenet.stages.levels import softmax
+from spinenet.types import DiscGrade
+
+
+def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> DiscGrade:
+    """Grades of one disc.
+
+    Parameters
+    ----------
+    level
+        Name of the disc.
+    mid_slice
+        Slice at its middle.
+    logits
+        (n_classes,) for each of :data:`spinenet.anatomy.FINDINGS`.
+
+    Raises
+    ------
+    ValueError
+        Where the number of heads or classes is not that of the findings.
+    """
+    probabilities = {}
+    for finding, values in zip(FINDINGS, logits, strict=True):
+        row = softmax(values)
+        if row.shape != (finding.n_classes,):
+            raise ValueError(f"{finding.name} has {finding.n_classes} classes, not {row.shape}")
+        probabilities[finding.name] = row
+    return DiscGrade(level, mid_slice, probabilities)
+
+
+def grade_value(grade: DiscGrade, finding_name: str) -> int:
+    """The most probable value of one finding, coded as shown (Pfirrmann 1 to 5 ...)."""
+    finding = next(f for f in FINDINGS if f.name == finding_name)
+    return finding.first + int(np.argmax(grade.probabilities[finding_name]))
+
+
+def published_table(
+    grades: Sequence[DiscGrade],
+) -> tuple[tuple[str, ...], tuple[str, ...], npt.NDArray[np.int64]]:
+    """The grades as the published package shows them.
+
+    Returns
+    -------
+    rows
+        Disc names in the order given (cranial first in a :class:`~spinenet.types.SpineReading`).
+    columns
+        Published names of the 11 findings.
+    values
+        (discs, 11) values as shown.
+    """
+    values = [[grade_value(grade, finding.name) for finding in FINDINGS] for grade in grades]
+    return (
+        tuple(grade.level for grade in grades),
+        tuple(finding.published_name for finding in FINDINGS),
+        np.asarray(values, dtype=np.int64).reshape(-1, len(FINDINGS)),
+    )
