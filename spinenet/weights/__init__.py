@@ -67,7 +67,7 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
     if text == PUBLISHED:
         raise WeightsError(
             f"The weights '{PUBLISHED}' are not installed in {store()}: run `spinenet weights fetch"
-            f" {PUBLISHED}` (or `spinenet weights import FOLDER` where there is no network), or use the ones"
+            f" {PUBLISHED}` (in Python `spinenet.download_weights()`, or `spinenet weights import FOLDER` where there is no network), or use the ones"
             f" that come with the package, trained on synthetic spines only: `--weights {SYNTHETIC}`."
         )
     if text == SYNTHETIC:
