@@ -150,7 +150,7 @@ def disc_volume(volume: FloatArray, below: Vertebra, above: Vertebra) -> npt.NDA
         raise DiscError("the median intensity of the vertebral bodies is not positive")
     mid = disc_mid_slice(below, above)
     lower, upper = quad_at(below, mid), quad_at(above, mid)
-    quad = np.stack((lower[0], upper[1], upper[2], lower[3]))
+    quad = np.stack((upper[1], lower[0], lower[3], upper[2]))
     height, width, slices = volume.shape
     matrix, canvas = _levelling(quad, height, width)
     rows, columns = _disc_range(transform(matrix, quad))
@@ -171,7 +171,7 @@ def _body_median(volume: FloatArray, *vertebrae: Vertebra) -> float:
     for vertebra in vertebrae:
         quad = quad_at(vertebra, vertebra.mid_slice)
         rows, columns = polygon(quad[:, 1], quad[:, 0], volume.shape[:2])  # type: ignore[no-untyped-call]
-        inside = [i for i in vertebra.slices if 0 <= i < volume.shape[2]]
+        inside = [i for i in sorted(set(vertebra.slices)) if 0 <= i < volume.shape[2]]
         values.append(volume[rows, columns][:, inside].reshape(-1))
     pixels = np.concatenate(values)
     return float(np.median(pixels)) if len(pixels) else 0.0
