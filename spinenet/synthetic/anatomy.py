@@ -164,7 +164,16 @@ def sample_spine(rng: np.random.Generator, *, balance: float = 0.0) -> Spine:
             centre -= np.array(back) * findings.slip_factor * lower.depth
             centre += np.array([-np.sin(leans[i]), -np.cos(leans[i])]) * heights[i] / 2
         bodies.append(
-            Body(level, np.array([lateral[i], *centre]), leans[i], heights[i], depths[i], widths[i], taper, wedge)
+            Body(
+                level,
+                np.array([lateral[i], *centre]),
+                leans[i],
+                heights[i],
+                depths[i],
+                widths[i],
+                taper,
+                wedge,
+            )
         )
         discs[level] = sample_findings(rng, lumbar=i < LEVEL_INDEX["T12"], balance=balance)
     return Spine(

@@ -98,11 +98,16 @@ def sample_subject(
 
 def _acquisition(rng: np.random.Generator, kind: str, sequence: str, spine: Spine) -> Acquisition:
     middle_level, margin = {"lumbar": ("L3", 0.0), "cervical": ("C6", 0.0), "whole": ("T9", 0.0)}[kind]
-    spacing = float(rng.uniform(*{"lumbar": (0.58, 0.9), "cervical": (0.5, 0.85), "whole": (0.9, 1.15)}[kind]))
+    spacing = float(
+        rng.uniform(*{"lumbar": (0.58, 0.9), "cervical": (0.5, 0.85), "whole": (0.9, 1.15)}[kind])
+    )
     ratio = float(rng.uniform(1.03, 1.15)) if rng.random() < 0.1 else 1.0
     body = spine.body(middle_level)
     if kind == "whole":
-        top, bottom = spine.body("C2").centre[2] - rng.uniform(25, 50), spine.body("S1").centre[2] + rng.uniform(40, 80)
+        top, bottom = (
+            spine.body("C2").centre[2] - rng.uniform(25, 50),
+            spine.body("S1").centre[2] + rng.uniform(40, 80),
+        )
         height, width = float(bottom - top), float(rng.uniform(250, 320))
         centre_y = float(np.mean([b.centre[1] for b in spine.bodies])) + rng.uniform(-15, 15)
         centre_z = float(top + bottom) / 2
@@ -111,8 +116,12 @@ def _acquisition(rng: np.random.Generator, kind: str, sequence: str, spine: Spin
         width = height * float(rng.choice([1.0, 1.0, 0.85]))
         centre_y = float(body.centre[1] + rng.uniform(-20, 25) + margin)
         centre_z = float(body.centre[2] + rng.uniform(-18, 22))
-    slice_spacing = float(rng.uniform(*{"lumbar": (3.9, 4.9), "cervical": (3.0, 3.7), "whole": (3.8, 4.8)}[kind]))
-    slices = int(rng.choice({"lumbar": (13, 15, 16, 17), "cervical": (11, 13, 15), "whole": (11, 13, 15)}[kind]))
+    slice_spacing = float(
+        rng.uniform(*{"lumbar": (3.9, 4.9), "cervical": (3.0, 3.7), "whole": (3.8, 4.8)}[kind])
+    )
+    slices = int(
+        rng.choice({"lumbar": (13, 15, 16, 17), "cervical": (11, 13, 15), "whole": (11, 13, 15)}[kind])
+    )
     rows, columns = int(height / spacing), int(width / (spacing * ratio))
     first = float(body.centre[0]) - (slices - 1) / 2 * slice_spacing + float(rng.normal(0, 1.5))
     return Acquisition(
@@ -173,7 +182,9 @@ def true_vertebrae(subject: Subject) -> tuple[TrueVertebra, ...]:
                 quads.append((corners - np.array(a.origin[:2])) / np.array(a.pixel_spacing[::-1]))
         if slices:
             stacked = np.array(quads)
-            found.append(TrueVertebra(body.level, tuple(slices), stacked, _share_in_view(stacked.mean(axis=0), a)))
+            found.append(
+                TrueVertebra(body.level, tuple(slices), stacked, _share_in_view(stacked.mean(axis=0), a))
+            )
     return tuple(sorted(found, key=lambda v: float(v.quads.mean(axis=0)[:, 1].mean())))
 
 
@@ -213,7 +224,12 @@ def render(seed: int, *, kind: str = "lumbar", sequence: str = "T2", balance: fl
     a = subject.acquisition
     volume = np.stack([render_slice(subject, k, slice_rng(seed, k)) for k in range(a.slices)], axis=2)
     affine = np.zeros((4, 4))
-    affine[0, 2], affine[1, 1], affine[2, 0], affine[3, 3] = a.slice_spacing, a.pixel_spacing[1], -a.pixel_spacing[0], 1
+    affine[0, 2], affine[1, 1], affine[2, 0], affine[3, 3] = (
+        a.slice_spacing,
+        a.pixel_spacing[1],
+        -a.pixel_spacing[0],
+        1,
+    )
     affine[:3, 3] = a.origin[2], a.origin[0], -a.origin[1]
     scan = Scan(
         volume=np.clip(np.round(volume), 0, 4095).astype(np.float32),

@@ -17,9 +17,7 @@ PEDICLE = (8.5, 19.0)
 EPIDURAL_MM = 1.2
 
 
-def draw_section(
-    canvas: Canvas, spine: Spine, tissues: Tissues, around: Surroundings, x: float
-) -> None:
+def draw_section(canvas: Canvas, spine: Spine, tissues: Tissues, around: Surroundings, x: float) -> None:
     """Paint the section at lateral position x (mm), back to front."""
     draw_surroundings(canvas, spine, tissues, around, x)
     _canal(canvas, spine, tissues, x)
@@ -71,7 +69,9 @@ def _canal(canvas: Canvas, spine: Spine, tissues: Tissues, x: float) -> None:
     canvas.polygon([*(points), *fat_rear[::-1]], tissues.fat)
     inset = (spine.canal_depth * scale - lumen) / 2 + EPIDURAL_MM
     front = points + backs * (inset + lost * shares[:, None])
-    rear = points + backs * np.maximum(inset + lumen - lost * (1 - shares[:, None]), inset + lost * shares[:, None] + 0.6)
+    rear = points + backs * np.maximum(
+        inset + lumen - lost * (1 - shares[:, None]), inset + lost * shares[:, None] + 0.6
+    )
     canvas.line(points + backs * 0.4, tissues.ligament, 1.0)
     canvas.polygon([*front, *rear[::-1]], tissues.csf)
     canvas.line(rear, tissues.ligament, 0.8)
@@ -79,7 +79,9 @@ def _canal(canvas: Canvas, spine: Spine, tissues: Tissues, x: float) -> None:
     conus = next(i for i, p in enumerate(points) if np.allclose(p, _wall(spine.body(spine.conus), 0.0)))
     middle = (front + rear) / 2
     if abs(x - float(offset.mean())) < 6:
-        half = np.interp(np.arange(len(points)), [conus - 1, conus + 2, len(points)], [0.5, 3.4, 4.0])[:, None]
+        half = np.interp(np.arange(len(points)), [conus - 1, conus + 2, len(points)], [0.5, 3.4, 4.0])[
+            :, None
+        ]
         half = np.minimum(half, np.linalg.norm(rear - front, axis=1)[:, None] * 0.4)
         cord = slice(conus - 1, None)
         left, right = middle - backs * half, middle + backs * half
@@ -100,13 +102,28 @@ def _posterior_elements(
             tip, drop = (rear + 9 + 21 * small), 13 * small
             shape = [(rear + 6, 2), (tip, -drop * 0.7), (tip, -drop - 12 * small), (rear + 6, -11 * small)]
             canvas.polygon(body.place(*np.array(shape).T), tissues.cortex)
-            inner = [(rear + 7.2, 0.6), (tip - 1.2, -drop * 0.8), (tip - 1.2, -drop - 10.4 * small), (rear + 7.2, -9.6 * small)]
+            inner = [
+                (rear + 7.2, 0.6),
+                (tip - 1.2, -drop * 0.8),
+                (tip - 1.2, -drop - 10.4 * small),
+                (rear + 7.2, -9.6 * small),
+            ]
             canvas.polygon(body.place(*np.array(inner).T), tissues.marrow * around.posterior_marrow)
         if not body.level.startswith("S") and PEDICLE[0] * small**0.5 < abs(dx) < PEDICLE[1] * small**0.4:
             d, h = body.depth / 2, body.height
-            bar = [(d - 3, 0.44 * h), (d + 13 * small, 0.44 * h), (d + 13 * small, 0.02 * h), (d - 3, 0.02 * h)]
+            bar = [
+                (d - 3, 0.44 * h),
+                (d + 13 * small, 0.44 * h),
+                (d + 13 * small, 0.02 * h),
+                (d - 3, 0.02 * h),
+            ]
             canvas.polygon(body.place(*np.array(bar).T), tissues.cortex)
-            bar = [(d - 3, 0.40 * h), (d + 12 * small, 0.40 * h), (d + 12 * small, 0.06 * h), (d - 3, 0.06 * h)]
+            bar = [
+                (d - 3, 0.40 * h),
+                (d + 12 * small, 0.40 * h),
+                (d + 12 * small, 0.06 * h),
+                (d - 3, 0.06 * h),
+            ]
             canvas.polygon(body.place(*np.array(bar).T), tissues.marrow)
         if body.level in spine.discs and i + 1 < len(spine.bodies) and FORAMEN[0] < abs(dx) < FORAMEN[1]:
             _foramen(canvas, spine, body, spine.bodies[i + 1], tissues, dx)
@@ -118,7 +135,11 @@ def _foramen(canvas: Canvas, spine: Spine, lower: Body, upper: Body, tissues: Ti
     d, h = upper.depth / 2, upper.height
     stenosed = spine.discs[lower.level].classes[f"foraminal_stenosis_{'left' if dx > 0 else 'right'}"]
     bottom = _wall(lower, lower.height * 0.45)
-    outline = [upper.place(d - 0.5, 0.0), upper.place(d + 10 * small, -0.02 * h), upper.place(d + 9 * small, -0.5 * h)]
+    outline = [
+        upper.place(d - 0.5, 0.0),
+        upper.place(d + 10 * small, -0.02 * h),
+        upper.place(d + 9 * small, -0.5 * h),
+    ]
     outline += [bottom + lower.back * 6 * small, bottom]
     canvas.polygon(outline, tissues.ligament + 60 if stenosed else tissues.fat)
     root = upper.place(d + 4.2 * small, -0.18 * h)
@@ -138,7 +159,12 @@ def _outline(body: Body, corners: Points, inset: float) -> Points:
     )
     waist, dip = 0.045 * body.depth, 0.025 * body.height
     sides = []
-    for a, b, inward in ((rt, rb, -body.back * waist), (rb, lb, body.up * dip), (lb, lt, body.back * waist), (lt, rt, -body.up * dip)):
+    for a, b, inward in (
+        (rt, rb, -body.back * waist),
+        (rb, lb, body.up * dip),
+        (lb, lt, body.back * waist),
+        (lt, rt, -body.up * dip),
+    ):
         t = np.linspace(0, 1, 7)[:-1, None]
         sides.append(a + (b - a) * t + inward * (4 * t * (1 - t)))
     return np.concatenate(sides)
@@ -194,15 +220,29 @@ def _disc(
         radii = (depth * 0.36, max(height * (0.40 if grade < 3 else 0.34), 0.7))
         canvas.ellipse(centre, radii, signal, angle)
         if grade == 1:
-            canvas.line([centre - back * radii[0] * 0.9, centre + back * radii[0] * 0.9], signal * 0.42, max(height * 0.2, 1.2))
+            canvas.line(
+                [centre - back * radii[0] * 0.9, centre + back * radii[0] * 0.9],
+                signal * 0.42,
+                max(height * 0.2, 1.2),
+            )
     if classes["herniation"] and abs(x - lower.centre[0] - findings.herniation_side) < 8.0:
         lost = (1 - findings.sac_factor) * spine.canal_depth * 0.8
         size = float(np.clip(lost, 4.2, 8.5))
         fade = np.sqrt(max(0.0, 1 - ((x - lower.centre[0] - findings.herniation_side) / 8.0) ** 2))
         middle = (below[0] + above[1]) / 2
         angle = float(np.arctan2(back[1], back[0]))
-        canvas.ellipse(middle + back * size * 0.35 * fade, (size * 0.75 * fade + 0.4, height * 0.5 + 2.6), tissues.ligament, angle)
-        canvas.ellipse(middle + back * size * 0.35 * fade, (size * 0.62 * fade + 0.2, height * 0.5 + 1.6), tissues.annulus * 1.25, angle)
+        canvas.ellipse(
+            middle + back * size * 0.35 * fade,
+            (size * 0.75 * fade + 0.4, height * 0.5 + 2.6),
+            tissues.ligament,
+            angle,
+        )
+        canvas.ellipse(
+            middle + back * size * 0.35 * fade,
+            (size * 0.62 * fade + 0.2, height * 0.5 + 1.6),
+            tissues.annulus * 1.25,
+            angle,
+        )
 
 
 def _endplate_changes(
@@ -218,7 +258,13 @@ def _endplate_changes(
         a, b = front + (rear - front) * extent.start, front + (rear - front) * extent.stop
         band = extent.thickness * body.height
         middle = (a + b) / 2 + inwards * band * 1.15
-        shape = [a + inwards * 0.9, a + inwards * band * 0.75, middle, b + inwards * band * 0.75, b + inwards * 0.9]
+        shape = [
+            a + inwards * 0.9,
+            a + inwards * band * 0.75,
+            middle,
+            b + inwards * band * 0.75,
+            b + inwards * 0.9,
+        ]
         canvas.polygon(shape, tissues.marrow * tissues.modic[extent.kind])
     if classes[f"{name}_endplate_defect"] and side < extent.defect_reach:
         at = front + (rear - front) * extent.defect_at

@@ -1,22 +1,25 @@
-"""Trains one network of the ``synthetic`` bundle: ``python -m spinenet.training detector --minutes 60``."""
+"""Makes the ``synthetic`` bundle: trains its networks, packs them, scores them on unseen scans."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
-from spinenet.networks.detector import Detector
-from spinenet.networks.grading import GradingNetwork
-from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
+from spinenet.networks.bundle import Networks, save_bundle
+from spinenet.networks.parts import PARTS, build
 from spinenet.training.context import context_samples
 from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
 from spinenet.training.samples import Stream, detector_samples, grading_samples, vertebra_samples
+from spinenet.training.scoring import figures
 
-ARCHITECTURE = {
+ARCHITECTURE: dict[str, dict[str, Any]] = {
     "detector": {"width": 8, "blocks": [3, 4, 6, 3]},
     "appearance": {"width": 4, "hidden": 128},
     "context": {"width": 16},
@@ -24,43 +27,80 @@ ARCHITECTURE = {
 }
 """Of the ``synthetic`` bundle: the published designs, narrower."""
 
+RECIPES: dict[str, Any] = {
+    "detector": (detector_samples, detector_loss, {"buffer": 200, "repeats": 1}, 8),
+    "grading": (grading_samples, grading_loss, {"buffer": 800, "repeats": 3}, 12),
+    "appearance": (vertebra_samples, appearance_loss, {"buffer": 300, "repeats": 2}, 12),
+    "context": (context_samples, context_loss, {"buffer": 500, "repeats": 4}, 16),
+}
+"""Sample maker, loss, stream settings and batch size of each network."""
 
-def main() -> None:
-    """Parse the command line and train."""
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m spinenet.training", description=__doc__)
-    parser.add_argument("network", choices=sorted(ARCHITECTURE))
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--checkpoints", type=Path, default=Path("training"))
-    parser.add_argument("--seed", type=int, default=0, help="first training seed; another one when going on")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("train", help="train one network for a given time; goes on from its checkpoint")
+    one.add_argument("network", choices=sorted(ARCHITECTURE))
+    one.add_argument("--minutes", type=float, default=60.0)
+    one.add_argument("--checkpoints", type=Path, default=Path("training"))
+    one.add_argument("--seed", type=int, default=0, help="first training seed; give another when going on")
+    one.add_argument("--threads", type=int, default=1)
+    one.add_argument("--workers", type=int, default=1)
+    one.add_argument("--learning-rate", type=float, default=1e-3)
+    two = verbs.add_parser("pack", help="make a bundle of the four checkpoints")
+    two.add_argument("checkpoints", type=Path)
+    two.add_argument("bundle", type=Path)
+    two.add_argument("--figures", type=Path, help="JSON of a scoring to record in bundle.json")
+    three = verbs.add_parser("score", help="figures of a bundle on 120 unseen synthetic scans")
+    three.add_argument("bundle", type=Path)
+    three.add_argument("--share", type=float, default=1.0)
+    three.add_argument("--processes", type=int, default=2)
+    return parser.parse_args()
+
+
+def _train(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
-    size = ARCHITECTURE[given.network]
+    make, loss, stream, batch = RECIPES[given.network]
+    network = build(given.network, ARCHITECTURE)
     if given.network == "detector":
-        network = Detector(**size).to(memory_format=torch.channels_last)
-        stream, loss, batch = Stream(detector_samples, given.seed, buffer=200, repeats=1), detector_loss, 8
-    elif given.network == "grading":
-        network = GradingNetwork(**size)
-        stream, loss, batch = Stream(grading_samples, given.seed, buffer=800, repeats=3), grading_loss, 12
-    elif given.network == "appearance":
-        network = AppearanceNetwork(**size)
-        stream, loss, batch = Stream(vertebra_samples, given.seed, buffer=300, repeats=2), appearance_loss, 12
-    else:
-        network = ContextNetwork(**size)
-        stream, loss, batch = Stream(context_samples, given.seed, buffer=500, repeats=4), context_loss, 16
-    batches = DataLoader(stream, batch_size=batch, num_workers=given.workers, prefetch_factor=4)
-    train(
-        network,
-        batches,
-        loss,
-        given.checkpoints / f"{given.network}.pt",
-        minutes=given.minutes,
-        learning_rate=given.learning_rate,
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = DataLoader(
+        Stream(make, given.seed, **stream), batch_size=batch, num_workers=given.workers, prefetch_factor=4
     )
+    file = given.checkpoints / f"{given.network}.pt"
+    train(network, batches, loss, file, minutes=given.minutes, learning_rate=given.learning_rate)
+
+
+def _pack(given: argparse.Namespace) -> None:
+    modules = {}
+    for part in PARTS:
+        modules[part] = build(part, ARCHITECTURE)
+        state = torch.load(given.checkpoints / f"{part}.pt", weights_only=True)["net"]
+        modules[part].load_state_dict(state)
+    save_bundle(
+        given.bundle,
+        Networks(**modules, name="synthetic", digests={}),
+        architecture=ARCHITECTURE,
+        licence="The licence of spinenet (LICENCE.md): research use only, not a medical device.",
+        origin="Trained by python -m spinenet.training",
+        training_data="Synthetic spines drawn by spinenet.synthetic alone; no patient's image.",
+        figures=json.loads(given.figures.read_text(encoding="utf-8")) if given.figures else {},
+    )
+
+
+def main() -> None:
+    """Parse the command line and do what it says."""
+    given = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if given.verb == "train":
+        _train(given)
+    elif given.verb == "pack":
+        _pack(given)
+    else:
+        scores = figures(given.bundle, share=given.share, processes=given.processes)
+        json.dump(scores, sys.stdout, indent=2)
+        sys.stdout.write("\n")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[S
     vertebrae, a = true_vertebrae(subject), subject.acquisition
     spacing = min(a.pixel_spacing)
     middle = (a.slices - 1) / 2
-    for k in np.unique(np.clip(np.round(rng.normal(middle, a.slices / 4.5, slices)), 0, a.slices - 1).astype(int)):
+    for k in np.unique(
+        np.clip(np.round(rng.normal(middle, a.slices / 4.5, slices)), 0, a.slices - 1).astype(int)
+    ):
         image = render_slice(subject, int(k), slice_rng(seed, int(k)))
         quads = [v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices]
         windows, _ = tile(*image.shape, spacing)
@@ -130,7 +132,9 @@ def grading_samples(seed: int) -> Iterator[Sample]:
 def vertebra_samples(seed: int) -> Iterator[Sample]:
     """Vertebra volumes (1, 224, 224, 16) and level indices of one subject of any kind."""
     rng = np.random.default_rng([seed, 17])
-    phantom = _square(render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2))
+    phantom = _square(
+        render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2)
+    )
     if phantom is None:
         return
     for level, vertebra in _as_found(phantom, rng, 0.6):

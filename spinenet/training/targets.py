@@ -14,7 +14,9 @@ PATCH = 224
 """The rendered responses of the published computation, in patch pixels (arXiv:2007.02606)."""
 
 
-def _gaussian(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], variance: float) -> npt.NDArray[np.float32]:
+def _gaussian(
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], variance: float
+) -> npt.NDArray[np.float32]:
     """(PATCH, PATCH) maximum over points of a unit Gaussian; zero where there is no point."""
     grid = np.arange(PATCH, dtype=np.float32)
     across = np.exp(-((grid[None] - x[:, None]) ** 2) / (2 * variance))
@@ -50,7 +52,9 @@ def detector_target(
     for corner in range(4):
         x, y = points[:, corner, 0], points[:, corner, 1]
         maps[corner] = _gaussian(x, y, CORNER_VARIANCE)
-        distance = (grid[None, None, :] - x[:, None, None]) ** 2 + (grid[None, :, None] - y[:, None, None]) ** 2
+        distance = (grid[None, None, :] - x[:, None, None]) ** 2 + (
+            grid[None, :, None] - y[:, None, None]
+        ) ** 2
         nearest = distance.argmin(axis=0)
         near[corner] = distance.min(axis=0) < ARROW_RADIUS**2
         arrows = centres - points[:, corner]

@@ -1,0 +1,99 @@
+"""The figures of a bundle on synthetic scans that no training seed reaches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from spinenet.cohort.manifest import Entry
+from spinenet.cohort.rows import Provenance, Row, ScanFacts, result_rows
+from spinenet.evaluation import Score, score_tables
+from spinenet.networks.bundle import load_bundle
+from spinenet.pipeline import read_spine
+from spinenet.synthetic.cohort import disc_truth, vertebra_truth
+from spinenet.synthetic.image import render
+
+logger = logging.getLogger(__name__)
+
+FIRST_SEED = 500_000
+"""Below the training seeds, above those of the demonstration."""
+GROUPS: tuple[tuple[str, str, tuple[str, ...], int], ...] = (
+    ("lumbar T2", "lumbar", ("T2",), 50),
+    ("lumbar T1 or STIR", "lumbar", ("T1", "STIR"), 25),
+    ("cervical", "cervical", ("T2", "T1", "STIR"), 20),
+    ("whole spine", "whole", ("T2", "T1", "STIR"), 25),
+)
+"""Name, kind, contrasts taken in turn, scans."""
+
+_Job = tuple[str, str, str, int]
+_Tables = tuple[list[Row], list[Row], list[Row], list[Row]]
+
+
+def _jobs(share: float, first_seed: int) -> Iterator[_Job]:
+    seed = first_seed
+    for group, kind, sequences, scans in GROUPS:
+        for i in range(max(1, round(scans * share))):
+            yield group, kind, sequences[i % len(sequences)], seed
+            seed += 1
+
+
+def _read(bundle: Path, job: _Job) -> tuple[str, _Tables]:
+    group, kind, sequence, seed = job
+    torch.set_num_threads(1)
+    networks = load_bundle(bundle)
+    phantom, name = render(seed, kind=kind, sequence=sequence), f"{group}-{seed}"
+    reading = read_spine(phantom.scan, networks)
+    made_by = Provenance(networks.name, networks.fingerprint, "", torch.__version__)
+    rows = result_rows(Entry(name, ""), ScanFacts.of(phantom.scan), reading, made_by)
+    return group, (
+        list(rows.vertebrae),
+        list(rows.grades),
+        vertebra_truth(name, phantom),
+        disc_truth(name, phantom),
+    )
+
+
+def _score(parts: Sequence[_Tables]) -> Score:
+    return score_tables(*(pd.DataFrame([row for part in parts for row in part[i]]) for i in range(4)))
+
+
+def figures(
+    bundle: Path, *, share: float = 1.0, processes: int = 1, first_seed: int = FIRST_SEED
+) -> dict[str, dict[str, Any]]:
+    """Score a bundle on unseen synthetic scans.
+
+    Parameters
+    ----------
+    bundle
+        Folder of a weights bundle.
+    share
+        Share of the 120 scans to take, at least one of each group.
+    processes
+        Scans read side by side.
+
+    Returns
+    -------
+    dict
+        By group and for "all": the fields of :class:`spinenet.evaluation.Score`. Findings are scored
+        on lumbar T2, the only contrast whose grades are validated.
+    """
+    jobs = list(_jobs(share, first_seed))
+    done: list[tuple[str, _Tables]] = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for i, result in enumerate(pool.map(_read, [bundle] * len(jobs), jobs), start=1):
+            done.append(result)
+            logger.info("read %d of %d", i, len(jobs))
+    scores = {"all": _score([tables for _, tables in done]).as_dict()}
+    scores["all"]["balanced_accuracy"] = {}
+    for group in dict.fromkeys(name for name, _ in done):
+        scores[group] = _score([tables for name, tables in done if name == group]).as_dict()
+        if group != GROUPS[0][0]:
+            scores[group]["balanced_accuracy"] = {}
+    return scores
