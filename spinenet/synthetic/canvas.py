@@ -31,9 +31,10 @@ class Canvas:
         self._origin = np.asarray(origin, float)
 
     def _pixels(self, points: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """(n, 2) mm to fixed-point supersampled pixels; pixel (0, 0)'s centre lies SUPERSAMPLING / 2 - 0.5 in."""
+        """(n, 2) mm to fixed-point supersampled pixels, counted from the centre of the first one."""
         place = (np.asarray(points, float) - self._origin) * self._scale + SUPERSAMPLING / 2 - 0.5
-        return np.round(np.clip(place, -4000, 4000) * (1 << _SHIFT)).astype(np.int32)
+        fixed: npt.NDArray[np.int32] = np.round(np.clip(place, -4000, 4000) * (1 << _SHIFT)).astype(np.int32)
+        return fixed
 
     def polygon(self, points: npt.ArrayLike, value: float) -> None:
         """Fill a polygon of (y, z) points with a signal value."""
@@ -63,4 +64,7 @@ def ellipse(
     t = np.linspace(0, 2 * np.pi, n, endpoint=False)
     y, z = radii[0] * np.cos(t), radii[1] * np.sin(t)
     c, s = np.cos(angle), np.sin(angle)
-    return np.asarray(centre, float) + np.stack([c * y - s * z, s * y + c * z], axis=1)
+    points: npt.NDArray[np.float64] = np.asarray(centre, float) + np.stack(
+        [c * y - s * z, s * y + c * z], axis=1
+    )
+    return points

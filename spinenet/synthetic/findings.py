@@ -29,7 +29,7 @@ BINARY_PREVALENCE: Mapping[str, float] = {
     "foraminal_stenosis_right": 0.09,
     "herniation": 0.13,
 }
-"""Shares of lumbar discs, near those of the back-pain cohorts that graded these findings (arXiv:2205.01683)."""
+"""Shares of lumbar discs, near those of graded back-pain cohorts (arXiv:2205.01683)."""
 
 HEIGHT_FACTOR = ((0.94, 1.06), (0.70, 0.79), (0.47, 0.55), (0.22, 0.31))
 """Disc height over its normal height, by narrowing class."""

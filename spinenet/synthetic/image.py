@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -151,7 +152,7 @@ def render_slice(subject: Subject, index: int, rng: np.random.Generator) -> npt.
     image = cv2.GaussianBlur((layers[0] + layers[1]) / 2, (0, 0), 0.45)
     image = image * _texture(rng, a) * _coil(a)
     real, imaginary = rng.standard_normal((2, a.rows, a.columns), dtype=np.float32) * np.float32(a.noise)
-    return np.hypot(image + real, imaginary) * np.float32(a.gain)
+    return np.asarray(np.hypot(image + real, imaginary) * np.float32(a.gain), np.float32)
 
 
 def _texture(rng: np.random.Generator, a: Acquisition) -> npt.NDArray[np.float32]:
@@ -199,7 +200,7 @@ def _share_in_view(quad: npt.NDArray[np.float64], a: Acquisition) -> float:
 def true_discs(subject: Subject) -> dict[str, dict[str, int]]:
     """Class index of each finding, by disc level, caudal first."""
     discs = {}
-    for below, above in zip(LEVELS, LEVELS[1:], strict=False):
+    for below, above in pairwise(LEVELS):
         level = disc_level(below, above)
         if level is not None:
             classes = subject.spine.discs[below].classes

@@ -138,7 +138,7 @@ def draw_surroundings(canvas: Canvas, spine: Spine, tissues: Tissues, around: Su
     )
     if abs(x) < 25:
         skull = line[-2] + top.up * 48
-        canvas.ellipse(skull + [10, -10], (44, 34), tissues.cord)
+        canvas.ellipse(skull + np.array([10, -10]), (44, 34), tissues.cord)
         canvas.line([line[-2] + top.up * 20 + top.back * 8, skull], tissues.cord, 11)
         for along in (-9.0, 24.0):
             canvas.ellipse(top.place(along, top.height * 1.0), (3.5, 5.0), tissues.marrow)

@@ -28,7 +28,8 @@ def detector_loss(network: nn.Module, batch: Batch) -> Tensor:
     responses = ((out[:, :5] - wanted) ** 2 * (1 + RESPONSE_WEIGHT * wanted)).mean()
     mask = torch.cat([near, near], dim=1)
     arrows = nn.functional.smooth_l1_loss(out[:, 5:] / ARROW_UNIT, maps[:, 5:] / ARROW_UNIT, reduction="none")
-    return 10 * responses + (arrows * mask).sum() / mask.sum().clamp(min=1)
+    total: Tensor = 10 * responses + (arrows * mask).sum() / mask.sum().clamp(min=1)
+    return total
 
 
 def appearance_loss(network: nn.Module, batch: Batch) -> Tensor:

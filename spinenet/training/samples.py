@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -75,7 +74,7 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[S
     ):
         image = render_slice(subject, int(k), slice_rng(seed, int(k)))
         quads = [v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices]
-        windows, _ = tile(*image.shape, spacing)
+        windows, _ = tile(a.rows, a.columns, spacing)
         for index in rng.choice(len(windows), min(patches, len(windows)), replace=False):
             window = _jittered(windows[int(index)], image.shape, rng)
             patch = cut_patch(image, window)
@@ -116,7 +115,7 @@ def grading_samples(seed: int) -> Iterator[Sample]:
     if phantom is None:
         return
     found = _as_found(phantom, rng, 0.6)
-    for (low, below), (high, above) in zip(found, found[1:], strict=False):
+    for (low, below), (high, above) in pairwise(found):
         level = disc_level(low, high)
         if level is None or LEVEL_INDEX[high] > LEVEL_INDEX["T12"]:
             continue
@@ -146,9 +145,3 @@ def _square(phantom: Phantom) -> Phantom | None:
     """The phantom where its pixels are square; None elsewhere: crops are cut from square pixels."""
     row, column = phantom.scan.pixel_spacing
     return phantom if abs(row - column) < 1e-6 * row else None
-
-
-def augmented(volume: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A volume with another gain and a little noise."""
-    noise = rng.standard_normal(volume.shape, dtype=np.float32)
-    return np.asarray(volume * rng.uniform(0.88, 1.12) + rng.uniform(0, 0.03) * noise, np.float32)

@@ -13,7 +13,8 @@ import pandas as pd
 import torch
 
 from spinenet.cohort.manifest import Entry
-from spinenet.cohort.rows import Provenance, Row, ScanFacts, result_rows
+from spinenet.cohort.rows import Provenance, ScanFacts, result_rows
+from spinenet.cohort.tables import Row
 from spinenet.evaluation import Score, score_tables
 from spinenet.networks.bundle import load_bundle
 from spinenet.pipeline import read_spine
