@@ -25,7 +25,7 @@ PUBLISHED_ARCHITECTURE: Architecture = {
 }
 """Sizes of the published SpineNetV2 networks."""
 
-_CLASSES: Mapping[str, Callable[..., nn.Module]] = {
+CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "detector": Detector,
     "appearance": AppearanceNetwork,
     "context": ContextNetwork,
@@ -45,7 +45,7 @@ def build(part: str, architecture: Architecture) -> nn.Module:
     # On the meta device: parameters are assigned afterwards, so random numbers would be drawn for nothing.
     try:
         with torch.device("meta"):
-            return _CLASSES[part](**architecture[part])
+            return CLASSES[part](**architecture[part])
     except (TypeError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"The architecture of {part} cannot be built: {error}.") from error
 

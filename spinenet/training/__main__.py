@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from spinenet.networks.bundle import Networks, save_bundle
-from spinenet.networks.parts import PARTS, build
+from spinenet.networks.parts import CLASSES, PARTS, load_state
 from spinenet.training.context import context_samples
 from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
 from spinenet.training.samples import Stream, detector_samples, grading_samples, vertebra_samples
@@ -62,7 +62,7 @@ def _train(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     torch.manual_seed(given.seed)
     make, loss, stream, batch = RECIPES[given.network]
-    network = build(given.network, ARCHITECTURE)
+    network = CLASSES[given.network](**ARCHITECTURE[given.network])
     if given.network == "detector":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = DataLoader(
@@ -75,9 +75,9 @@ def _train(given: argparse.Namespace) -> None:
 def _pack(given: argparse.Namespace) -> None:
     modules = {}
     for part in PARTS:
-        modules[part] = build(part, ARCHITECTURE)
-        state = torch.load(given.checkpoints / f"{part}.pt", weights_only=True)["net"]
-        modules[part].load_state_dict(state)
+        file = given.checkpoints / f"{part}.pt"
+        state = torch.load(file, weights_only=True)["net"]
+        modules[part] = load_state(part, ARCHITECTURE, state, str(file))
     save_bundle(
         given.bundle,
         Networks(**modules, name="synthetic", digests={}),
