@@ -67,8 +67,9 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
     if text == PUBLISHED:
         raise WeightsError(
             f"The weights '{PUBLISHED}' are not installed in {store()}: run `spinenet weights fetch"
-            f" {PUBLISHED}` (in Python `spinenet.download_weights()`, or `spinenet weights import FOLDER` where there is no network), or use the ones"
-            f" that come with the package, trained on synthetic spines only: `--weights {SYNTHETIC}`."
+            f" {PUBLISHED}` (in Python: `spinenet.download_weights()`; without a network: `spinenet weights"
+            " import FOLDER`), or use the ones that come with the package, trained on synthetic spines only:"
+            f" `--weights {SYNTHETIC}`."
         )
     if text == SYNTHETIC:
         raise WeightsError(f"The package was installed without its '{SYNTHETIC}' weights: install it again.")
