@@ -127,6 +127,9 @@ def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra
     # Windows at the far edges can repeat each other: the detector sees each once.
     distinct = list(dict.fromkeys(windows))
     places = [distinct.index(window) for window in windows]
+    if _device(networks.detector).type == "cpu":
+        # 2-D convolutions on a CPU are fastest with channels last; the parameters' values stay as they are.
+        networks.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     quads = []
     for index in range(slices):
         image = np.ascontiguousarray(scan.volume[:, :, index])
@@ -229,15 +232,16 @@ def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+def _device(network: nn.Module) -> torch.device:
+    return next((p.device for p in network.parameters()), torch.device("cpu"))
+
+
 def _run(
     network: nn.Module, images: npt.NDArray[np.float32], batch_size: int
 ) -> tuple[npt.NDArray[np.float32], ...]:
     """Pass images through a network in batches; its outputs (one or more) on the CPU."""
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    device = _device(network)
     planar_on_cpu = device.type == "cpu" and images.ndim == 4
-    if planar_on_cpu:
-        # 2-D convolutions on a CPU are fastest with channels last; the parameters' values stay as they are.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     outputs: list[tuple[Tensor, ...]] = []
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
