@@ -36,7 +36,7 @@ def with_finding(subject: Subject, disc: str, **classes: int) -> Subject:
     return dataclasses.replace(subject, spine=spine)
 
 
-@pytest.mark.parametrize(("kind", "sequence"), zip(KINDS, SEQUENCES, strict=True))
+@pytest.mark.parametrize(("kind", "sequence"), list(zip(KINDS, SEQUENCES, strict=True)))
 def test_same_seed_same_scan(kind: str, sequence: str) -> None:
     first, second = render(5, kind=kind, sequence=sequence), render(5, kind=kind, sequence=sequence)
     np.testing.assert_array_equal(first.scan.volume, second.scan.volume)
