@@ -1,1 +1,11 @@
 """Prefect flows over spinenet, and the command line."""
+
+import os
+
+# Read by Prefect when it is first imported: nothing is reported to its makers.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+if "PREFECT_API_URL" not in os.environ:
+    # Without a server of the user's there is nobody to read Prefect's own log; runs report for themselves.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")

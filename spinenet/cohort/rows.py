@@ -9,7 +9,7 @@ import numpy as np
 
 from spinenet.anatomy import FINDINGS, LEVELS, SACRAL_RELABEL
 from spinenet.cohort.manifest import Entry
-from spinenet.cohort.tables import STAGES, Row
+from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row
 from spinenet.types import CORNERS, DiscGrade, FloatArray, Scan, SpineReading, Vertebra
 
 
@@ -120,7 +120,8 @@ def _seconds(seconds: Mapping[str, float]) -> Row:
 
 
 def _geometry(facts: ScanFacts) -> Row:
-    strength = facts.header.get("field_strength_t")
+    texts = {name: facts.header.get(name) for name in HEADER_TEXTS}
+    numbers = {column: facts.header.get(name) for column, name in HEADER_NUMBERS.items()}
     return {
         "rows": facts.shape[0],
         "columns": facts.shape[1],
@@ -129,10 +130,8 @@ def _geometry(facts: ScanFacts) -> Row:
         "column_spacing_mm": facts.pixel_spacing[1],
         "slice_spacing_mm": facts.slice_spacing,
         "sequence": facts.sequence,
-        "series_uid": facts.header.get("series_uid"),
-        "manufacturer": facts.header.get("manufacturer"),
-        "model": facts.header.get("model"),
-        "field_strength_t": None if strength is None else float(strength),
+        **{name: None if text is None else str(text) for name, text in texts.items()},
+        **{column: None if number is None else float(number) for column, number in numbers.items()},
         "flags": list(facts.flags),
         "input_fingerprint": facts.fingerprint,
     }

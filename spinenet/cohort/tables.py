@@ -19,6 +19,20 @@ TABLES: tuple[str, ...] = ("scans", "vertebrae", "grades")
 STATES: tuple[str, ...] = ("done", "failed", "excluded")
 STAGES: tuple[str, ...] = ("read", "detect", "label", "grade")
 
+HEADER_TEXTS: tuple[str, ...] = ("series_uid", "manufacturer", "model", "body_part", "description")
+"""Facts of a header that ``scans`` shows, by the readers' own names."""
+
+HEADER_NUMBERS: Mapping[str, str] = MappingProxyType(
+    {
+        "field_strength_t": "field_strength",
+        "echo_time_ms": "echo_time",
+        "repetition_time_ms": "repetition_time",
+        "inversion_time_ms": "inversion_time",
+        "slice_thickness_mm": "slice_thickness",
+    }
+)
+"""Column of ``scans`` to the readers' name of a number, in DICOM's own unit."""
+
 _CRANIAL_FIRST = (*reversed(LEVELS), SACRAL_RELABEL)
 _DISCS = tuple(f"{above}-{below}" for above, below in itertools.pairwise(_CRANIAL_FIRST))
 
@@ -72,10 +86,8 @@ SCANS: pa.Schema = _schema(
         ("column_spacing_mm", pa.float64()),
         ("slice_spacing_mm", pa.float64()),
         ("sequence", pa.string()),
-        ("series_uid", pa.string()),
-        ("manufacturer", pa.string()),
-        ("model", pa.string()),
-        ("field_strength_t", pa.float64()),
+        *((column, pa.string()) for column in HEADER_TEXTS),
+        *((column, pa.float64()) for column in HEADER_NUMBERS),
         ("flags", pa.list_(pa.string())),
         ("n_vertebrae", pa.int32()),
         ("n_discs", pa.int32()),

@@ -54,8 +54,13 @@ class Networks:
     @property
     def fingerprint(self) -> str:
         """One SHA-256 (hex) over the digests; equal for equal weights."""
-        listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(self.digests.items()))
-        return hashlib.sha256(listing.encode()).hexdigest()
+        return fingerprint_of(self.digests)
+
+
+def fingerprint_of(digests: Mapping[str, str]) -> str:
+    """One SHA-256 (hex) over a bundle's digests by file name; equal for equal weights."""
+    listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def save_bundle(

@@ -1,0 +1,270 @@
+"""The main job: a manifest's frozen plan, its shards as Prefect tasks over a Dask cluster, the tables."""
+
+from __future__ import annotations
+
+import contextvars
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.progress import LogReporter, Reporter
+from flows.server import prefect_api
+from flows.shards import Stopped, Work, do_shard, window
+from flows.workers import Orders, WeightsRef, version
+from spinenet import weights as store_of_weights
+from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
+from spinenet.cohort.finalise import DamagedParts, count_states, finalise, is_final
+from spinenet.cohort.ledger import Ledger
+from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.plan import Conditions, freeze
+from spinenet.errors import RunError
+from spinenet.networks.bundle import fingerprint_of
+from spinenet.networks.description import file_name, read_description, verify_files
+from spinenet.pipeline import Settings
+from spinenet.storage import Store
+
+SHARD_SIZE = 64
+SHARDS_IN_FLIGHT = 2
+"""Two shards overlap: one decodes while the other's last scans are on the GPU-class workers."""
+ROUNDS = 3
+"""How often damaged parts are made again before the storage is given up on."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A finished run.
+
+    Attributes
+    ----------
+    states
+        Rows by "done", "excluded" or the reason of their failure; they sum to ``n_rows``.
+    n_before
+        Rows that an earlier start had done.
+    """
+
+    out: str
+    n_rows: int
+    n_before: int
+    states: Mapping[str, int]
+    seconds: float
+
+    @property
+    def n_failed(self) -> int:
+        """Rows that failed."""
+        return self.n_rows - self.states.get("done", 0) - self.states.get("excluded", 0)
+
+
+def run_cohort(
+    manifest: str,
+    out: str,
+    weights: str | Path = store_of_weights.PUBLISHED,
+    *,
+    cluster: str = "local",
+    device: str = "auto",
+    shard_size: int = SHARD_SIZE,
+    settings: Settings = Settings(),
+    seconds_per_scan: float = 3600.0,
+    reporter: Reporter | None = None,
+) -> RunSummary:
+    """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
+
+    Parameters
+    ----------
+    manifest, out
+        At any fsspec URL.
+    weights
+        A name, a folder or a URL; nothing is downloaded.
+    cluster
+        "local", or the address of a Dask scheduler.
+    shard_size
+        Scans that are committed together; a run that was begun keeps its own.
+    seconds_per_scan
+        A scan that takes longer, in reading or inference, fails with the reason "time_limit".
+
+    Raises
+    ------
+    ManifestError, WeightsError
+        The manifest or the weights cannot be used.
+    RunError
+        The run did not finish. What is committed stays, and the next start goes on from there.
+    """
+    began = time.monotonic()
+    reporter = reporter or LogReporter()
+    rows = read_manifest(manifest)
+    folder = store_of_weights.resolve(weights)
+    description = read_description(folder)
+    digests = verify_files(folder, description)
+    ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
+    conditions = Conditions(ref.name, ref.fingerprint, digests, _plain(settings))
+    store = Store.at(out)
+    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about())
+    ledger = Ledger(store, plan)
+    commits = ledger.commits()
+    unfinished = ledger.unfinished(commits)
+    before = plan.n_rows - sum(plan.rows_of(index) for index in unfinished)
+    if not unfinished and is_final(store):
+        states = count_states(commits.values())
+        return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+    orders = Orders(ref, settings, device, seconds_per_scan)
+    generations = {index: commits[index].generation + 1 for index in unfinished if index in commits}
+    reporter.started(plan.n_rows, before, plan.n_shards)
+    try:
+        for _ in range(ROUNDS):
+            if unfinished:
+                detector = digests[file_name("detector")]
+                _shards(ledger, orders, detector, unfinished, generations, cluster, reporter)
+            try:
+                states = finalise(ledger)
+            except DamagedParts as damaged:
+                unfinished = list(damaged.shards)
+                known = ledger.commits()
+                generations = {index: known[index].generation + 1 for index in unfinished}
+            else:
+                return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+    finally:
+        reporter.finished()
+    raise RunError(f"parts in {store.url()} were damaged again after they were remade; check the storage")
+
+
+def _shards(
+    ledger: Ledger,
+    orders: Orders,
+    detector_digest: str,
+    indices: Sequence[int],
+    generations: Mapping[int, int],
+    cluster: str,
+    reporter: Reporter,
+) -> None:
+    """Do shards on the cluster, as tasks of a Prefect flow."""
+    with (
+        prefect_api(),
+        cluster_address(cluster) as address,
+        connected(address) as client,
+        _stoppable() as stop,
+    ):
+        work = Work(
+            client=client,
+            ledger=ledger,
+            orders=orders,
+            detector_digest=detector_digest,
+            checkpoints=list(ledger.store.sizes(CHECKPOINTS)),
+            generations=generations,
+            in_flight=window(wait_for_slots(client), SHARDS_IN_FLIGHT),
+            stop=stop,
+            reporter=reporter,
+        )
+        url = str(ledger.plan.record["manifest"]["url"])
+        # Prefect takes signals for itself in the main thread, and its pool then waits for the shards for ever.
+        _in_a_thread(lambda: _flow(work, indices)(manifest=url, out=ledger.store.url()))
+
+
+def _flow(work: Work, indices: Sequence[int]) -> Any:
+    """The Prefect flow over some shards; its parameters only name the run."""
+    from prefect import flow, task
+    from prefect.artifacts import create_progress_artifact
+    from prefect.cache_policies import NO_CACHE
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    failures: list[Exception] = []
+
+    @task(name="shard", task_run_name="shard-{index}", cache_policy=NO_CACHE, persist_result=False)
+    def shard(index: int) -> None:
+        if work.stop.is_set():
+            return
+        started = time.monotonic()
+        try:
+            states = do_shard(work, index)
+        except Exception as error:
+            failures.append(error)
+            work.stop.set()
+            raise
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        create_progress_artifact(100.0, key=f"shard-{index:05d}", description=told)
+        work.reporter.shard(index, states, time.monotonic() - started)
+
+    @flow(
+        name="spinenet-cohort",
+        task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_IN_FLIGHT),
+        persist_result=False,
+        validate_parameters=False,
+    )
+    def cohort(manifest: str, out: str) -> None:
+        for future in [shard.submit(index) for index in indices]:
+            future.wait()
+        if failures:
+            # Others stop because the first one failed; the user is told of that one.
+            raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
+        if work.stop.is_set():
+            raise Stopped("the run was stopped; start it again to go on where it was")
+
+    return cohort
+
+
+def _in_a_thread(action: Any) -> None:
+    raised: list[BaseException] = []
+    context = contextvars.copy_context()
+
+    def body() -> None:
+        try:
+            context.run(action)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=body, name="flow")
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.5)
+    if raised:
+        raise raised[0]
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C ends the process at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _source(weights: str | Path) -> str:
+    """How a worker finds the weights: a name or URL as it stands, a folder by its absolute path."""
+    text = str(weights)
+    return str(Path(text).resolve()) if Path(text).is_dir() else text
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The settings that change results; the batch size does not."""
+    return {"skip_penalty": settings.skip_penalty, "remove_single_slice": settings.remove_single_slice}
+
+
+def _about() -> dict[str, str]:
+    return {
+        "spinenet": version(),
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
