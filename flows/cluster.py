@@ -142,7 +142,7 @@ def _nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str,
         "nthreads": threads,
         "resources": dict(resources),
         "env": dict(environment),
-        # The bounded window keeps memory in hand; a limit would pause or kill workers in the middle of a scan.
+        # The bounded window keeps memory in hand; a limit would pause or kill workers during a scan.
         "memory_limit": 0,
         "host": "127.0.0.1",
         "dashboard": False,

@@ -165,7 +165,7 @@ def _shards(
             reporter=reporter,
         )
         url = str(ledger.plan.record["manifest"]["url"])
-        # Prefect takes signals for itself in the main thread, and its pool then waits for the shards for ever.
+        # In the main thread Prefect takes signals for itself, and its pool then waits for ever.
         _in_a_thread(lambda: _flow(work, indices)(manifest=url, out=ledger.store.url()))
 
 

@@ -1,0 +1,189 @@
+"""The command ``spinenet``: arguments in, exit status out; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cli_weights import weights_app
+from spinenet import weights as store_of_weights
+from spinenet.cohort.check import check_manifest
+from spinenet.cohort.status import RunStatus, read_status
+from spinenet.errors import ManifestError, SpinenetError, WeightsError
+from spinenet.pipeline import Settings
+from spinenet.storage import Store
+
+DONE, UNFINISHED, USAGE, SOME_FAILED = 0, 1, 2, 3
+"""Exit statuses: every row done, the run did not finish, bad usage or manifest, some rows failed."""
+
+app = typer.Typer(
+    help="Finds, names and grades vertebrae and discs in sagittal spinal MRI. Research only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(weights_app, name="weights")
+
+Manifest = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")]
+Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
+Weights = Annotated[str, typer.Option(help="A name, a folder or a URL of weights.")]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and every log line.")] = False,
+) -> None:
+    level = logging.DEBUG if debug else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # fsspec writes every path at this level, and a path can name a patient.
+    logging.getLogger("fsspec").setLevel(logging.WARNING)
+    logging.getLogger("distributed").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    logging.getLogger("spinenet").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+@app.command()
+def run(
+    manifest: Manifest,
+    out: Out,
+    weights: Weights = store_of_weights.PUBLISHED,
+    cluster: Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")] = "local",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N, on the GPU-class workers.")
+    ] = "auto",
+    shard_size: Annotated[int, typer.Option(min=1, help="Scans that are committed together.")] = 64,
+    seconds_per_scan: Annotated[float, typer.Option(min=1, help="Time limit of each scan.")] = 3600.0,
+    skip_penalty: Annotated[bool, typer.Option(help="Make leaving out a level costly.")] = True,
+) -> None:
+    """Read every scan of a manifest and write the tables; started again, it goes on."""
+    from flows.cohort import run_cohort
+    from flows.progress import BarReporter, LogReporter
+
+    terminal = Console(stderr=True)
+    summary = run_cohort(
+        manifest,
+        out,
+        weights,
+        cluster=cluster,
+        device=device,
+        shard_size=shard_size,
+        seconds_per_scan=seconds_per_scan,
+        settings=Settings(skip_penalty=skip_penalty),
+        reporter=BarReporter(terminal) if terminal.is_terminal else LogReporter(),
+    )
+    told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
+    typer.echo(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")
+    raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)
+
+
+@app.command()
+def status(
+    out: Out, as_json: Annotated[bool, typer.Option("--json", help="For machines: every row.")] = False
+) -> None:
+    """Every manifest row's state, failures grouped by reason."""
+    account = read_status(Store.at(out))
+    if as_json:
+        typer.echo(json.dumps(_account(account), indent=2))
+        return
+    table = Table(title=f"{account.n_rows} scans in {account.out}")
+    for column in ("state", "scans", "which"):
+        table.add_column(column, justify="right" if column == "scans" else "left")
+    for state in ("done", "excluded", "pending"):
+        table.add_row(state, str(account.states[state]), "")
+    for reason, rows in account.reasons.items():
+        shown = ", ".join(row.scan_id for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+        table.add_row(f"failed: {reason}", str(len(rows)), shown)
+    _console().print(table)
+    typer.echo("The tables are written." if account.finished else "The run is not finished; start it again.")
+
+
+def _account(account: RunStatus) -> dict[str, object]:
+    return {
+        "out": account.out,
+        "finished": account.finished,
+        "rows": account.n_rows,
+        "shards": account.n_shards,
+        "committed": account.n_committed,
+        "states": dict(account.states),
+        "scans": [vars(row) for row in account.rows],
+    }
+
+
+@app.command()
+def check(
+    manifest: Manifest,
+    weights: Weights = store_of_weights.PUBLISHED,
+    out: Annotated[str | None, typer.Option(help="Also say whether the run could go on here.")] = None,
+) -> None:
+    """Say what would run and what would not; no pixels are read, nothing is written."""
+    report = check_manifest(manifest)
+    table = Table(title=f"{report.n_rows} rows in {manifest}")
+    for column in ("what", "rows", "which"):
+        table.add_column(column, justify="right" if column == "rows" else "left")
+    for what, names in report.groups.items():
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        table.add_row(what, str(len(names)), shown if what != "would run" else "")
+    _console().print(table)
+    try:
+        typer.echo(f"Weights: {weights} in {store_of_weights.resolve(weights)}")
+    except WeightsError as error:
+        typer.echo(f"Weights: {error}")
+    if out is not None:
+        store = Store.at(out)
+        begun = store.exists("_run/run.json")
+        typer.echo(f"Output: {store.url()} {'holds a run, which would go on' if begun else 'is new'}")
+    raise typer.Exit(SOME_FAILED if report.n_problems else DONE)
+
+
+@app.command()
+def demo(
+    subjects: Annotated[int, typer.Option(min=1, help="Synthetic subjects to make.")] = 8,
+    out: Annotated[Path, typer.Option(help="Folder for the cohort and the results.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Of the first subject.")] = 0,
+) -> None:
+    """Make a synthetic cohort, run the whole pipeline on it, score it against its truth."""
+    from flows.demo import run_demo
+
+    raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, _console()) else DONE)
+
+
+def _console() -> Console:
+    # Without a terminal a table is as wide as it needs: broken lines cannot be searched.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+def main() -> None:
+    """Run the command and turn its errors into one sentence and an exit status."""
+    debug = "--debug" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+    except SpinenetError as error:
+        if debug:
+            raise
+        typer.echo(f"spinenet: {error}", err=True)
+        sys.exit(USAGE if isinstance(error, ManifestError | WeightsError) else UNFINISHED)
+    except typer.Abort:
+        sys.exit(UNFINISHED)
+    except KeyboardInterrupt:
+        typer.echo("spinenet: stopped", err=True)
+        sys.exit(UNFINISHED)
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if callable(show):
+            show()
+            sys.exit(USAGE)
+        if debug:
+            raise
+        typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(UNFINISHED)
+    sys.exit(status if isinstance(status, int) else DONE)
+
+
+if __name__ == "__main__":
+    main()
