@@ -22,7 +22,7 @@ from spinenet.training.scoring import figures
 ARCHITECTURE: dict[str, dict[str, Any]] = {
     "detector": {"width": 8, "blocks": [3, 4, 6, 3]},
     "appearance": {"width": 4, "hidden": 128},
-    "context": {"width": 16},
+    "context": {"width": 8},
     "grading": {"width": 8, "blocks": [1, 1, 1, 1]},
 }
 """Of the ``synthetic`` bundle: the published designs, narrower."""
@@ -31,7 +31,7 @@ RECIPES: dict[str, Any] = {
     "detector": (detector_samples, detector_loss, {"buffer": 200, "repeats": 1}, 8),
     "grading": (grading_samples, grading_loss, {"buffer": 800, "repeats": 3}, 12),
     "appearance": (vertebra_samples, appearance_loss, {"buffer": 300, "repeats": 2}, 12),
-    "context": (context_samples, context_loss, {"buffer": 500, "repeats": 4}, 16),
+    "context": (context_samples, context_loss, {"buffer": 500, "repeats": 4}, 8),
 }
 """Sample maker, loss, stream settings and batch size of each network."""
 
@@ -63,6 +63,8 @@ def _train(given: argparse.Namespace) -> None:
     torch.manual_seed(given.seed)
     make, loss, stream, batch = RECIPES[given.network]
     network = CLASSES[given.network](**ARCHITECTURE[given.network])
+    if given.network in ("appearance", "context"):
+        _sharpen(network)
     if given.network == "detector":
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = DataLoader(
@@ -70,6 +72,14 @@ def _train(given: argparse.Namespace) -> None:
     )
     file = given.checkpoints / f"{given.network}.pt"
     train(network, batches, loss, file, minutes=given.minutes, learning_rate=given.learning_rate)
+
+
+def _sharpen(network: torch.nn.Module) -> None:
+    """Make the last layer's first answers ten times larger: they are read at temperature 10."""
+    last = list(network.parameters())[-2:]
+    with torch.no_grad():
+        for parameter in last:
+            parameter.mul_(10.0)
 
 
 def _pack(given: argparse.Namespace) -> None:
