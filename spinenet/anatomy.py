@@ -85,6 +85,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "duplicate_positions": "several slices share one position",
         "missing_slices": "the gaps between slices are not equal",
         "too_few_slices": "the series has too few slices",
+        "too_small": "the slices are too small to be searched for vertebrae",
         "too_large": "the series is larger than the reader accepts",
         "permission_denied": "storage refused to let the path be read",
         "unreadable": "the file cannot be read",

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from spinenet.errors import ScanError
 from spinenet.types import FloatArray, Window
 
 PATCH_SIZE = 224
@@ -37,7 +38,7 @@ def tile(height: int, width: int, spacing_mm: float) -> tuple[tuple[Window, ...]
 
     Raises
     ------
-    ValueError
+    ScanError
         Where the slice is too small to hold a window.
     """
     edge = int(WINDOW_EDGE_MM / spacing_mm) if spacing_mm > 0 else 0
@@ -45,7 +46,8 @@ def tile(height: int, width: int, spacing_mm: float) -> tuple[tuple[Window, ...]
         edge = min(height, width) - 1
     step = int(edge * (1 - OVERLAP))
     if edge < 2 or step < 1:
-        raise ValueError(f"a slice of {height} x {width} pixels of {spacing_mm} mm cannot hold a window")
+        size = f"{height} x {width} pixels of {spacing_mm:.3g} mm"
+        raise ScanError("too_small", f"a slice of {size} cannot hold a window")
     windows = tuple(
         Window(top, bottom, left, right)
         for left, right in _spans(width, edge, step)
