@@ -148,10 +148,10 @@ def _shards(
 ) -> None:
     """Do shards on the cluster, as tasks of a Prefect flow."""
     with (
+        _stoppable() as stop,
         prefect_api(),
         cluster_address(cluster) as address,
         connected(address) as client,
-        _stoppable() as stop,
     ):
         work = Work(
             client=client,
