@@ -114,7 +114,10 @@ def _offered(client: Client) -> Mapping[str, float]:
 
 
 def _local_scheduler() -> dict[str, Any]:
-    return {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    return {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
 
 
 def _local_workers() -> dict[str, Any]:

@@ -44,7 +44,10 @@ def prefect_api(patience: float = 120.0) -> Iterator[None]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "flows.server", str(port), str(os.getpid())]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    # A session of its own: Ctrl-C is for the flow, which still needs its server to end in order.
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         url = f"http://127.0.0.1:{port}/api"
         _wait_until_healthy(process, url, patience)
@@ -81,6 +84,7 @@ def serve(port: int, parent: int) -> None:
         os.environ |= {
             "PREFECT_HOME": folder,
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+            "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
             "PREFECT_UI_ENABLED": "false",
             "PREFECT_LOGGING_LEVEL": "CRITICAL",
             "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",

@@ -188,8 +188,8 @@ def _outcome(future: Future) -> Outcome | None:
 
 def _alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome:
     done: queue.SimpleQueue[Future] = queue.SimpleQueue()
-    started = time.monotonic()
     with work.alone:
+        started = time.monotonic()
         for _ in range(TRIES_ALONE):
             future = _submit(work, entry, known, done)
             try:
@@ -198,7 +198,8 @@ def _alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome
                 future.release()
             if outcome is not None:
                 return outcome
-    if time.monotonic() - started > work.orders.seconds:
+        took = time.monotonic() - started
+    if took > TRIES_ALONE * work.orders.seconds:
         failure = Failure("time_limit", f"did not stop after {work.orders.seconds:g} seconds and was ended")
     else:
         failure = Failure(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spinenet.cohort.finalise import SUCCESS, count_states
+from spinenet.cohort.finalise import SUCCESS
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.plan import load_plan
 from spinenet.errors import RunError
@@ -70,13 +71,15 @@ def read_status(store: Store) -> RunStatus:
     ledger = Ledger(store, plan)
     commits = ledger.commits()
     rows = _rows(ledger, commits)
-    pending = sum(row.state == "pending" for row in rows)
+    # From the rows and not the records: a shard whose part is damaged will be made again.
+    told = Counter(row.reason or row.state for row in rows)
+    states = {state: told.pop(state, 0) for state in ("done", "excluded", "pending")}
     return RunStatus(
         out=store.url(),
         n_rows=plan.n_rows,
         n_shards=plan.n_shards,
         n_committed=len(commits),
-        states=count_states(commits.values()) | {"pending": pending},
+        states=states | dict(sorted(told.items())),
         rows=rows,
         finished=store.exists(SUCCESS),
     )
