@@ -187,7 +187,7 @@ def test_one_winner_among_processes(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_no_partial_file(tmp_path: Path) -> None:
     whole = {digest(byte * SIZE) for byte in (b"x", b"y")}
     store, moments = Store.at(str(tmp_path)), random.Random(0)
-    for _ in range(8):
+    for _ in range(5):
         store.remove(["part"])
         with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(SIZE)]) as writer:
             try:

@@ -1,0 +1,200 @@
+"""Plans, staged parts, commit records and checkpoints, on a disk and on an object store."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from spinenet.cohort.checkpoints import FOLDER, Detections, detection_key, load_detections, save_detections
+from spinenet.cohort.finalise import count_states
+from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger, Part
+from spinenet.cohort.manifest import Entry, Manifest
+from spinenet.cohort.plan import RUN_FILE, Conditions, freeze, load_plan
+from spinenet.cohort.tables import TABLES, to_table
+from spinenet.errors import RunError
+from spinenet.storage import Store
+from spinenet.types import Vertebra
+
+CONDITIONS = Conditions("tiny", "f" * 64, {"detector.safetensors": "0" * 64}, {"skip_penalty": True})
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "local":
+        yield Store.at(str(tmp_path / "out"))
+        return
+    url = f"memory://{uuid.uuid4().hex}"
+    yield Store.at(url)
+    memory = fsspec.filesystem("memory")
+    if memory.exists(url):
+        memory.rm(url, recursive=True)
+
+
+def manifest_of(n_rows: int) -> Manifest:
+    ids = [f"s{i}" for i in range(n_rows)]
+    blank = pa.nulls(n_rows, pa.string())
+    columns = {"scan_id": ids, "path": ids, "subject_id": blank, "series_uid": blank, "exclude": blank}
+    return Manifest("m.csv", pa.table({**columns, "age": list(range(n_rows))}))
+
+
+def ledger_of(store: Store, n_rows: int = 5, shard_size: int = 2) -> Ledger:
+    return Ledger(store, freeze(store, manifest_of(n_rows), CONDITIONS, shard_size=shard_size, about={}))
+
+
+def stage(ledger: Ledger, index: int, detail: str = "") -> dict[str, Part]:
+    shard = ledger.plan.shard(index)
+    rows = [{"scan_id": e.scan_id, "status": "done", "detail": detail} for e in shard.entries]
+    empty = {name: to_table(name, []) for name in ("vertebrae", "grades")}
+    return ledger.stage(index, {"scans": to_table("scans", rows, shard.carried), **empty})
+
+
+def test_shards_cover_the_manifest_in_order(store: Store) -> None:
+    plan = ledger_of(store).plan
+    assert (plan.n_rows, plan.n_shards) == (5, 3)
+    assert [plan.rows_of(i) for i in range(3)] == [2, 2, 1]
+    told = [entry.scan_id for i in range(3) for entry in plan.shard(i).entries]
+    assert told == [f"s{i}" for i in range(5)] == [i for s in range(3) for i in plan.scan_ids(s).to_pylist()]
+    assert [field.name for field in plan.carried] == ["age"]
+    assert plan.shard(2).carried.to_pylist() == [{"age": 4}]
+
+
+def test_a_plan_is_frozen(store: Store) -> None:
+    assert load_plan(store) is None
+    first = ledger_of(store).plan
+    record = store.read(RUN_FILE)
+    again = ledger_of(store, shard_size=4).plan
+    assert again.shard_size == 2
+    assert again.table.equals(first.table)
+    assert store.read(RUN_FILE) == record
+
+
+def test_two_starters_agree_on_one_plan(tmp_path: Path) -> None:
+    store, barrier = Store.at(str(tmp_path / "out")), Barrier(4)
+
+    def start(shard_size: int) -> int:
+        barrier.wait(timeout=30)
+        return ledger_of(store, shard_size=shard_size).plan.shard_size
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(start, [1, 2, 3, 4]))) == 1
+
+
+def test_a_shard_of_none_is_refused(store: Store) -> None:
+    store.write("other", b"")
+    with pytest.raises(RunError, match="a shard of 0 scans"):
+        ledger_of(store, shard_size=0)
+    assert not store.exists(RUN_FILE)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"format_version": 99}'])
+def test_a_damaged_or_foreign_run_file_is_refused(store: Store, damage: bytes) -> None:
+    store.write(RUN_FILE, damage)
+    with pytest.raises(RunError, match=r"damaged|another version"):
+        ledger_of(store)
+    assert store.read(RUN_FILE) == damage
+
+
+def test_a_damaged_plan_is_refused(store: Store) -> None:
+    ledger_of(store)
+    file = json.loads(store.read(RUN_FILE))["plan"]["file"]
+    store.write(file, store.read(file) + b"?")
+    with pytest.raises(RunError, match="absent or damaged"):
+        load_plan(store)
+
+
+def test_parts_do_not_count_before_their_commit(store: Store) -> None:
+    ledger = ledger_of(store)
+    assert ledger.commits() == {}
+    parts = stage(ledger, 1)
+    assert set(parts) == set(TABLES)
+    assert ledger.unfinished(ledger.commits()) == [0, 1, 2]
+    commit = Commit(1, 0, parts, {"done": 2}, {"detect": {"worker-0": 2}})
+    assert ledger.commit(commit)
+    assert ledger.commits() == {1: commit}
+    assert ledger.unfinished(ledger.commits()) == [0, 2]
+
+
+def test_the_later_of_two_workers_is_told_so(store: Store) -> None:
+    ledger = ledger_of(store)
+    commits = [Commit(0, 0, stage(ledger, 0, worker), {"done": 2}) for worker in ("one", "two")]
+    assert [ledger.commit(commit) for commit in commits] == [True, False]
+    assert ledger.commit(commits[0]), "the winner's own retry is no loss"
+    assert ledger.commits() == {0: commits[0]}
+    part = ledger.read_parts("scans", [commits[0]])[0]
+    assert part is not None
+    assert part["detail"].to_pylist() == ["one", "one"]
+
+
+def test_the_highest_generation_counts(store: Store) -> None:
+    ledger = ledger_of(store)
+    commits = [Commit(0, g, stage(ledger, 0, str(g)), {"done": 2}) for g in (0, 11, 2)]
+    assert all(map(ledger.commit, commits))
+    assert ledger.commits()[0].generation == 11
+    assert len(store.sizes(COMMITS)) == 3
+
+
+@pytest.mark.parametrize("damage", ["absent", "longer", "same size"])
+def test_damaged_parts_are_not_returned(store: Store, damage: str) -> None:
+    ledger = ledger_of(store)
+    for index in range(3):
+        assert ledger.commit(Commit(index, 0, stage(ledger, index), {"done": 2}))
+    name = f"{STAGED}/{ledger.commits()[1].parts['scans'].file}"
+    data = store.read(name)
+    if damage == "absent":
+        store.remove([name])
+    else:
+        store.write(name, data + b"?" if damage == "longer" else b"?" + data[1:])
+    read = ledger.read_parts("scans", ledger.commits().values())
+    assert [shard for shard, part in read.items() if part is None] == [1]
+    # The listing alone shows all but a change that keeps the size; the digest is for that one.
+    assert ledger.unfinished(ledger.commits()) == ([] if damage == "same size" else [1])
+
+
+def test_states_add_up_in_a_fixed_order() -> None:
+    commits = [
+        Commit(0, 0, {}, {"not_mr": 1, "done": 2}),
+        Commit(1, 0, {}, {"excluded": 1, "bad_pixels": 1, "not_mr": 1}),
+    ]
+    states = count_states(commits)
+    assert list(states.items()) == [("done", 2), ("excluded", 1), ("bad_pixels", 1), ("not_mr", 2)]
+
+
+def test_checkpoints_come_back_whole_or_not_at_all(store: Store) -> None:
+    quads = np.arange(16, dtype=np.float64).reshape(2, 4, 2) / 3
+    found = {"s0": Detections("a" * 64, (Vertebra((3, 4), quads),)), "s1": Detections("b" * 64, ())}
+    save_detections(store, 7, "k" * 64, found)
+    files = list(store.sizes(FOLDER))
+    read = load_detections(store, files, 7, "k" * 64)
+    assert list(read) == ["s0", "s1"]
+    assert read["s0"].input_fingerprint == "a" * 64
+    assert read["s0"].vertebrae[0].slices == (3, 4)
+    np.testing.assert_array_equal(read["s0"].vertebrae[0].quads, quads)
+    assert read["s1"].vertebrae == ()
+    assert load_detections(store, files, 8, "k" * 64) == {}
+    assert load_detections(store, files, 7, "j" * 64) == {}
+    store.write(f"{FOLDER}/{files[0]}", store.read(f"{FOLDER}/{files[0]}")[:-1])
+    assert load_detections(store, files, 7, "k" * 64) == {}
+    store.remove([f"{FOLDER}/{files[0]}"])
+    assert load_detections(store, files, 7, "k" * 64) == {}
+
+
+def test_checkpoints_are_for_their_inputs_only() -> None:
+    rows = [Entry("a", "/x"), Entry("b", "/y", series_uid="1.2")]
+    key = detection_key("d", {"batch_size": 8}, rows)
+    assert key == detection_key("d", {"batch_size": 8}, list(rows))
+    others = [
+        detection_key("e", {"batch_size": 8}, rows),
+        detection_key("d", {"batch_size": 4}, rows),
+        detection_key("d", {"batch_size": 8}, rows[:1]),
+        detection_key("d", {"batch_size": 8}, [rows[0], Entry("b", "/y", series_uid="1.3")]),
+    ]
+    assert len({key, *others}) == 5
