@@ -49,9 +49,9 @@ def cluster_address(name: str) -> Iterator[str]:
         The name is none of these.
     """
     if name == "local":
-        # The flow itself tries again, one scan at a time, what a lost worker held.
+        # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
         with (
-            dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+            dask.config.set({"distributed.scheduler.allowed-failures": 0}),
             SpecCluster(workers=_local_workers(), scheduler=_local_scheduler(), silence_logs=50) as cluster,
         ):
             yield cluster.scheduler_address
@@ -145,6 +145,7 @@ def _nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str,
         "nthreads": threads,
         "resources": dict(resources),
         "env": dict(environment),
+        "preload": ["flows.interrupts"],
         # The bounded window keeps memory in hand; a limit would pause or kill workers during a scan.
         "memory_limit": 0,
         "host": "127.0.0.1",

@@ -1,0 +1,107 @@
+"""Scans that kill or stall their worker: their own row says so, and their neighbours are unharmed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cohorts import small_scan, write
+from distributed import Client
+
+from flows import shards
+from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.progress import LogReporter
+from flows.shards import Stopped, Work, do_shard
+from flows.workers import Orders, Prepared, WeightsRef, prepare
+from spinenet.cohort.ledger import Ledger
+from spinenet.cohort.manifest import Entry, read_manifest
+from spinenet.cohort.plan import Conditions, freeze
+from spinenet.networks.bundle import load_bundle
+from spinenet.pipeline import Settings
+from spinenet.storage import Store
+from spinenet.weights import resolve
+
+
+def prepare_trouble(entry: Entry, orders: Orders) -> Prepared:
+    """Stands in for the decoder: some scans end its process."""
+    if entry.scan_id.startswith("poison"):
+        os._exit(9)
+    return prepare(entry, orders)
+
+
+def stall(path: str, **kwargs: object) -> None:
+    """A reader that waits for ever, but in Python."""
+    while True:
+        time.sleep(0.05)
+
+
+def prepare_stalled(entry: Entry, orders: Orders) -> Prepared:
+    """Stands in for a reader whose storage never answers."""
+    import flows.workers
+
+    read_scan, flows.workers.read_scan = flows.workers.read_scan, stall
+    try:
+        return prepare(entry, orders)
+    finally:
+        flows.workers.read_scan = read_scan
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with cluster_address("local") as address, connected(address) as client:
+        wait_for_slots(client)
+        yield client
+
+
+def work_on(client: Client, folder: Path, names: list[str], seconds: float = 300) -> Work:
+    """A run of one shard over scans of these names."""
+    for name in names:
+        write(folder / name, small_scan(1), name)
+    manifest = folder / "manifest.csv"
+    manifest.write_text("\n".join(["scan_id,path", *(f"{n},{n}" for n in names)]) + "\n", encoding="utf-8")
+    networks = load_bundle(resolve("synthetic"))
+    ref = WeightsRef("synthetic", networks.name, networks.fingerprint)
+    conditions = Conditions(ref.name, ref.fingerprint, networks.digests, {})
+    store = Store.at(str(folder / "out"))
+    plan = freeze(store, read_manifest(str(manifest)), conditions, shard_size=len(names), about={})
+    return Work(
+        client=client,
+        ledger=Ledger(store, plan),
+        orders=Orders(ref, Settings(), seconds=seconds),
+        detector_digest="detector",
+        checkpoints=(),
+        generations={},
+        in_flight=4,
+        stop=threading.Event(),
+        reporter=LogReporter(),
+    )
+
+
+def test_poison_is_given_up_and_its_neighbours_are_not(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "prepare", prepare_trouble)
+    work = work_on(client, tmp_path, ["a", "poison", "b", "c"])
+    assert do_shard(work, 0) == {"done": 3, "worker_lost": 1}
+
+
+def test_a_scan_that_takes_too_long_is_stopped(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "prepare", prepare_stalled)
+    work = work_on(client, tmp_path, ["stalled"], seconds=2)
+    began = time.monotonic()
+    assert do_shard(work, 0) == {"time_limit": 1}
+    assert time.monotonic() - began < 30
+
+
+def test_a_stopped_shard_commits_nothing(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["a", "b"])
+    work.stop.set()
+    with pytest.raises(Stopped):
+        do_shard(work, 0)
+    assert work.ledger.commits() == {}
