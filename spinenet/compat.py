@@ -18,9 +18,9 @@ from spinenet import weights as weights_store
 from spinenet.anatomy import LEVEL_INDEX
 from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.networks.bundle import Networks, load_bundle
-from spinenet.pipeline import Settings, detect, disc_images, label
-from spinenet.stages.grades import disc_grade, published_table
-from spinenet.types import FloatArray, Scan, Vertebra
+from spinenet.pipeline import Settings, detect, disc_images, grade_discs, label
+from spinenet.stages.grades import published_table
+from spinenet.types import Disc, FloatArray, Scan, Vertebra
 from spinenet.vert_dicts import VertDict, from_vert_dict, to_vert_dict
 from spinenet.weights.examples import download_example_scan
 
@@ -171,17 +171,12 @@ class SpineNet:
             One row per disc, named by its level, cranial first; columns Pfirrmann ... Herniation,
             integers coded as published.
         """
-        discs = sorted(ivd_dicts, key=lambda disc: -_height(str(disc["level_name"])))
-        grades = []
-        for start in range(0, len(discs), _BATCH):
-            batch = discs[start : start + _BATCH]
-            images = np.stack([np.asarray(disc["volume"], dtype=np.float32) for disc in batch])[:, None]
-            with torch.inference_mode():
-                heads = self.grading_model(torch.from_numpy(images).to(self.device))
-            rows = zip(*(head.float().cpu().numpy() for head in heads), strict=True)
-            grades += [
-                disc_grade(str(disc["level_name"]), 0, row) for disc, row in zip(batch, rows, strict=True)
-            ]
+        ordered = sorted(ivd_dicts, key=lambda disc: -_height(str(disc["level_name"])))
+        discs = [
+            Disc(str(disc["level_name"]), np.asarray(disc["volume"], dtype=np.float32), mid_slice=0)
+            for disc in ordered
+        ]
+        grades = grade_discs(discs, self.grading_model, _BATCH)
         names, columns, values = published_table(grades)
         return pd.DataFrame(values, index=list(names), columns=list(columns))
 

@@ -192,12 +192,17 @@ def grade(
         Discs whose image could not be made, or whose name was taken.
     """
     discs, failures = disc_images(scan, vertebrae)
+    return grade_discs(discs, networks.grading, settings.batch_size), failures
+
+
+def grade_discs(discs: Sequence[Disc], grading: nn.Module, batch_size: int) -> tuple[DiscGrade, ...]:
+    """Grade disc images, in their order, ``batch_size`` in one pass of the grading network."""
     grades = []
-    for batch in _batches(discs, settings.batch_size):
-        heads = _run(networks.grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
+    for batch in _batches(discs, batch_size):
+        heads = _run(grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
         for k, disc in enumerate(batch):
             grades.append(disc_grade(disc.level, disc.mid_slice, [head[k] for head in heads]))
-    return tuple(grades), failures
+    return tuple(grades)
 
 
 def disc_images(
