@@ -98,7 +98,7 @@ def sample_subject(
 
 
 def _acquisition(rng: np.random.Generator, kind: str, sequence: str, spine: Spine) -> Acquisition:
-    middle_level, margin = {"lumbar": ("L3", 0.0), "cervical": ("C6", 0.0), "whole": ("T9", 0.0)}[kind]
+    middle_level = {"lumbar": "L3", "cervical": "C6", "whole": "T9"}[kind]
     spacing = float(
         rng.uniform(*{"lumbar": (0.58, 0.9), "cervical": (0.5, 0.85), "whole": (0.9, 1.15)}[kind])
     )
@@ -115,7 +115,7 @@ def _acquisition(rng: np.random.Generator, kind: str, sequence: str, spine: Spin
     else:
         height = float(rng.uniform(*{"lumbar": (260, 320), "cervical": (220, 270)}[kind]))
         width = height * float(rng.choice([1.0, 1.0, 0.85]))
-        centre_y = float(body.centre[1] + rng.uniform(-20, 25) + margin)
+        centre_y = float(body.centre[1] + rng.uniform(-20, 25))
         centre_z = float(body.centre[2] + rng.uniform(-18, 22))
     slice_spacing = float(
         rng.uniform(*{"lumbar": (3.9, 4.9), "cervical": (3.0, 3.7), "whole": (3.8, 4.8)}[kind])

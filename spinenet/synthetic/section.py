@@ -55,10 +55,8 @@ def _canal_line(spine: Spine) -> tuple[Points, Points, npt.NDArray[np.float64], 
 
 
 def _canal(canvas: Canvas, spine: Spine, tissues: Tissues, x: float) -> None:
-    offset = np.interp(
-        np.arange(len(spine.bodies)), np.arange(len(spine.bodies)), [b.centre[0] for b in spine.bodies]
-    )
-    side = abs(x - float(offset.mean())) / CANAL_HALF_WIDTH
+    aside = abs(x - float(np.mean([b.centre[0] for b in spine.bodies])))
+    side = aside / CANAL_HALF_WIDTH
     if side >= 1:
         return
     points, backs, factors, shares = _canal_line(spine)
@@ -66,7 +64,7 @@ def _canal(canvas: Canvas, spine: Spine, tissues: Tissues, x: float) -> None:
     lumen = spine.canal_depth * np.sqrt(1 - side**2) * scale
     lost = spine.canal_depth * scale * (1 - factors[:, None])
     fat_rear = points + backs * (spine.canal_depth * scale + 5.0)
-    canvas.polygon([*(points), *fat_rear[::-1]], tissues.fat)
+    canvas.polygon([*points, *fat_rear[::-1]], tissues.fat)
     inset = (spine.canal_depth * scale - lumen) / 2 + EPIDURAL_MM
     front = points + backs * (inset + lost * shares[:, None])
     rear = points + backs * np.maximum(
@@ -78,7 +76,7 @@ def _canal(canvas: Canvas, spine: Spine, tissues: Tissues, x: float) -> None:
     first = next(3 * i for i, b in enumerate(spine.bodies) if b.level == "S1")
     conus = next(i for i, p in enumerate(points) if np.allclose(p, _wall(spine.body(spine.conus), 0.0)))
     middle = (front + rear) / 2
-    if abs(x - float(offset.mean())) < 6:
+    if aside < 6:
         half = np.interp(np.arange(len(points)), [conus - 1, conus + 2, len(points)], [0.5, 3.4, 4.0])[
             :, None
         ]
@@ -111,20 +109,12 @@ def _posterior_elements(
             canvas.polygon(body.place(*np.array(inner).T), tissues.marrow * around.posterior_marrow)
         if not body.level.startswith("S") and PEDICLE[0] * small**0.5 < abs(dx) < PEDICLE[1] * small**0.4:
             d, h = body.depth / 2, body.height
-            bar = [
-                (d - 3, 0.44 * h),
-                (d + 13 * small, 0.44 * h),
-                (d + 13 * small, 0.02 * h),
-                (d - 3, 0.02 * h),
-            ]
-            canvas.polygon(body.place(*np.array(bar).T), tissues.cortex)
-            bar = [
-                (d - 3, 0.40 * h),
-                (d + 12 * small, 0.40 * h),
-                (d + 12 * small, 0.06 * h),
-                (d - 3, 0.06 * h),
-            ]
-            canvas.polygon(body.place(*np.array(bar).T), tissues.marrow)
+            for length, top, bottom, value in (
+                (13 * small, 0.44, 0.02, tissues.cortex),
+                (12 * small, 0.40, 0.06, tissues.marrow),
+            ):
+                along_back = [d - 3, d + length, d + length, d - 3]
+                canvas.polygon(body.place(along_back, [top * h, top * h, bottom * h, bottom * h]), value)
         if body.level in spine.discs and i + 1 < len(spine.bodies) and FORAMEN[0] < abs(dx) < FORAMEN[1]:
             _foramen(canvas, spine, body, spine.bodies[i + 1], tissues, dx)
 
