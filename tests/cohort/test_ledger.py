@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,18 +22,6 @@ from spinenet.storage import Store
 from spinenet.types import Vertebra
 
 CONDITIONS = Conditions("tiny", "f" * 64, {"detector.safetensors": "0" * 64}, {"skip_penalty": True})
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "local":
-        yield Store.at(str(tmp_path / "out"))
-        return
-    url = f"memory://{uuid.uuid4().hex}"
-    yield Store.at(url)
-    memory = fsspec.filesystem("memory")
-    if memory.exists(url):
-        memory.rm(url, recursive=True)
 
 
 def manifest_of(n_rows: int) -> Manifest:

@@ -8,13 +8,10 @@ import random
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
-import fsspec
 import pytest
 
 from spinenet.errors import StorageError
@@ -41,18 +38,6 @@ while not Path(sys.argv[1], "go").exists():
     time.sleep(0.001)
 print([store.create(f"commits/{race}", me.encode()) for race in range(20)])
 """
-
-
-@pytest.fixture(params=["local", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "local":
-        yield Store.at(str(tmp_path / "out"))
-        return
-    url = f"memory://{uuid.uuid4().hex}"
-    yield Store.at(url)
-    memory = fsspec.filesystem("memory")
-    if memory.exists(url):
-        memory.rm(url, recursive=True)
 
 
 def test_what_is_written_is_read(store: Store) -> None:
