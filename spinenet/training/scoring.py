@@ -14,7 +14,7 @@ import torch
 
 from spinenet.cohort.manifest import Entry
 from spinenet.cohort.rows import Provenance, ScanFacts, result_rows
-from spinenet.cohort.tables import Row
+from spinenet.cohort.tables import Row, to_table
 from spinenet.evaluation import Score, score_tables
 from spinenet.networks.bundle import load_bundle
 from spinenet.pipeline import read_spine
@@ -62,7 +62,16 @@ def _read(bundle: Path, job: _Job) -> tuple[str, _Tables]:
 
 
 def _score(parts: Sequence[_Tables]) -> Score:
-    return score_tables(*(pd.DataFrame([row for part in parts for row in part[i]]) for i in range(4)))
+    vertebrae, grades, true_vertebrae, true_discs = (
+        [row for part in parts for row in part[i]] for i in range(4)
+    )
+    # By their schema, so that a bundle that finds nothing has tables too, without rows.
+    return score_tables(
+        to_table("vertebrae", vertebrae).to_pandas(),
+        to_table("grades", grades).to_pandas(),
+        pd.DataFrame(true_vertebrae),
+        pd.DataFrame(true_discs),
+    )
 
 
 def figures(

@@ -1,0 +1,19 @@
+"""Figures of a bundle: one that finds nothing is scored, not a crash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tiny_networks import tiny_bundle
+
+from spinenet.training.scoring import GROUPS, figures
+
+
+def test_a_bundle_that_finds_nothing_has_recall_zero(tmp_path: Path) -> None:
+    scores = figures(tiny_bundle(tmp_path / "bundle"), share=0.0)
+    assert set(scores) == {"all", *(name for name, *_ in GROUPS)}
+    assert scores["all"]["scans"] == len(GROUPS)
+    assert scores["all"]["matched"] == 0
+    assert scores["all"]["recall"] == 0
+    assert np.isnan(scores["lumbar T2"]["balanced_accuracy"]["herniation"])
