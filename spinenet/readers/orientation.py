@@ -19,6 +19,13 @@ MAX_OBLIQUITY_DEGREES = 30.0
 OBLIQUE_FLAG_DEGREES = 10.0
 """Angle from which a scan is flagged as oblique."""
 
+ROUNDING_MM = 1e-3
+"""Lengths that differ by less are one length that files of several kinds rounded in their own way."""
+
+ISOTROPIC_MM = 1.5
+"""Longest edge of voxels that are fine in every direction: of such a volume sagittal slices can be taken
+in whichever plane it was acquired."""
+
 _WANTED = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Directions in which rows, columns and slices are to run."""
 
