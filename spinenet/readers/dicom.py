@@ -171,6 +171,8 @@ def _choose(every: Sequence[Series], series_uid: str | None) -> tuple[Series, St
             raise series.outcome
         return series, series.outcome
     usable = [(series, series.outcome) for series in every if isinstance(series.outcome, Stack)]
+    # sagittal slices as acquired come before planes that could be cut from another volume
+    usable = [(series, stack) for series, stack in usable if stack.axes.order[2] == 2] or usable
     if len(usable) > 1:
         listed = "; ".join(series.label for series, _ in usable[:_LISTED])
         more = f" and {len(usable) - _LISTED} more" if len(usable) > _LISTED else ""

@@ -13,13 +13,20 @@ import numpy.typing as npt
 from spinenet.errors import ScanError
 from spinenet.readers.facts import FLAGS, sequence_of
 from spinenet.readers.files import gunzip
-from spinenet.readers.orientation import OBLIQUE_FLAG_DEGREES, reorient, sagittal_axes
-from spinenet.readers.stacks import MAX_VOXELS, MIN_SLICES
+from spinenet.readers.orientation import (
+    OBLIQUE_FLAG_DEGREES,
+    is_isotropic,
+    is_sheared,
+    reorient,
+    sagittal_axes,
+    slice_distance,
+)
+from spinenet.readers.stacks import MAX_VOXELS, MIN_SLICES, UNIT_TOLERANCE
 from spinenet.types import Scan
 
 MAX_ANISOTROPY = 1.5
 """How much longer than the left-right step the longest in-plane step may be: beyond, slices were taken
-in another plane than the sagittal one."""
+in another plane than the sagittal one, and only voxels that are fine in every direction are read."""
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
@@ -54,7 +61,10 @@ def read_nifti(name: str, data: bytes) -> Scan:
     affine = _affine(image)
     axes = sagittal_axes(affine)
     steps = np.linalg.norm(affine[:3, :3], axis=0)
-    if steps.max() > MAX_ANISOTROPY * steps[axes.order[2]]:
+    rows, columns = (affine[:3, axis] / steps[axis] for axis in axes.order[:2])
+    if abs(rows @ columns) > UNIT_TOLERANCE:
+        raise ScanError("missing_tags", "the image's affine has no right angle between rows and columns")
+    if steps.max() > MAX_ANISOTROPY * steps[axes.order[2]] and not is_isotropic(steps):
         raise ScanError(
             "not_sagittal", "the voxels are longest within the sagittal plane, so it is not the slices'"
         )
@@ -63,15 +73,16 @@ def read_nifti(name: str, data: bytes) -> Scan:
             "too_few_slices", f"the image has {stored.shape[axes.order[2]]} slices; the least is {MIN_SLICES}"
         )
     noted = {"oblique"} if axes.obliquity > OBLIQUE_FLAG_DEGREES else set()
+    if is_sheared(affine, axes.order[2]):
+        noted.add("sheared")
     if not np.isfinite(stored).all():
         noted.add("not_finite")
         stored = np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
     volume, affine = reorient(stored, affine, axes)
-    normal = np.cross(affine[:3, 0], affine[:3, 1])
     return Scan(
         volume=volume,
         pixel_spacing=(float(np.linalg.norm(affine[:3, 0])), float(np.linalg.norm(affine[:3, 1]))),
-        slice_spacing=abs(float(affine[:3, 2] @ normal / np.linalg.norm(normal))),
+        slice_spacing=slice_distance(affine),
         affine=affine,
         sequence=sequence_of(None, None, None, description=PurePosixPath(name).name.replace("_", " ")),
         flags=tuple(flag for flag in FLAGS if flag in noted),

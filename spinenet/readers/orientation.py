@@ -6,6 +6,7 @@ PS3.3 C.7.6.2.1.1).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,16 @@ MAX_OBLIQUITY_DEGREES = 30.0
 
 OBLIQUE_FLAG_DEGREES = 10.0
 """Angle from which a scan is flagged as oblique."""
+
+ROUNDING_MM = 1e-3
+"""Lengths that differ by less are one length that files of several kinds rounded in their own way."""
+
+ISOTROPIC_MM = 1.5
+"""Longest edge of voxels that are fine in every direction: of such a volume sagittal slices can be taken
+in whichever plane it was acquired."""
+
+SHEAR_FLAG_DEGREES = 1.0
+"""Angle between the stack's direction and the slices' normal from which it is flagged."""
 
 _WANTED = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Directions in which rows, columns and slices are to run."""
@@ -75,6 +86,34 @@ def sagittal_axes(affine: npt.NDArray[np.float64], slice_axis: int | None = None
         bool(directions[:, axis] @ wanted < 0) for axis, wanted in zip(order, _WANTED, strict=True)
     )
     return Axes(order, (rows_flip, columns_flip, slices_flip), obliquity)
+
+
+def is_isotropic(steps_mm: Iterable[float]) -> bool:
+    """Whether voxels with edges of these lengths are fine in every direction."""
+    lengths = tuple(steps_mm)
+    return min(lengths) > ROUNDING_MM and max(lengths) <= ISOTROPIC_MM + ROUNDING_MM
+
+
+def is_sheared(affine: npt.NDArray[np.float64], slice_axis: int = 2) -> bool:
+    """Whether slices lie askew behind one another.
+
+    Parameters
+    ----------
+    affine
+        (4, 4) to patient mm.
+    slice_axis
+        Axis that runs across slices.
+    """
+    step = affine[:3, slice_axis]
+    distance = slice_distance(affine, slice_axis)
+    return bool(distance < np.cos(np.radians(SHEAR_FLAG_DEGREES)) * np.linalg.norm(step))
+
+
+def slice_distance(affine: npt.NDArray[np.float64], slice_axis: int = 2) -> float:
+    """Distance between neighbouring slices' planes, mm; parameters as for :func:`is_sheared`."""
+    first, second = (affine[:3, axis] for axis in range(3) if axis != slice_axis)
+    normal = np.cross(first, second)
+    return abs(float(affine[:3, slice_axis] @ normal / np.linalg.norm(normal)))
 
 
 def reorient(

@@ -9,6 +9,7 @@ from typing import Any
 from spinenet.readers.dicom import read_dicom
 from spinenet.readers.files import fetch
 from spinenet.readers.nifti import is_nifti, read_nifti
+from spinenet.readers.reformat import to_thick_slices
 from spinenet.types import Scan
 
 
@@ -37,7 +38,8 @@ def read_scan(
     Returns
     -------
     Scan
-        Rows cranial to caudal, columns anterior to posterior, slices right to left.
+        Rows cranial to caudal, columns anterior to posterior, slices right to left; thin slices of a 3-D
+        volume averaged to about 4 mm (:mod:`spinenet.readers.reformat`), the flag "reformatted" set.
 
     Raises
     ------
@@ -47,5 +49,5 @@ def read_scan(
     files = fetch(os.fspath(path), storage_options)
     images = [name for name in files if is_nifti(name)]
     if len(images) == 1 and not any(data[128:132] == b"DICM" for data in files.values()):
-        return read_nifti(images[0], files[images[0]])
-    return read_dicom(files, series_uid=series_uid, overrides=overrides)
+        return to_thick_slices(read_nifti(images[0], files[images[0]]))
+    return to_thick_slices(read_dicom(files, series_uid=series_uid, overrides=overrides))

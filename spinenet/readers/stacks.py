@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,14 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.headers import Frame
-from spinenet.readers.orientation import OBLIQUE_FLAG_DEGREES, Axes, sagittal_axes
+from spinenet.readers.orientation import (
+    OBLIQUE_FLAG_DEGREES,
+    Axes,
+    is_isotropic,
+    is_sheared,
+    sagittal_axes,
+    slice_distance,
+)
 
 MIN_SLICES = 3
 """Fewer slices make no volume of a spine."""
@@ -33,9 +41,6 @@ UNIT_TOLERANCE = 0.02
 DRIFT_MM = 1.0
 """How far a slice's corner may lie from the straight line through the first's and the last's."""
 
-SHEAR_FLAG_DEGREES = 1.0
-"""Angle between the stack's direction and the slices' normal from which it is flagged."""
-
 
 @dataclass(frozen=True)
 class Stack:
@@ -48,9 +53,10 @@ class Stack:
     affine
         (4, 4): stored (row, column, place in ``frames``, 1) to patient mm (LPS).
     slice_spacing
-        Distance between neighbouring slices' planes, mm.
+        Distance between neighbouring sagittal planes, mm.
     axes
-        How the stored axes become the canonical ones.
+        How the stored axes become the canonical ones; the stored slices are the sagittal ones unless
+        the voxels are fine in every direction.
     flags
         Codes of :data:`spinenet.readers.facts.FLAGS`.
     """
@@ -63,7 +69,7 @@ class Stack:
 
 
 def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> Stack:
-    """Check that the frames make one sagittal MR volume and put them in order.
+    """Check that the frames make one MR volume with sagittal planes and put them in order.
 
     Parameters
     ----------
@@ -92,25 +98,31 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     row_mm, column_mm = first.spacing or (0.0, 0.0)
     affine = np.eye(4)
     affine[:3, :3] = np.stack([along_rows * row_mm, along_columns * column_mm, normal], axis=1)
-    axes = sagittal_axes(affine, slice_axis=2)
-    _check_size(frames)
     positions = (
         _assumed_positions(frames, normal) if assumed else np.array([frame.position for frame in frames])
     )
-    order, step, spacing = _order(positions, normal)
+    isotropic = not assumed and is_isotropic((row_mm, column_mm, _largest_gap(positions, normal)))
+    axes = sagittal_axes(affine, slice_axis=None if isotropic else 2)
+    across = axes.order[2]
+    _check_size(frames, across)
+    order, step = _order(positions, normal)
     affine[:3, 2], affine[:3, 3] = step, positions[order[0]]
-    # along the stack's own direction now, which can only differ from the normal in where it leads
+    sheared = is_sheared(affine)
+    if sheared and across != 2:
+        raise ScanError("not_sagittal", "the slices are not sagittal and not straight behind one another")
     flags = [
         flag
         for flag, raised in (
             ("side_assumed", assumed),
             ("oblique", axes.obliquity > OBLIQUE_FLAG_DEGREES),
-            ("sheared", spacing < np.cos(np.radians(SHEAR_FLAG_DEGREES)) * np.linalg.norm(step)),
+            ("sheared", sheared),
         )
         if raised
     ]
     ordered = tuple(frames[index] for index in order)
-    return Stack(ordered, affine, spacing, sagittal_axes(affine, slice_axis=2), tuple(flags))
+    # along the stack's own direction now, which can only differ from the normal in where it leads
+    axes = sagittal_axes(affine, slice_axis=across)
+    return Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
 
 
 def _check_image(frame: Frame) -> None:
@@ -163,11 +175,12 @@ def _check_uniform(frames: Sequence[Frame]) -> None:
             raise ScanError("mixed_geometry", "slices of the series differ in size, spacing or orientation")
 
 
-def _check_size(frames: Sequence[Frame]) -> None:
-    if len(frames) < MIN_SLICES:
-        raise ScanError("too_few_slices", f"the series has {len(frames)} slices; the least is {MIN_SLICES}")
+def _check_size(frames: Sequence[Frame], across: int) -> None:
     pixels = frames[0].pixels
-    voxels = (pixels.rows or 0) * (pixels.columns or 0) * len(frames)
+    shape = (pixels.rows or 0, pixels.columns or 0, len(frames))
+    if shape[across] < MIN_SLICES:
+        raise ScanError("too_few_slices", f"the series has {shape[across]} slices; the least is {MIN_SLICES}")
+    voxels = math.prod(shape)
     if voxels > MAX_VOXELS:
         raise ScanError(
             "too_large", f"the series has {voxels >> 20} Mi voxels; the most is {MAX_VOXELS >> 20} Mi"
@@ -178,10 +191,15 @@ def _assumed_positions(frames: Sequence[Frame], normal: npt.NDArray[np.float64])
     return np.array([normal * (frame.number or 0.0) * (frame.thickness or 0.0) for frame in frames])
 
 
+def _largest_gap(positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]) -> float:
+    """Longest way from a slice to the next, mm; 0 for a single one."""
+    return float(np.diff(np.sort(positions @ normal)).max(initial=0.0))
+
+
 def _order(
     positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float64]
-) -> tuple[list[int], npt.NDArray[np.float64], float]:
-    """(order, step from slice to slice in mm, distance of planes) from (n, 3) corners."""
+) -> tuple[list[int], npt.NDArray[np.float64]]:
+    """(order, step from slice to slice in mm) from (n, 3) corners."""
     along = positions @ normal
     order = [int(index) for index in np.argsort(along, kind="stable")]
     gaps = np.diff(along[order])
@@ -199,4 +217,4 @@ def _order(
     off = (ordered - straight) - ((ordered - straight) @ normal)[:, None] * normal
     if np.linalg.norm(off, axis=1).max() > DRIFT_MM:
         raise ScanError("mixed_geometry", "slices of the series do not lie on one straight line")
-    return order, step, float(step @ normal)
+    return order, step

@@ -115,7 +115,7 @@ def test_real_scans_lie_as_they_should():
     paths = sorted(REAL.glob("*.nii.gz"))
     assert paths
     for path in paths:
-        read = read_scan(path)
+        read = read_nifti(path.name, path.read_bytes())
         image = nibabel.load(path)
         directions = read.affine[:3, :3] / np.linalg.norm(read.affine[:3, :3], axis=0)
         assert directions[2, 0] < -0.8
@@ -127,3 +127,30 @@ def test_real_scans_lie_as_they_should():
         index = tuple(np.rint(place[:3]).astype(int))
         assert np.allclose(place[:3], index, atol=1e-3)
         assert read.volume[row, column, at] == pytest.approx(float(image.dataobj[index]))
+
+
+def test_fine_volumes_are_read_in_any_plane_and_coarse_ones_are_not(tmp_path):
+    scan = make_scan((12, 10, 40))
+    scan.affine[:3, 2] *= 0.75 / scan.slice_spacing
+    scan.affine[:3, 0] *= 2  # 1.4 mm: longer than 1.5 times the slices' distance
+    nibabel.save(image_of(scan), tmp_path / "a.nii")
+    read = read_scan(tmp_path / "a.nii")
+    assert read.flags == ("reformatted",)
+    assert read.shape == (12, 10, 8)
+    assert read.slice_spacing == pytest.approx(3.75)
+    scan.affine[:3, 0] *= 1.2
+    assert reason_of(image_of(scan).to_bytes()) == "not_sagittal"
+
+
+@pytest.mark.parametrize(
+    ("axis", "along", "flags"), [(2, 1, ("sheared",)), (2, 0, ("sheared",)), (0, 1, None)]
+)
+def test_askew_affines(axis, along, flags):
+    scan = make_scan()
+    scan.affine[:3, axis] += 0.1 * scan.affine[:3, along] / np.linalg.norm(scan.affine[:3, along])
+    if flags is None:
+        assert reason_of(image_of(scan).to_bytes()) == "missing_tags"
+        return
+    read = read_nifti("a.nii", image_of(scan).to_bytes())
+    assert read.flags == flags
+    assert read.slice_spacing == pytest.approx(scan.slice_spacing)
