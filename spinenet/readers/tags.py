@@ -8,12 +8,20 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
 
 _LOCK = threading.RLock()
+
+
+class Tags(Protocol):
+    """What values are taken from: a header, or one frame of it."""
+
+    def get(self, keyword: str, /) -> Any:
+        """A tag's value; None where absent."""
+
+    def __contains__(self, keyword: str, /) -> bool: ...
 
 
 @contextmanager
@@ -36,7 +44,7 @@ def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
                 log.propagate = propagate
 
 
-def _value(header: FileDataset, keyword: str) -> Any:
+def _value(header: Tags, keyword: str) -> Any:
     try:
         return header.get(keyword)
     except Exception:
@@ -49,7 +57,7 @@ def _warn() -> None:
     warnings.warn("a tag's value is not what the tag wants", stacklevel=3)
 
 
-def text_of(header: FileDataset, keyword: str) -> str:
+def text_of(header: Tags, keyword: str) -> str:
     """A tag's text, several values apart by a backslash; empty where absent."""
     value = _value(header, keyword)
     if value is None:
@@ -57,7 +65,7 @@ def text_of(header: FileDataset, keyword: str) -> str:
     return "\\".join(map(str, value)) if isinstance(value, (list, MultiValue)) else str(value)
 
 
-def numbers_of(header: FileDataset, keyword: str, count: int) -> tuple[float, ...] | None:
+def numbers_of(header: Tags, keyword: str, count: int) -> tuple[float, ...] | None:
     """``count`` finite numbers; None where absent or anything else."""
     value = _value(header, keyword)
     if value is None or value == "":
@@ -72,13 +80,13 @@ def numbers_of(header: FileDataset, keyword: str, count: int) -> tuple[float, ..
     return None
 
 
-def number_of(header: FileDataset, keyword: str) -> float | None:
+def number_of(header: Tags, keyword: str) -> float | None:
     """One finite number; None where absent or anything else."""
     numbers = numbers_of(header, keyword, 1)
     return numbers[0] if numbers else None
 
 
-def whole_of(header: FileDataset, keyword: str) -> int | None:
+def whole_of(header: Tags, keyword: str) -> int | None:
     """One whole number; None where absent or anything else."""
     number = number_of(header, keyword)
     return int(number) if number is not None and number == int(number) else None
