@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import FLAGS, known_uid, sequence_of
-from spinenet.readers.headers import Frame, read_frame, undeflated
+from spinenet.readers.headers import Frame, PixelFormat, read_frames, undeflated
 from spinenet.readers.orientation import reorient
-from spinenet.readers.pixels import check_format, stored_pixels
+from spinenet.readers.pixels import check_format, stored_frames
 from spinenet.readers.stacks import Stack, stack_frames
 from spinenet.types import Scan
 
@@ -31,7 +31,7 @@ class Series:
     uid
         SeriesInstanceUID; empty where absent.
     frames
-        Its files, none twice.
+        Its slices, those of no file twice.
     outcome
         The checked stack, or the error.
     """
@@ -138,20 +138,20 @@ def _read_headers(
     for name in sorted(files):
         try:
             data = undeflated(files[name])
-            frame = read_frame(name, data, overrides)
+            found = read_frames(name, data, overrides)
         except ScanError as error:
             if error.reason != "unreadable":
                 raise
             broken = error
             noted.add("unreadable_ignored")
             continue
-        if frame is None:
+        if not found:
             noted.add("files_ignored")
-        elif frame.digest in digests:
+        elif found[0].digest in digests:
             noted.add("duplicate_files")
-        elif frame.series_uid or frame.pixels.rows is not None:
-            digests.add(frame.digest)
-            frames.append(frame)
+        elif found[0].series_uid or found[0].pixels.rows is not None:
+            digests.add(found[0].digest)
+            frames += found
             kept[name] = data
     if frames:
         return frames, kept, noted
@@ -191,25 +191,30 @@ def _choose(every: Sequence[Series], series_uid: str | None) -> tuple[Series, St
 
 def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.float32], set[str]]:
     """((rows, columns, slices) as stored, flags)."""
-    first = stack.frames[0].pixels
-    noted: set[str] = set()
-    # the first slice before the volume, so that a header's claim alone allocates nothing
-    planes = (_plane(frame, data[frame.name], noted) for frame in stack.frames)
-    plane = next(planes)
-    volume = np.empty((len(stack.frames), *plane.shape), dtype=np.float32)
-    volume[0] = plane
-    for index, plane in enumerate(planes, start=1):
-        volume[index] = plane
-    if first.lossy:
-        noted.add("lossy")
+    noted = {"lossy"} if stack.frames[0].pixels.lossy else set()
+    by_file: dict[str, list[int]] = {}
+    for place, frame in enumerate(stack.frames):
+        by_file.setdefault(frame.name, []).append(place)
+    volume: npt.NDArray[np.float32] | None = None
+    for name, places in by_file.items():
+        formats = [stack.frames[place].pixels for place in places]
+        decoded = stored_frames(data[name], formats)
+        for place, pixels, (stored, odd) in zip(places, formats, decoded, strict=True):
+            if odd:
+                noted.add("header_warnings")
+            plane = _rescaled(stored, pixels, noted)
+            if volume is None:
+                # not before the first slice, so that a header's claim alone allocates nothing
+                volume = np.empty((len(stack.frames), *plane.shape), dtype=np.float32)
+            volume[place] = plane
+    assert volume is not None
     return volume.transpose(1, 2, 0), noted
 
 
-def _plane(frame: Frame, data: bytes, noted: set[str]) -> npt.NDArray[np.floating]:
-    pixels = frame.pixels
-    stored, odd = stored_pixels(data, pixels)
-    if odd:
-        noted.add("header_warnings")
+def _rescaled(
+    stored: npt.NDArray[np.integer], pixels: PixelFormat, noted: set[str]
+) -> npt.NDArray[np.floating]:
+    """The values that stored pixels stand for; what was done to them is noted."""
     if pixels.photometric == "MONOCHROME1":
         noted.add("monochrome1")
         # the stored range turned round: its ends add up to 2^bits - 1, or to -1 if signed
@@ -241,6 +246,6 @@ def _sequence(frame: Frame) -> str:
 
 def _fingerprint(frames: Sequence[Frame], overrides: Mapping[str, str] | None) -> str:
     """Digest of the files' digests, whatever their names and order, and of what replaced their tags."""
-    parts = sorted(frame.digest for frame in frames)
+    parts = sorted({frame.digest for frame in frames})
     parts += [f"{tag}={value}" for tag, value in sorted((overrides or {}).items())]
     return sha256("\n".join(parts).encode()).hexdigest()

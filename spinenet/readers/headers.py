@@ -14,17 +14,22 @@ from types import MappingProxyType
 
 import pydicom
 from pydicom.dataset import FileDataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
 from spinenet.readers.files import inflate
-from spinenet.readers.tags import number_of, numbers_of, quiet_pydicom, text_of, whole_of
+from spinenet.readers.groups import GROUPS, frames_of
+from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
     {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
 )
 """Tags that a manifest's columns may supply, and how many numbers each holds."""
+
+MAX_FRAMES = 20_000
+"""Frames of one file."""
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
@@ -35,15 +40,17 @@ _TAGS = """
     InversionTime SliceThickness SeriesInstanceUID InstanceNumber ImagePositionPatient
     ImageOrientationPatient PixelSpacing Rows Columns SamplesPerPixel PhotometricInterpretation
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
-    LossyImageCompression
+    LossyImageCompression EchoPulseSequence
 """
+_READ = tuple(map(Tag, [*_TAGS.split(), *GROUPS]))
 
 
 @dataclass(frozen=True)
 class PixelFormat:
     """How a frame's pixels are stored (PS3.3 C.7.6.3); None where a tag is absent.
 
-    ``start`` is where the pixel data element begins in the file's bytes, None where there is none.
+    ``frames`` is NumberOfFrames and ``index`` this frame's place among them. ``start`` is where the pixel
+    data element begins in the file's bytes, None where there is none.
     """
 
     transfer_syntax: str
@@ -52,6 +59,7 @@ class PixelFormat:
     samples: int
     photometric: str
     frames: int
+    index: int
     bits_allocated: int | None
     bits_stored: int | None
     high_bit: int | None
@@ -78,7 +86,10 @@ class Frame:
         ImagePositionPatient, ImageOrientationPatient, PixelSpacing and SliceThickness, in mm; None where
         absent or not numbers.
     number
-        InstanceNumber.
+        InstanceNumber; the frame's number in a file of several.
+    described
+        Frames that the file's functional groups describe, each of which is a :class:`Frame`; 1 where it
+        has none.
     odd
         Whether reading the header raised warnings.
     """
@@ -94,6 +105,7 @@ class Frame:
     number: float | None
     pixels: PixelFormat
     facts: Mapping[str, str | float] = field(default_factory=dict)
+    described: int = 1
     odd: bool = False
 
 
@@ -113,7 +125,7 @@ def undeflated(data: bytes) -> bytes:
     return data[:end].replace(DEFLATED, _EXPLICIT) + inflate(data[end:], wbits=-15)
 
 
-def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> Frame | None:
+def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> tuple[Frame, ...]:
     """Read one file's header; pixel data is not touched.
 
     Parameters
@@ -121,14 +133,15 @@ def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = Non
     name
         Key of the file.
     data
-        Its bytes, not deflated.
+        Its bytes, not deflated; or its first part, whose digest then is ``digest``, and which has to hold
+        the first 12 bytes of the pixel data element (else ``pixels.start`` is None).
     overrides
         Values that replace tags, by keyword (see :data:`OVERRIDABLE`), numbers apart by any sign.
 
     Returns
     -------
-    Frame or None
-        None if the file is not DICOM.
+    tuple of Frame
+        In the file's order; one for a classic file, none if the file is not DICOM.
 
     Raises
     ------
@@ -136,16 +149,39 @@ def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = Non
         unreadable, if it is DICOM with a broken header; missing_tags, if an override is not numbers.
     """
     if data[128:132] != b"DICM":
-        return None
+        return ()
     replaced = {tag: _override(tag, text) for tag, text in (overrides or {}).items()}
     buffer = BytesIO(data)
+    digest = sha256(data).hexdigest()
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_TAGS.split()))
-            return _frame(name, data, header, replaced, buffer.tell(), caught)
+            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_READ))
+            start = _pixel_data(header, data, buffer.tell())
+            every = frames_of(header)
+            if len(every) > MAX_FRAMES:
+                raise ScanError("unreadable", f"a file has {len(every)} frames; the most is {MAX_FRAMES}")
+            return tuple(
+                _frame(
+                    name=name,
+                    digest=digest,
+                    tags=tags,
+                    pixels=_pixel_format(header, tags, index, start),
+                    replaced=replaced,
+                    described=len(every),
+                    caught=caught,
+                )
+                for index, tags in enumerate(every)
+            )
+        except ScanError:
+            raise
         except (Exception, RecursionError) as error:
             detail = f"a DICOM header cannot be read ({type(error).__name__})"
             raise ScanError("unreadable", detail) from None
+
+
+def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> Frame | None:
+    """The first of :func:`read_frames`, or None if the file is not DICOM."""
+    return next(iter(read_frames(name, data, overrides)), None)
 
 
 def _override(tag: str, text: str) -> tuple[float, ...]:
@@ -159,36 +195,40 @@ def _override(tag: str, text: str) -> tuple[float, ...]:
 
 def _frame(
     name: str,
-    data: bytes,
-    header: FileDataset,
+    digest: str,
+    tags: Tags,
+    pixels: PixelFormat,
     replaced: Mapping[str, tuple[float, ...]],
-    stopped_at: int,
+    described: int,
     caught: list[warnings.WarningMessage],
 ) -> Frame:
-    thickness = replaced.get("SliceThickness") or numbers_of(header, "SliceThickness", 1)
-    facts = _facts(header)
-    pixels = _pixel_format(header, data, stopped_at)
+    thickness = replaced.get("SliceThickness") or numbers_of(tags, "SliceThickness", 1)
+    facts = _facts(tags)
     return Frame(
         name=name,
-        digest=sha256(data).hexdigest(),
-        series_uid=known_uid(text_of(header, "SeriesInstanceUID")),
-        modality=text_of(header, "Modality"),
-        position=numbers_of(header, "ImagePositionPatient", 3),
-        orientation=replaced.get("ImageOrientationPatient")
-        or numbers_of(header, "ImageOrientationPatient", 6),
-        spacing=replaced.get("PixelSpacing") or numbers_of(header, "PixelSpacing", 2),
+        digest=digest,
+        series_uid=known_uid(text_of(tags, "SeriesInstanceUID")),
+        modality=text_of(tags, "Modality"),
+        position=numbers_of(tags, "ImagePositionPatient", 3),
+        orientation=replaced.get("ImageOrientationPatient") or numbers_of(tags, "ImageOrientationPatient", 6),
+        spacing=replaced.get("PixelSpacing") or numbers_of(tags, "PixelSpacing", 2),
         thickness=thickness[0] if thickness else None,
-        number=number_of(header, "InstanceNumber"),
+        number=number_of(tags, "InstanceNumber"),
         pixels=pixels,
         facts=facts,
+        described=described,
         odd=bool(caught),
     )
 
 
-def _pixel_format(header: FileDataset, data: bytes, stopped_at: int) -> PixelFormat:
+def _pixel_data(header: FileDataset, data: bytes, stopped_at: int) -> int | None:
     little = header.original_encoding[1] is not False
     tag = struct.pack("<HH" if little else ">HH", _PIXEL_DATA >> 16, _PIXEL_DATA & 0xFFFF)
-    slope, intercept = number_of(header, "RescaleSlope"), number_of(header, "RescaleIntercept")
+    return stopped_at if data[stopped_at : stopped_at + 4] == tag else None
+
+
+def _pixel_format(header: FileDataset, tags: Tags, index: int, start: int | None) -> PixelFormat:
+    slope, intercept = number_of(tags, "RescaleSlope"), number_of(tags, "RescaleIntercept")
     return PixelFormat(
         transfer_syntax=_syntax(header),
         rows=whole_of(header, "Rows"),
@@ -196,14 +236,15 @@ def _pixel_format(header: FileDataset, data: bytes, stopped_at: int) -> PixelFor
         samples=whole_of(header, "SamplesPerPixel") or 1,
         photometric=text_of(header, "PhotometricInterpretation"),
         frames=whole_of(header, "NumberOfFrames") or 1,
+        index=index,
         bits_allocated=whole_of(header, "BitsAllocated"),
         bits_stored=whole_of(header, "BitsStored"),
         high_bit=whole_of(header, "HighBit"),
         signed=whole_of(header, "PixelRepresentation") == 1,
-        slope=slope if "RescaleSlope" in header else 1.0,
-        intercept=intercept if "RescaleIntercept" in header else 0.0,
+        slope=slope if "RescaleSlope" in tags else 1.0,
+        intercept=intercept if "RescaleIntercept" in tags else 0.0,
         lossy=text_of(header, "LossyImageCompression") == "01",
-        start=stopped_at if data[stopped_at : stopped_at + 4] == tag else None,
+        start=start,
     )
 
 
@@ -217,19 +258,19 @@ def _syntax(header: FileDataset) -> str:
     return str(ExplicitVRLittleEndian if little else ExplicitVRBigEndian)
 
 
-def _facts(header: FileDataset) -> dict[str, str | float]:
-    scanning = text_of(header, "ScanningSequence").upper().split("\\")
-    description = f"{text_of(header, 'SeriesDescription')} {text_of(header, 'ProtocolName')}"
+def _facts(tags: Tags) -> dict[str, str | float]:
+    scanning = text_of(tags, "ScanningSequence").upper().split("\\")
+    description = f"{text_of(tags, 'SeriesDescription')} {text_of(tags, 'ProtocolName')}"
     facts: dict[str, str | float | None] = {
-        "manufacturer": known_maker(text_of(header, "Manufacturer")),
-        "model": known_model(text_of(header, "ManufacturerModelName")),
-        "field_strength": number_of(header, "MagneticFieldStrength"),
-        "body_part": known_body_part(text_of(header, "BodyPartExamined")),
+        "manufacturer": known_maker(text_of(tags, "Manufacturer")),
+        "model": known_model(text_of(tags, "ManufacturerModelName")),
+        "field_strength": number_of(tags, "MagneticFieldStrength"),
+        "body_part": known_body_part(text_of(tags, "BodyPartExamined")),
         "description": known_words(description),
         "scanning_sequence": " ".join(term for term in scanning if term in {"SE", "IR", "GR", "EP", "RM"}),
-        "echo_time": number_of(header, "EchoTime"),
-        "repetition_time": number_of(header, "RepetitionTime"),
-        "inversion_time": number_of(header, "InversionTime"),
-        "slice_thickness": number_of(header, "SliceThickness"),
+        "echo_time": number_of(tags, "EchoTime"),
+        "repetition_time": number_of(tags, "RepetitionTime"),
+        "inversion_time": number_of(tags, "InversionTime"),
+        "slice_thickness": number_of(tags, "SliceThickness"),
     }
     return {name: value for name, value in facts.items() if value not in (None, "")}

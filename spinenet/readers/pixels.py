@@ -1,14 +1,15 @@
-"""One frame's pixels: lengths are checked before anything is allocated, values come out as stored."""
+"""A file's frames of pixels: lengths are checked before anything is allocated, values come out as stored."""
 
 from __future__ import annotations
 
 import struct
-from io import BytesIO
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
@@ -24,10 +25,8 @@ from spinenet.readers.tags import quiet_pydicom
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_IMAGE_TAGS = (
-    "Rows Columns SamplesPerPixel PhotometricInterpretation NumberOfFrames BitsAllocated BitsStored HighBit"
-    " PixelRepresentation PlanarConfiguration PixelData"
-)
+_RLE_GAIN = 64
+"""Pixels' bytes that a byte of RLE can stand for at most: 128 for 2 (PS3.5 G.3.1)."""
 
 
 def check_format(pixels: PixelFormat) -> None:
@@ -58,18 +57,20 @@ def check_format(pixels: PixelFormat) -> None:
         )
 
 
-def stored_pixels(data: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.integer], bool]:
-    """Decode one frame.
+def stored_frames(
+    data: bytes, formats: Sequence[PixelFormat]
+) -> Iterator[tuple[npt.NDArray[np.integer], bool]]:
+    """Decode frames of one file, which is gone through once.
 
     Parameters
     ----------
     data
         The file's bytes, not deflated.
-    pixels
-        From its header, passed by :func:`check_format`.
+    formats
+        Of the frames wanted, from the file's header, passed by :func:`check_format`.
 
-    Returns
-    -------
+    Yields
+    ------
     stored
         (rows, columns) integers, unused high bits cleared, before rescaling.
     odd
@@ -78,13 +79,22 @@ def stored_pixels(data: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.inte
     Raises
     ------
     ScanError
-        no_pixels, bad_pixels or unsupported_image.
+        no_pixels or bad_pixels.
     """
-    shape = (pixels.rows or 0, pixels.columns or 0)
-    if pixels.transfer_syntax in _NATIVE:
-        return _cleared(_native(data, pixels, shape), pixels, shifted=True), False
-    decoded, odd = _decoded(data, pixels, shape)
-    return _cleared(decoded, pixels, shifted=pixels.transfer_syntax == RLELossless), odd
+    native = formats[0].transfer_syntax in _NATIVE
+    encoded = [] if native else _encoded_frames(data, formats[0])
+    for pixels in formats:
+        shape = (pixels.rows or 0, pixels.columns or 0)
+        if native:
+            yield _cleared(_native(data, pixels, shape), pixels, shifted=True), False
+        else:
+            decoded, odd = _decoded(encoded[pixels.index], pixels, shape)
+            yield _cleared(decoded, pixels, shifted=pixels.transfer_syntax == RLELossless), odd
+
+
+def stored_pixels(data: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.integer], bool]:
+    """Decode one frame; see :func:`stored_frames`."""
+    return next(stored_frames(data, [pixels]))
 
 
 def _native(data: bytes, pixels: PixelFormat, shape: tuple[int, int]) -> npt.NDArray[np.integer]:
@@ -92,49 +102,113 @@ def _native(data: bytes, pixels: PixelFormat, shape: tuple[int, int]) -> npt.NDA
     order = ">" if big else "<"
     start = pixels.start or 0
     skip = 8 if pixels.transfer_syntax == ImplicitVRLittleEndian else 12
-    if len(data) < start + skip:
-        raise ScanError("bad_pixels", "a file ends where its pixel data begins")
-    (length,) = struct.unpack_from(f"{order}I", data, start + skip - 4)
-    if length == 0:
-        raise ScanError("no_pixels", "files of the series carry no pixel data")
+    length = _length(data, start + skip, order)
     if length == _UNDEFINED_LENGTH:
         raise ScanError("bad_pixels", "compressed pixels lie under an uncompressed transfer syntax")
     item = (pixels.bits_allocated or 0) // 8
-    needed = shape[0] * shape[1] * item
+    size = shape[0] * shape[1] * item
+    needed = size * pixels.frames
     held = min(length, len(data) - start - skip)
     if held < needed:
-        raise ScanError(
-            "bad_pixels", f"pixel data holds {held} of the {needed} bytes of {shape[0]} x {shape[1]} pixels"
-        )
-    raw = np.frombuffer(data, np.uint8, needed, start + skip)
+        claimed = f"{pixels.frames} x {shape[0]} x {shape[1]}"
+        raise ScanError("bad_pixels", f"pixel data holds {held} of the {needed} bytes of {claimed} pixels")
+    at = start + skip + size * pixels.index
     if big and item == 1 and data[start + 4 : start + 6] == b"OW":
         # bytes lie in 16-bit words, whose order is turned (PS3.5 A.3)
-        raw = (
-            np.frombuffer(data, np.uint8, needed + needed % 2, start + skip)
-            .reshape(-1, 2)[:, ::-1]
-            .ravel()[:needed]
-        )
+        odd = size * pixels.index % 2
+        words = data[at - odd : at + size + (size + odd) % 2].ljust(size + odd + (size + odd) % 2, b"\0")
+        raw = np.frombuffer(words, np.uint8).reshape(-1, 2)[:, ::-1].ravel()[odd : odd + size]
+    else:
+        raw = np.frombuffer(data, np.uint8, size, at)
     kind = "i" if pixels.signed else "u"
     return raw.view(f"{order}{kind}{item}").reshape(shape).astype(f"{kind}{item}")
 
 
+def _length(data: bytes, end: int, order: str) -> int:
+    """Length of the pixel data whose value begins at ``end``."""
+    if len(data) < end:
+        raise ScanError("bad_pixels", "a file ends where its pixel data begins")
+    (length,) = struct.unpack_from(f"{order}I", data, end - 4)
+    if length == 0:
+        raise ScanError("no_pixels", "files of the series carry no pixel data")
+    return int(length)
+
+
+def _encoded_frames(data: bytes, pixels: PixelFormat) -> list[bytes]:
+    """The codestream of each frame of a file (PS3.5 A.4)."""
+    at = (pixels.start or 0) + 12
+    length = _length(data, at, "<")
+    end = len(data) if length == _UNDEFINED_LENGTH else min(len(data), at + length)
+    items = _items(data, at, end, delimited=length == _UNDEFINED_LENGTH)
+    table, fragments = items[:1], items[1:]
+    if not any(stop > begin for begin, stop in fragments):
+        raise ScanError("no_pixels", "files of the series carry no pixel data")
+    if pixels.frames == 1:
+        return [b"".join(data[begin:stop] for begin, stop in fragments)]
+    if len(fragments) == pixels.frames:
+        return [data[begin:stop] for begin, stop in fragments]
+    if len(fragments) < pixels.frames:
+        detail = f"compressed pixels are {len(fragments)} fragments, the header says {pixels.frames} frames"
+        raise ScanError("bad_pixels", detail)
+    begin, stop = table[0]
+    offsets = struct.unpack(f"<{(stop - begin) // 4}I", data[begin : begin + (stop - begin) // 4 * 4])
+    # offsets are those of items' tags, counted from the first after the table
+    firsts = {start - 8 - stop: place for place, (start, _) in enumerate(fragments)}
+    if len(offsets) != pixels.frames or sorted(set(offsets)) != list(offsets) or offsets[0] != 0:
+        raise ScanError("bad_pixels", "compressed frames of several fragments have no table of offsets")
+    if not firsts.keys() >= set(offsets):
+        raise ScanError("bad_pixels", "the table of compressed frames does not fit their fragments")
+    bounds = [*(firsts[offset] for offset in offsets), len(fragments)]
+    return [
+        b"".join(data[begin:stop] for begin, stop in fragments[low:high]) for low, high in pairwise(bounds)
+    ]
+
+
+def _items(data: bytes, at: int, end: int, delimited: bool) -> list[tuple[int, int]]:
+    """(begin, end) of each item's value, the table of offsets first."""
+    found: list[tuple[int, int]] = []
+    while at + 8 <= end:
+        tag, length = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        if tag == b"\xfe\xff\xdd\xe0" and delimited:
+            return found
+        if tag != b"\xfe\xff\x00\xe0":
+            raise ScanError("bad_pixels", "compressed pixels are not a sequence of fragments")
+        if length > end - at - 8:
+            break
+        found.append((at + 8, at + 8 + length))
+        at += 8 + length
+    if delimited or at != end:
+        raise ScanError("bad_pixels", "a file ends within its compressed pixels")
+    return found
+
+
 def _decoded(
-    data: bytes, pixels: PixelFormat, shape: tuple[int, int]
+    encoded: bytes, pixels: PixelFormat, shape: tuple[int, int]
 ) -> tuple[npt.NDArray[np.integer], bool]:
+    claimed = codestream_size(encoded)
+    if claimed is not None and claimed != shape:
+        raise ScanError("bad_pixels", f"compressed pixels are {claimed}, the header says {shape}")
+    allocated = pixels.bits_allocated or 0
+    if (
+        pixels.transfer_syntax == RLELossless
+        and len(encoded) * _RLE_GAIN < shape[0] * shape[1] * allocated // 8
+    ):
+        raise ScanError("bad_pixels", f"compressed pixels are too short for {shape[0]} x {shape[1]}")
+    options: dict[str, Any] = {
+        "rows": shape[0],
+        "columns": shape[1],
+        "samples_per_pixel": 1,
+        "photometric_interpretation": pixels.photometric or "MONOCHROME2",
+        "bits_allocated": allocated,
+        "bits_stored": _stored_bits(pixels)[0],
+        "pixel_representation": int(pixels.signed),
+        "number_of_frames": 1,
+        "pixel_keyword": "PixelData",
+    }
     with quiet_pydicom() as caught:
         try:
-            image = pydicom.dcmread(BytesIO(data), specific_tags=list(_IMAGE_TAGS.split()))
-            value = image.get("PixelData")
-            if value is None:
-                raise ScanError("bad_pixels", "a file ends within its compressed pixels")
-            if not value:
-                raise ScanError("no_pixels", "files of the series carry no pixel data")
-            claimed = codestream_size(get_frame(value, 0, number_of_frames=1))
-            if claimed is not None and claimed != shape:
-                raise ScanError("bad_pixels", f"compressed pixels are {claimed}, the header says {shape}")
-            decoded, _ = get_decoder(pixels.transfer_syntax).as_array(image, index=0, raw=True)
-        except ScanError:
-            raise
+            decoder = get_decoder(pixels.transfer_syntax)
+            decoded, _ = decoder.as_array(encapsulate([encoded]), index=0, raw=True, **options)
         except (Exception, RecursionError) as error:
             raise ScanError("bad_pixels", f"pixels cannot be decoded ({type(error).__name__})") from None
     if decoded.shape != shape:

@@ -133,8 +133,12 @@ def _check_image(frame: Frame) -> None:
         raise ScanError("no_pixels", "files of the series carry no pixel data")
     if pixels.rows < 1 or pixels.columns < 1:
         raise ScanError("bad_pixels", f"the image has {pixels.rows} rows and {pixels.columns} columns")
-    if pixels.frames != 1:
-        raise ScanError("unsupported_image", f"a file holds {pixels.frames} frames; one a file is read")
+    if pixels.frames != frame.described:
+        if frame.described == 1:
+            detail = f"a file holds {pixels.frames} frames and does not say where each lies"
+            raise ScanError("unsupported_image", detail)
+        detail = f"a file claims {pixels.frames} frames and describes {frame.described}"
+        raise ScanError("bad_pixels", detail)
     if pixels.samples != 1 or pixels.photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         raise ScanError("unsupported_image", "the image is in colour")
 

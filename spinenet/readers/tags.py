@@ -9,17 +9,26 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 _LOCK = threading.RLock()
 _CACHED_BYTES = 256
 """Longer values are no numbers or terms that many files share."""
+
+
+class Tags(Protocol):
+    """What values are taken from: a header, or one frame of it."""
+
+    def get(self, keyword: str, /) -> Any:
+        """A tag's value; None where absent."""
+
+    def __contains__(self, keyword: str, /) -> bool: ...
 
 
 @contextmanager
@@ -42,15 +51,13 @@ def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
                 log.propagate = propagate
 
 
-def _value(header: FileDataset, keyword: str) -> Any:
-    element = header.get_item(_tag(keyword))
-    if element is None:
-        return None
+def _value(tags: Tags, keyword: str) -> Any:
+    element = tags.get_item(_tag(keyword)) if isinstance(tags, Dataset) else None
     value: Any
     if isinstance(element, RawDataElement) and len(element.value or b"") <= _CACHED_BYTES:
-        value, odd = _converted(element._replace(value_tell=0), _encodings(header))
+        value, odd = _converted(element._replace(value_tell=0), _encodings(tags))
     else:
-        value, odd = _read(lambda: header[element.tag].value)
+        value, odd = _read(lambda: tags.get(keyword))
     if odd:
         _warn()
     return value
@@ -61,8 +68,8 @@ def _tag(keyword: str) -> BaseTag:
     return BaseTag(tag_for_keyword(keyword) or 0)
 
 
-def _encodings(header: FileDataset) -> tuple[str, ...]:
-    # of its class where a header names none; reading the tag itself would convert it for each file
+def _encodings(header: Any) -> tuple[str, ...]:
+    # as kept from reading; the tag itself would be converted anew for each file
     found = header.original_character_set or []
     return (found,) if isinstance(found, str) else tuple(found)
 
@@ -88,7 +95,7 @@ def _warn() -> None:
     warnings.warn("a tag's value is not what the tag wants", stacklevel=3)
 
 
-def text_of(header: FileDataset, keyword: str) -> str:
+def text_of(header: Tags, keyword: str) -> str:
     """A tag's text, several values apart by a backslash; empty where absent."""
     value = _value(header, keyword)
     if value is None:
@@ -96,7 +103,7 @@ def text_of(header: FileDataset, keyword: str) -> str:
     return "\\".join(map(str, value)) if isinstance(value, (list, MultiValue)) else str(value)
 
 
-def numbers_of(header: FileDataset, keyword: str, count: int) -> tuple[float, ...] | None:
+def numbers_of(header: Tags, keyword: str, count: int) -> tuple[float, ...] | None:
     """``count`` finite numbers; None where absent or anything else."""
     value = _value(header, keyword)
     if value is None or value == "":
@@ -111,13 +118,13 @@ def numbers_of(header: FileDataset, keyword: str, count: int) -> tuple[float, ..
     return None
 
 
-def number_of(header: FileDataset, keyword: str) -> float | None:
+def number_of(header: Tags, keyword: str) -> float | None:
     """One finite number; None where absent or anything else."""
     numbers = numbers_of(header, keyword, 1)
     return numbers[0] if numbers else None
 
 
-def whole_of(header: FileDataset, keyword: str) -> int | None:
+def whole_of(header: Tags, keyword: str) -> int | None:
     """One whole number; None where absent or anything else."""
     number = number_of(header, keyword)
     return int(number) if number is not None and number == int(number) else None

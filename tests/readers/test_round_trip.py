@@ -54,7 +54,9 @@ def test_shuffled_oblique_series_come_back_exactly(shape, order, flips, tilt, se
             path.rename(folder / f"{place:03d}")
         read = read_scan(name)
     assert_same(read, scan)
-    assert ("oblique" in read.flags) == (abs(tilt) > 10)
+    # at ten degrees exactly, the decimals of the tags decide
+    if abs(abs(tilt) - 10) > 1e-6:
+        assert ("oblique" in read.flags) == (abs(tilt) > 10)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])

@@ -1,0 +1,191 @@
+"""One file of many frames is the same scan as its classic form, and its claims are checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from small_scans import assert_same, edit, make_scan, save, stored_as
+
+from spinenet.errors import ScanError
+from spinenet.readers.headers import read_frame, read_frames
+from spinenet.readers.series import read_scan
+from spinenet.synthetic.dicom import COMPRESSIONS, can_compress
+from spinenet.synthetic.enhanced import write_enhanced
+from spinenet.types import Scan
+
+
+def reason_of(path: Path) -> str:
+    with pytest.raises(ScanError) as caught:
+        read_scan(path)
+    return caught.value.reason
+
+
+@pytest.fixture
+def enhanced(tmp_path: Path, series: list[Path]) -> Path:
+    write_enhanced(tmp_path / "enhanced.dcm", series)
+    return tmp_path / "enhanced.dcm"
+
+
+def assert_same_but_fingerprint(read: Scan, wanted: Scan) -> None:
+    assert_same(read, wanted)
+    assert read.header == wanted.header
+    assert read.flags == wanted.flags
+
+
+@pytest.mark.parametrize("converted", [False, True])
+@pytest.mark.parametrize("sequence", ["T1", "T2", "STIR"])
+def test_enhanced_and_classic_are_one_scan(tmp_path, sequence, converted):
+    scan = stored_as(make_scan(sequence=sequence, tilt_degrees=8), (1, 0, 2), (True, False, True))
+    paths = save(tmp_path / "classic", scan, description="")
+    write_enhanced(tmp_path / "enhanced", [paths[i] for i in (3, 0, 4, 1, 2)], converted=converted)
+    classic, enhanced = read_scan(tmp_path / "classic"), read_scan(tmp_path / "enhanced")
+    assert_same_but_fingerprint(enhanced, classic)
+    assert enhanced.sequence == sequence
+    assert enhanced.header["scanning_sequence"] == ("SE IR" if sequence == "STIR" else "SE")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("compression", [None, *COMPRESSIONS])
+def test_every_encoding_of_many_frames(tmp_path, compression, dtype):
+    if compression and not can_compress(compression):
+        pytest.skip(f"no encoder for {compression} is installed")
+    # an odd number of bytes a frame
+    paths = save(tmp_path / "classic", make_scan((65, 33, 4)), pixel_dtype=dtype)
+    write_enhanced(tmp_path / "enhanced", paths, compression=compression)
+    assert_same(read_scan(tmp_path / "enhanced"), read_scan(tmp_path / "classic"))
+
+
+@pytest.mark.parametrize(("dtype", "word"), [("uint8", "OB"), ("uint8", "OW"), ("uint16", "OW")])
+def test_big_endian_frames(tmp_path, dtype, word):
+    scan = make_scan((5, 3, 4))
+    scan.volume[:] %= 251
+    path = tmp_path / "enhanced"
+    write_enhanced(path, save(tmp_path / "classic", scan, pixel_dtype=dtype))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+    if word == "OW":
+        dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").byteswap().tobytes()
+    dataset["PixelData"].VR = word
+    pydicom.dcmwrite(path, dataset, implicit_vr=False, little_endian=False, force_encoding=True)
+    assert_same(read_scan(path), scan)
+
+
+def test_rescale_is_each_frames_own(tmp_path, series, scan):
+    edit(series, lambda ds: setattr(ds, "RescaleSlope", ds.InstanceNumber))
+    write_enhanced(tmp_path / "enhanced", series)
+    np.testing.assert_array_equal(read_scan(tmp_path / "enhanced").volume, scan.volume * np.arange(1, 6))
+
+
+def test_geometry_may_be_each_frames_own_and_timing_too(enhanced, scan):
+    def move(dataset):
+        (shared,) = dataset.SharedFunctionalGroupsSequence
+        for item in dataset.PerFrameFunctionalGroupsSequence:
+            item.update(shared)
+        dataset.SharedFunctionalGroupsSequence = []
+
+    edit([enhanced], move)
+    assert_same(read_scan(enhanced), scan)
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_frames_of_several_fragments_need_a_table(tmp_path, series, scan, table):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, series, compression="rle")
+    dataset = pydicom.dcmread(path)
+    frames = list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=5))
+    dataset.PixelData = pydicom.encaps.encapsulate(frames, fragments_per_frame=2, has_bot=table)
+    dataset.save_as(path)
+    if table:
+        assert_same(read_scan(path), scan)
+    else:
+        assert reason_of(path) == "bad_pixels"
+
+
+def test_a_decoded_file_is_gone_through_once(tmp_path, monkeypatch):
+    # 40 frames whose codestreams are copied once each, not the whole file for each
+    path = tmp_path / "enhanced"
+    write_enhanced(path, save(tmp_path / "classic", make_scan((8, 8, 40))), compression="rle")
+    parsed = []
+    original = pydicom.dcmread
+    monkeypatch.setattr(pydicom, "dcmread", lambda *a, **k: parsed.append(1) or original(*a, **k))
+    read_scan(path)
+    assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("count", [4, 6, 10**6, 2**31 - 1])
+@pytest.mark.parametrize("compression", [None, "rle"])
+def test_another_number_of_frames_than_is_described(tmp_path, series, count, compression):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, series, compression=compression)
+    edit([path], lambda ds: setattr(ds, "NumberOfFrames", count))
+    assert reason_of(path) == "bad_pixels"
+
+
+@pytest.mark.parametrize("compression", [None, "rle"])
+def test_more_frames_described_than_the_file_holds(tmp_path, series, compression):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, series, compression=compression)
+
+    def claim(dataset):
+        dataset.PerFrameFunctionalGroupsSequence.extend([pydicom.Dataset() for _ in range(3)])
+        for place, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            item.PlanePositionSequence = [pydicom.Dataset()]
+            item.PlanePositionSequence[0].ImagePositionPatient = [place, 0, 0]
+        dataset.NumberOfFrames = 8
+
+    edit([path], claim)
+    assert reason_of(path) == "bad_pixels"
+    data = path.read_bytes()
+    path.write_bytes(data[:-900])
+    assert reason_of(path) == "bad_pixels"
+
+
+def test_frames_that_share_positions(tmp_path, series):
+    write_enhanced(tmp_path / "enhanced", [*series, *series])
+    assert reason_of(tmp_path / "enhanced") == "duplicate_positions"
+
+
+def test_many_frames_without_geometry(series, tmp_path):
+    def pile(dataset):
+        dataset.NumberOfFrames, dataset.PixelData = 3, dataset.PixelData * 3
+
+    path = tmp_path / "enhanced"
+    write_enhanced(path, series)
+    edit(series[:1], pile)
+    assert reason_of(series[0]) == "unsupported_image"
+
+    def forget(dataset):
+        for item in dataset.PerFrameFunctionalGroupsSequence:
+            del item.PlanePositionSequence
+
+    edit([path], forget)
+    assert reason_of(path) == "missing_tags"
+    read = read_scan(path, overrides={"SliceThickness": "4.4"})
+    assert "side_assumed" in read.flags
+    assert read.shape == (20, 16, 5)
+
+
+def test_a_header_alone_is_enough(enhanced):
+    data = enhanced.read_bytes()
+    whole = read_frames("a", data)
+    assert [frame.pixels.index for frame in whole] == [0, 1, 2, 3, 4]
+    assert read_frame("a", data) == whole[0]
+    first = read_frames("a", data[: whole[0].pixels.start + 12])
+    assert [replace(frame, digest="") for frame in first] == [replace(frame, digest="") for frame in whole]
+    assert all(frame.pixels.start is None for frame in read_frames("a", data[: whole[0].pixels.start]))
+    assert read_frames("a", b"no DICOM") == ()
+    for end in range(140, whole[0].pixels.start, 7):
+        try:
+            assert all(frame.pixels.start is None for frame in read_frames("a", data[:end]))
+        except ScanError as error:
+            assert error.reason == "unreadable"  # noqa: PT017 - both ends are right
+
+
+def test_a_series_that_is_there_in_both_forms(tmp_path, enhanced, series):
+    # the same series twice: nobody knows which is meant
+    enhanced.rename(series[0].parent / "enhanced.dcm")
+    assert reason_of(series[0].parent) == "duplicate_positions"
