@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import FLAGS, known_uid, sequence_of
-from spinenet.readers.headers import Frame, PixelFormat, read_frames, undeflated
+from spinenet.readers.headers import Frame, PixelFormat, read_frames
+from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import reorient
+from spinenet.readers.part10 import as_part10
 from spinenet.readers.pixels import check_format, stored_frames
 from spinenet.readers.stacks import Stack, stack_frames
 from spinenet.types import Scan
@@ -135,17 +137,18 @@ def _read_headers(
     digests: set[str] = set()
     noted: set[str] = set()
     broken: ScanError | None = None
+    size = 0
     for name in sorted(files):
         try:
-            data = undeflated(files[name])
-            found = read_frames(name, data, overrides)
+            data = as_part10(files[name])
+            found = () if data is None else read_frames(name, data, overrides)
         except ScanError as error:
             if error.reason != "unreadable":
                 raise
             broken = error
             noted.add("unreadable_ignored")
             continue
-        if not found:
+        if data is None or not found:
             noted.add("files_ignored")
         elif found[0].digest in digests:
             noted.add("duplicate_files")
@@ -153,6 +156,9 @@ def _read_headers(
             digests.add(found[0].digest)
             frames += found
             kept[name] = data
+            # each file was within the limit, unpacked; so must they be together
+            size += len(data)
+            check_total(len(kept), size)
     if frames:
         return frames, kept, noted
     raise broken or ScanError("not_dicom", "no file of the path is a DICOM image")

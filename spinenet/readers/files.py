@@ -1,12 +1,8 @@
-"""A path becomes the bytes of its files: one listing, then one fetch; archives are opened in memory."""
+"""A path becomes the bytes of its files: one listing, then one fetch."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
-from io import BytesIO
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 import fsspec
@@ -15,19 +11,14 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
 from spinenet.errors import ScanError
-
-MAX_FILES = 20_000
-"""Files of one path, or members of one archive."""
-
-MAX_BYTES = 2 << 30
-"""Bytes of one path together, after unpacking."""
+from spinenet.readers.archives import members
+from spinenet.readers.limits import check_total
 
 MAX_DEPTH = 16
 """Levels of folders that are searched below a path."""
 
 _T = TypeVar("_T")
-_SINGLE_FILE_SUFFIXES = (".zip", ".nii", ".gz", ".dcm", ".ima")
-_ZIP_MAGIC = b"PK\x03\x04"
+_SINGLE_FILE_SUFFIXES = (".zip", ".tar", ".tgz", ".nii", ".gz", ".dcm", ".ima")
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "ClientAuthenticationError")
 
 
@@ -37,7 +28,7 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
     Parameters
     ----------
     path
-        A folder (searched recursively), a file, a zip archive or a glob, at any fsspec URL.
+        A folder (searched recursively), a file, a zip or tar archive or a glob, at any fsspec URL.
     storage_options
         Passed to the filesystem.
 
@@ -49,94 +40,21 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
     Raises
     ------
     ScanError
-        path_missing, no_files, permission_denied, too_large or unreadable.
+        path_missing, no_files, permission_denied, too_large or unreadable; of an archive, as
+        :func:`spinenet.readers.archives.members`.
     """
     fs, root = _guarded(lambda: url_to_fs(path, **dict(storage_options or {})), path)
     sizes = _guarded(lambda: _listing(fs, root), path)
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
-    _check_total(len(sizes), sum(sizes.values()))
+    check_total(len(sizes), sum(sizes.values()))
     contents = _guarded(lambda: _cat(fs, list(sizes)), path)
     # sizes are what the listing said, and some servers say nothing
-    _check_total(len(contents), sum(map(len, contents.values())))
+    check_total(len(contents), sum(map(len, contents.values())))
     if len(contents) == 1:
         (only,) = contents.values()
-        if only.startswith(_ZIP_MAGIC):
-            return unzip(only)
+        return members(only) or contents
     return contents
-
-
-def unzip(data: bytes) -> dict[str, bytes]:
-    """Read every member of a zip archive, within the limits of this module.
-
-    Raises
-    ------
-    ScanError
-        too_large for an archive bomb; unreadable for one that is broken, encrypted, or has a member
-        whose path points outside it; no_files.
-    """
-    contents: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            _check_total(len(members), sum(member.file_size for member in members))
-            for member in members:
-                if _points_outside(member.filename):
-                    raise ScanError("unreadable", "a member of the archive has a path outside the archive")
-                if member.flag_bits & 1:
-                    raise ScanError("unreadable", "the archive is encrypted")
-                # a member yields no more than the size it declares, which the check above has summed
-                contents[member.filename] = archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, ScanError):
-            raise
-        raise ScanError("unreadable", f"the archive is broken ({type(error).__name__})") from None
-    if not contents:
-        raise ScanError("no_files", "the archive holds no files")
-    return contents
-
-
-def gunzip(data: bytes) -> bytes:
-    """Decompress gzip'd bytes to at most :data:`MAX_BYTES`.
-
-    Raises
-    ------
-    ScanError
-        too_large or unreadable.
-    """
-    return inflate(data, wbits=31)
-
-
-def inflate(data: bytes, wbits: int) -> bytes:
-    """Decompress a zlib stream (``wbits`` as in :mod:`zlib`) to at most :data:`MAX_BYTES`.
-
-    Raises
-    ------
-    ScanError
-        too_large or unreadable.
-    """
-    stream = zlib.decompressobj(wbits)
-    try:
-        inflated = stream.decompress(data, MAX_BYTES)
-    except zlib.error:
-        raise ScanError("unreadable", "the compressed file is broken") from None
-    if stream.unconsumed_tail:
-        raise ScanError("too_large", f"the file unpacks to more than {MAX_BYTES >> 20} MiB")
-    if not stream.eof:
-        raise ScanError("unreadable", "the compressed file ends too early")
-    return inflated
-
-
-def _points_outside(name: str) -> bool:
-    parts = PurePosixPath(name.replace("\\", "/"))
-    return parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]
-
-
-def _check_total(files: int, size: int) -> None:
-    if files > MAX_FILES:
-        raise ScanError("too_large", f"the path holds {files} files; the most is {MAX_FILES}")
-    if size > MAX_BYTES:
-        raise ScanError("too_large", f"the files hold {size >> 20} MiB; the most is {MAX_BYTES >> 20} MiB")
 
 
 def _guarded(action: Callable[[], _T], path: str) -> _T:

@@ -19,7 +19,6 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
-from spinenet.readers.files import inflate
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 
@@ -31,8 +30,6 @@ OVERRIDABLE: Mapping[str, int] = MappingProxyType(
 MAX_FRAMES = 20_000
 """Frames of one file."""
 
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-_EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(DEFLATED), b"\0")
 _PIXEL_DATA = 0x7FE00010
 _TAGS = """
     SOPClassUID SOPInstanceUID Modality Manufacturer ManufacturerModelName MagneticFieldStrength
@@ -109,22 +106,6 @@ class Frame:
     odd: bool = False
 
 
-def undeflated(data: bytes) -> bytes:
-    """The file in explicit VR little endian, if it was deflated; else the same bytes.
-
-    Done here, with a limit, because pydicom would inflate a file to any size.
-
-    Raises
-    ------
-    ScanError
-        too_large or unreadable.
-    """
-    if data[128:132] != b"DICM" or DEFLATED not in data[132:1024] or data[132:136] != b"\x02\x00\x00\x00":
-        return data
-    end = 144 + struct.unpack("<I", data[140:144])[0]
-    return data[:end].replace(DEFLATED, _EXPLICIT) + inflate(data[end:], wbits=-15)
-
-
 def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> tuple[Frame, ...]:
     """Read one file's header; pixel data is not touched.
 
@@ -133,8 +114,9 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
     name
         Key of the file.
     data
-        Its bytes, not deflated; or its first part, whose digest then is ``digest``, and which has to hold
-        the first 12 bytes of the pixel data element (else ``pixels.start`` is None).
+        Its bytes, as :func:`spinenet.readers.part10.as_part10` gives them; or the first part of them, whose
+        digest then is ``digest``, and which has to hold the first 12 bytes of the pixel data element (else
+        ``pixels.start`` is None).
     overrides
         Values that replace tags, by keyword (see :data:`OVERRIDABLE`), numbers apart by any sign.
 

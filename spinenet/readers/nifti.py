@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import FLAGS, sequence_of
-from spinenet.readers.files import gunzip
+from spinenet.readers.limits import GZIP_MAGIC, gunzip
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     is_isotropic,
@@ -53,7 +53,7 @@ def read_nifti(name: str, data: bytes) -> Scan:
         unreadable, bad_pixels, unsupported_image, missing_tags, not_sagittal, too_few_slices or too_large.
     """
     digest = sha256(data).hexdigest()
-    if data[:2] == b"\x1f\x8b":
+    if data.startswith(GZIP_MAGIC):
         data = gunzip(data)
     image = _parse(data)
     _check_image(image, len(data))

@@ -9,6 +9,7 @@ from typing import Any
 from spinenet.readers.dicom import read_dicom
 from spinenet.readers.files import fetch
 from spinenet.readers.nifti import is_nifti, read_nifti
+from spinenet.readers.part10 import is_dicom
 from spinenet.readers.reformat import to_thick_slices
 from spinenet.types import Scan
 
@@ -25,7 +26,8 @@ def read_scan(
     Parameters
     ----------
     path
-        A DICOM folder (searched recursively), a file, a zip archive, a glob or a NIfTI file, at any
+        A DICOM folder (searched recursively), a file, a zip or tar archive, a glob or a NIfTI file, any of
+        their files gzip'd or not, at any
         fsspec URL.
     series_uid
         SeriesInstanceUID of the series to take where the path holds several usable ones.
@@ -48,6 +50,6 @@ def read_scan(
     """
     files = fetch(os.fspath(path), storage_options)
     images = [name for name in files if is_nifti(name)]
-    if len(images) == 1 and not any(data[128:132] == b"DICM" for data in files.values()):
+    if len(images) == 1 and not any(is_dicom(data) for data in files.values()):
         return to_thick_slices(read_nifti(images[0], files[images[0]]))
     return to_thick_slices(read_dicom(files, series_uid=series_uid, overrides=overrides))

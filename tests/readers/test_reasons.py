@@ -16,7 +16,7 @@ from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
-from spinenet.readers import files as files_module
+from spinenet.readers import limits as limits_module
 from spinenet.readers import stacks as stacks_module
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import uid_from
@@ -264,10 +264,10 @@ def test_coronal_is_not_sagittal(tmp_path, scan):
 def test_too_large(series, monkeypatch):
     folder = series[0].parent
     with monkeypatch.context() as patch:
-        patch.setattr(files_module, "MAX_FILES", 4)
+        patch.setattr(limits_module, "MAX_FILES", 4)
         assert reason_of(folder) == "too_large"
     with monkeypatch.context() as patch:
-        patch.setattr(files_module, "MAX_BYTES", 1000)
+        patch.setattr(limits_module, "MAX_BYTES", 1000)
         assert reason_of(folder) == "too_large"
     monkeypatch.setattr(stacks_module, "MAX_VOXELS", 1000)
     assert reason_of(folder) == "too_large"
@@ -293,7 +293,7 @@ def test_archives(tmp_path, monkeypatch, series):
     data[300:330] = b"\xff" * 30
     path.write_bytes(data)
     assert reason_of(path) == "unreadable"
-    monkeypatch.setattr(files_module, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(limits_module, "MAX_BYTES", 100_000)
     assert reason_of(zipped(tmp_path, {"bomb": b"\0" * 1_000_000})) == "too_large"
 
 
@@ -314,7 +314,7 @@ def test_deflated_bomb(series, monkeypatch):
     squeezer = zlib.compressobj(wbits=-15)
     body = squeezer.compress(data[end:] + b"\0" * 2_000_000) + squeezer.flush()
     series[0].write_bytes(data[:132] + head.getvalue() + body)
-    monkeypatch.setattr(files_module, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(limits_module, "MAX_BYTES", 1_000_000)
     assert reason_of(series[0].parent) == "too_large"
 
 

@@ -1,0 +1,130 @@
+"""Where series may lie below a root: folders, archives and single images, found by listing alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spinenet.readers.files import MAX_DEPTH
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+VOLUMES = (".nii", ".nii.gz", ".mha")
+OTHER = (
+    *(".json", ".txt", ".csv", ".tsv", ".pdf", ".xml", ".html", ".htm", ".jpg", ".jpeg", ".png", ".gif"),
+    *(".bmp", ".tif", ".tiff", ".md", ".log", ".bval", ".bvec", ".exe", ".dll", ".inf", ".ini", ".py"),
+    *(".sh", ".h5", ".mat", ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".mp4", ".avi", ".js", ".css"),
+)
+"""Endings of files that are no image and are not opened."""
+
+_CHANGED = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+"""What filesystems call the mark of a file's content or time, the best first."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Files that are looked at together, because a series does not spread beyond them.
+
+    Attributes
+    ----------
+    path
+        The folder, archive or image, in the filesystem's own spelling.
+    kind
+        "folder", "archive" or "volume".
+    files
+        Paths to open, and the size of each in bytes.
+    stamp
+        Digest of the names, sizes and times listed; the same as long as nothing has changed.
+    """
+
+    path: str
+    kind: str
+    files: Mapping[str, int]
+    stamp: str
+
+
+def find_places(fs: Any, root: str) -> Iterator[Place]:
+    """Walk a filesystem.
+
+    Parameters
+    ----------
+    fs
+        An fsspec filesystem.
+    root
+        A folder, or a single file.
+
+    Yields
+    ------
+    Place
+        In order of their paths; places without a file to open are left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no ``root``.
+    """
+    if fs.isfile(root):
+        yield from _of_folder(posixpath.dirname(root), [fs.info(root)])
+        return
+    if not fs.isdir(root):
+        raise FileNotFoundError(root)
+    yield from _below(fs, root.rstrip("/"), MAX_DEPTH)
+
+
+def _below(fs: Any, folder: str, depth: int) -> Iterator[Place]:
+    files, folders = [], []
+    for info in sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"])):
+        name = posixpath.basename(str(info["name"]).rstrip("/"))
+        if name.startswith("."):
+            continue
+        if info["type"] == "directory" and str(info["name"]).rstrip("/") != folder:
+            folders.append(str(info["name"]))
+        elif info["type"] == "file":
+            files.append(info)
+    yield from _of_folder(folder, files)
+    # a link that leads upwards ends here too
+    if depth > 1:
+        for inner in folders:
+            yield from _below(fs, inner, depth - 1)
+
+
+def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Place]:
+    loose, alone, sidecars = [], [], {}
+    for info in files:
+        lower = str(info["name"]).lower()
+        if lower.endswith(ARCHIVES + VOLUMES):
+            alone.append(info)
+        elif lower.endswith(".json"):
+            sidecars[str(info["name"])] = info
+        elif not lower.endswith(OTHER):
+            loose.append(info)
+    if loose:
+        yield _place(folder, "folder", loose)
+    for info in alone:
+        path = str(info["name"])
+        if path.lower().endswith(ARCHIVES):
+            yield _place(path, "archive", [info])
+        else:
+            sidecar = sidecars.get(sidecar_of(path))
+            yield _place(path, "volume", [info, sidecar] if sidecar else [info])
+
+
+def sidecar_of(volume: str) -> str:
+    """The JSON file that BIDS puts beside an image of this path."""
+    for ending in (".nii.gz", *VOLUMES):
+        if volume.lower().endswith(ending):
+            return volume[: -len(ending)] + ".json"
+    return volume + ".json"
+
+
+def _place(path: str, kind: str, infos: Iterable[Mapping[str, Any]]) -> Place:
+    listed = [(str(info["name"]), int(info.get("size") or 0), _mark(info)) for info in infos]
+    stamp = hashlib.sha256(json.dumps(sorted(listed)).encode()).hexdigest()
+    return Place(path, kind, {name: size for name, size, _ in listed}, stamp)
+
+
+def _mark(info: Mapping[str, Any]) -> str:
+    return next((str(info[name]) for name in _CHANGED if info.get(name)), "")
