@@ -20,6 +20,7 @@ FLOORS = {
     "spinenet.stages": 3,
     "spinenet.readers": 3,
     "spinenet.cohort": 3,
+    "spinenet.index": 3,
     "spinenet.synthetic": 3,
     "spinenet.weights": 3,
     "spinenet.pipeline": 4,

@@ -18,7 +18,7 @@ MAX_HEAD = 64 << 20
 _AFTER = 12
 """Bytes of the pixel data element before its first pixel."""
 MAX_PACKED = 1 << 20
-"""Bytes that are read of a compressed file, or one without preamble, whose first page does not hold its header."""
+"""Bytes that are read of a packed file, or a bare one, whose first page does not hold its header."""
 
 
 class Readable(Protocol):
@@ -117,7 +117,7 @@ def _rest(known: int, file: Readable) -> bytes:
     with quiet_pydicom():
         try:
             # values are passed over, so this reads little more than the elements' lengths
-            pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPClassUID"])  # type: ignore[arg-type]
+            pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPClassUID"])
         except ScanError:
             raise
         except (Exception, RecursionError) as error:

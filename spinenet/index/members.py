@@ -61,7 +61,7 @@ def _buffering(fs: Any) -> dict[str, Any]:
 
 
 def _zip_members(file: Counted) -> Iterator[Member]:
-    with zipfile.ZipFile(file) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(file) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         _check_count(len(members))
         for member in members:

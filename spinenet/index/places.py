@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,13 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
     yield from _below(fs, root.rstrip("/"), MAX_DEPTH)
 
 
+def joined(fs: Any, folders: Sequence[str]) -> Place:
+    """The loose files of several folders as one place, at the folder that holds them all."""
+    files = [info for folder in folders for info in fs.ls(folder, detail=True) if info["type"] == "file"]
+    loose = [info for info in files if _is_loose(str(info["name"]))]
+    return _place(posixpath.commonpath(folders), "folder", loose)
+
+
 def _below(fs: Any, folder: str, depth: int) -> Iterator[Place]:
     files, folders = [], []
     for info in sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"])):
@@ -99,7 +106,7 @@ def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Plac
             alone.append(info)
         elif lower.endswith(".json"):
             sidecars[str(info["name"])] = info
-        elif not lower.endswith(OTHER):
+        elif _is_loose(lower):
             loose.append(info)
     if loose:
         yield _place(folder, "folder", loose)
@@ -110,6 +117,11 @@ def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Plac
         else:
             sidecar = sidecars.get(sidecar_of(path))
             yield _place(path, "volume", [info, sidecar] if sidecar else [info])
+
+
+def _is_loose(name: str) -> bool:
+    hidden = posixpath.basename(name).startswith(".")
+    return not hidden and not name.lower().endswith(ARCHIVES + VOLUMES + OTHER)
 
 
 def sidecar_of(volume: str) -> str:

@@ -46,7 +46,11 @@ class Series:
     def label(self) -> str:
         """What a message calls it: contrast, known words of its description, size and UID."""
         first = self.frames[0]
-        said = (_sequence(first), str(first.facts.get("description", "")), f"{len(self.frames)} slices")
+        said = (
+            sequence_of_frame(first),
+            str(first.facts.get("description", "")),
+            f"{len(self.frames)} slices",
+        )
         return f"{' '.join(part for part in said if part)}, UID {self.uid or 'absent'}"
 
 
@@ -90,7 +94,7 @@ def read_dicom(
         pixel_spacing=(row_mm, column_mm),
         slice_spacing=stack.slice_spacing,
         affine=affine,
-        sequence=_sequence(stack.frames[0]),
+        sequence=sequence_of_frame(stack.frames[0]),
         header={"series_uid": series.uid, **stack.frames[0].facts},
         flags=tuple(flag for flag in FLAGS if flag in noted),
         fingerprint=_fingerprint(stack.frames, overrides),
@@ -234,7 +238,9 @@ def _rescaled(
     return stored * pixels.slope + pixels.intercept
 
 
-def _sequence(frame: Frame) -> str:
+def sequence_of_frame(frame: Frame) -> str:
+    """ "T1", "T2", "STIR" or "other"; see :func:`spinenet.readers.facts.sequence_of`."""
+
     def time(name: str) -> float | None:
         value = frame.facts.get(name)
         return float(value) if value is not None else None

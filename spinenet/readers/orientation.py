@@ -6,7 +6,7 @@ PS3.3 C.7.6.2.1.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,6 +86,29 @@ def sagittal_axes(affine: npt.NDArray[np.float64], slice_axis: int | None = None
         bool(directions[:, axis] @ wanted < 0) for axis, wanted in zip(order, _WANTED, strict=True)
     )
     return Axes(order, (rows_flip, columns_flip, slices_flip), obliquity)
+
+
+def plane_of(orientation: Sequence[float]) -> str:
+    """The plane that an image lies nearest to.
+
+    Parameters
+    ----------
+    orientation
+        The six direction cosines of ImageOrientationPatient (0020,0037).
+
+    Returns
+    -------
+    str
+        "sagittal", "coronal", "axial"; "oblique" where its normal is more than
+        :data:`MAX_OBLIQUITY_DEGREES` from each of the three axes.
+    """
+    along_columns, along_rows = np.array(orientation, np.float64).reshape(2, 3)
+    normal = np.abs(np.cross(along_columns, along_rows))
+    nearest = int(normal.argmax())
+    length = float(np.linalg.norm(normal))
+    if not length or normal[nearest] < length * np.cos(np.radians(MAX_OBLIQUITY_DEGREES)):
+        return "oblique"
+    return ("sagittal", "coronal", "axial")[nearest]
 
 
 def is_isotropic(steps_mm: Iterable[float]) -> bool:

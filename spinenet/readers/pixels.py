@@ -92,6 +92,14 @@ def stored_frames(
             yield _cleared(decoded, pixels, shifted=pixels.transfer_syntax == RLELossless), odd
 
 
+def needed_bytes(pixels: PixelFormat) -> int | None:
+    """Bytes that a file's uncompressed pixels take; None where they are compressed or not described."""
+    if pixels.transfer_syntax not in _NATIVE or not pixels.bits_allocated:
+        return None
+    per_pixel = pixels.samples * (pixels.bits_allocated // 8)
+    return (pixels.rows or 0) * (pixels.columns or 0) * pixels.frames * per_pixel
+
+
 def stored_pixels(data: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.integer], bool]:
     """Decode one frame; see :func:`stored_frames`."""
     return next(stored_frames(data, [pixels]))
