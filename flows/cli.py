@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli_index import index
 from flows.cli_weights import weights_app
 from spinenet import weights as store_of_weights
 from spinenet.cohort.check import check_manifest
@@ -30,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(weights_app, name="weights")
+app.command()(index)
 
 Manifest = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")]
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,14 +34,21 @@ class Slots:
     gpu: int
 
 
+def header_workers() -> dict[str, Any]:
+    """A CPU-class process for each core: reading headers holds Python's lock all the time."""
+    return {f"cpu-{index}": _nanny(1, {CPU: 1}, {"CUDA_VISIBLE_DEVICES": ""}) for index in range(cores())}
+
+
 @contextmanager
-def cluster_address(name: str) -> Iterator[str]:
+def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = None) -> Iterator[str]:
     """Address of the scheduler that ``name`` stands for; a local cluster ends with the block.
 
     Parameters
     ----------
     name
         "local", or the address of a scheduler that runs already.
+    workers
+        Makes the workers of a local cluster; None makes both classes, sized to the machine.
 
     Raises
     ------
@@ -52,7 +59,9 @@ def cluster_address(name: str) -> Iterator[str]:
         # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-            SpecCluster(workers=_local_workers(), scheduler=_local_scheduler(), silence_logs=50) as cluster,
+            SpecCluster(
+                workers=(workers or _local_workers)(), scheduler=_local_scheduler(), silence_logs=50
+            ) as cluster,
         ):
             yield cluster.scheduler_address
     elif _ADDRESS.match(name):
@@ -80,8 +89,8 @@ def connected(address: str, timeout: float = 30.0) -> Iterator[Client]:
         yield client
 
 
-def wait_for_slots(client: Client, patience: float = 60.0) -> Slots:
-    """Count what the workers offer, once there is at least one of each class.
+def wait_for_slots(client: Client, patience: float = 60.0, classes: Sequence[str] = (CPU, GPU)) -> Slots:
+    """Count what the workers offer, once there is at least one of each of ``classes``.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def wait_for_slots(client: Client, patience: float = 60.0) -> Slots:
     deadline = time.monotonic() + patience
     while True:
         offered = _offered(client)
-        missing = [resource for resource in (CPU, GPU) if offered[resource] < 1]
+        missing = [resource for resource in classes if offered[resource] < 1]
         if not missing:
             return Slots(cpu=int(offered[CPU]), gpu=int(offered[GPU]))
         if time.monotonic() > deadline:

@@ -80,7 +80,6 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "missing_tags": "tags that the geometry needs are missing or not numbers",
         "not_sagittal": "the slices are not sagittal",
         "several_series": "the path holds several usable series and none was named",
-        "duplicate_series": "the same series lies in several places and counts once",
         "series_missing": "the series that the manifest names is not in the path",
         "mixed_geometry": "slices of one series differ in size, spacing or orientation",
         "duplicate_positions": "several slices share one position",

@@ -210,7 +210,7 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
 
 
 def read_index(url: str, made_with: str) -> Findings:
-    """What an earlier index found, before it chose; nothing if there is none, or it was made in another way."""
+    """What an earlier index found, before it chose; nothing where there is none made in the same way."""
     store, name = _at(url)
     if not store.exists(name) or not store.exists(places_name(name)):
         return Findings()

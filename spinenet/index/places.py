@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fsspec.implementations.local import LocalFileSystem
+
 from spinenet.readers.files import MAX_DEPTH
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -44,6 +46,11 @@ class Place:
     kind: str
     files: Mapping[str, int]
     stamp: str
+
+
+def as_url(fs: Any, path: str) -> str:
+    """A path as others can open it: on a local disk as it is, elsewhere with its protocol."""
+    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
 def find_places(fs: Any, root: str) -> Iterator[Place]:

@@ -71,6 +71,10 @@ def keyed_subject(key: bytes) -> Callable[[bytes], str | None]:
     return subject_of
 
 
+def _below(base: str, path: str) -> str:
+    return path.rstrip("/") if path.startswith(base) else f"{base}/{path.strip('/')}"
+
+
 def listed_subjects(table: Mapping[str, str], root: str) -> Callable[[str], str]:
     """A function from a path to the id of the longest listed path that it lies at or below.
 
@@ -82,10 +86,7 @@ def listed_subjects(table: Mapping[str, str], root: str) -> Callable[[str], str]
         Of the index. What no listed path holds is named by :func:`folder_subject`.
     """
     base = root.rstrip("/")
-    ids = {
-        path.rstrip("/") if path.startswith(base) else f"{base}/{path.strip('/')}": name
-        for path, name in table.items()
-    }
+    ids = {_below(base, path): name for path, name in table.items()}
 
     def subject_of(path: str) -> str:
         at = path.rstrip("/")

@@ -13,7 +13,7 @@ import numpy as np
 from spinenet.errors import ScanError
 from spinenet.index.heads import read_head
 from spinenet.index.members import open_members
-from spinenet.index.places import Place, sidecar_of
+from spinenet.index.places import Place, as_url, sidecar_of
 from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.facts import sequence_of
 from spinenet.readers.headers import Frame
@@ -70,7 +70,7 @@ def survey(fs: Any, place: Place, subject_of: Callable[[bytes], str | None] | No
         else:
             rows, n_files, n_dicom = _dicom(fs, place, subject_of, read.append)
     except (ScanError, OSError) as error:
-        rows, n_files, n_dicom = [_unusable(place, _as_reason(error))], 0, 0
+        rows, n_files, n_dicom = [_unusable(fs, place, _as_reason(error))], 0, 0
     return Survey(place, tuple(rows), n_files, n_dicom, sum(read))
 
 
@@ -108,16 +108,18 @@ def _dicom(
             sizes[name] = size
             if subject_of is not None and found[0].series_uid not in subjects:
                 subjects[found[0].series_uid] = subject_of(head)
-    rows = [_series_row(place, series, sizes, subjects.get(series.uid)) for series in group_series(frames)]
+    rows = [
+        _series_row(fs, place, series, sizes, subjects.get(series.uid)) for series in group_series(frames)
+    ]
     if not rows and broken is not None:
-        rows.append(_unusable(place, broken))
+        rows.append(_unusable(fs, place, broken))
     return rows, n_files, n_dicom
 
 
-def _series_row(place: Place, series: Series, sizes: Mapping[str, int], subject: str | None) -> Row:
+def _series_row(fs: Any, place: Place, series: Series, sizes: Mapping[str, int], subject: str | None) -> Row:
     first = series.frames[0]
     files = sorted({frame.name for frame in series.frames})
-    row = _row(place, files[0] if place.kind == "folder" and len(files) == 1 else place.path)
+    row = _row(fs, files[0] if place.kind == "folder" and len(files) == 1 else place.path)
     row |= {
         "subject_id": subject,
         "series_uid": series.uid or None,
@@ -181,7 +183,7 @@ def _plane(frames: tuple[Frame, ...]) -> str | None:
 
 
 def _volume(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
-    row = _row(place, place.path) | {
+    row = _row(fs, place.path) | {
         "sequence": sequence_named(place.path),
         "n_files": 1,
         "bytes": place.files[place.path],
@@ -229,9 +231,9 @@ def _sidecar(fs: Any, place: Place, named: str, count: Callable[[int], None]) ->
     return {"sequence": contrast if contrast != "other" else named}
 
 
-def _unusable(place: Place, error: ScanError) -> Row:
-    return _row(place, place.path) | {"reason": error.reason, "detail": error.detail}
+def _unusable(fs: Any, place: Place, error: ScanError) -> Row:
+    return _row(fs, place.path) | {"reason": error.reason, "detail": error.detail}
 
 
-def _row(place: Place, path: str) -> Row:
-    return {"path": path, "place": place.path, "usable": False, "reason": None, "detail": None}
+def _row(fs: Any, path: str) -> Row:
+    return {"path": as_url(fs, path), "usable": False, "reason": None, "detail": None}

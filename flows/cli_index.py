@@ -1,0 +1,84 @@
+"""The command ``spinenet index``: arguments in, a table of what was found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from spinenet.errors import ManifestError
+
+_KEY_BYTES = 16
+
+
+def index(
+    root: Annotated[str, typer.Argument(help="A folder, archive or file, at any fsspec URL.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="The manifest to write, a .parquet file.")],
+    rules: Annotated[Path | None, typer.Option(help="TOML file of rules for the choice of series.")] = None,
+    subject_key_file: Annotated[
+        Path | None,
+        typer.Option(help="A secret, 16 bytes or more: subjects are named by a hash of PatientID."),
+    ] = None,
+    subjects: Annotated[
+        Path | None, typer.Option(help="CSV of path and subject_id: subjects are named by it.")
+    ] = None,
+    cluster: Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")] = "local",
+) -> None:
+    """Find every series below ROOT by headers alone, and write a manifest of them."""
+    from flows.index import Subjects, index_root
+
+    console = Console(stderr=True)
+    with console.status("looking for series") as status:
+        summary = index_root(
+            root,
+            out,
+            rules_text=_text(rules) if rules else None,
+            subjects=Subjects(_key(subject_key_file), _listed(subjects)),
+            cluster=cluster,
+            progress=lambda files, series: status.update(f"{files} files, {series} series"),
+        )
+    table = Table(title=f"{summary.n_series} series of {summary.n_subjects} subjects in {root}")
+    table.add_column("series")
+    table.add_column("number", justify="right")
+    for what, count in summary.purposes.items():
+        table.add_row(
+            {"grading": "to be graded", "detection": "usable, not graded"}.get(what, what), str(count)
+        )
+    Console(width=None if Console().is_terminal else 160).print(table)
+    typer.echo(
+        f"{summary.n_read} of {summary.n_files} files read, {summary.bytes_read / 1e6:.1f} MB of "
+        f"headers of {summary.bytes_held / 1e6:.1f} MB, in {summary.seconds_reading:.1f} s."
+    )
+    typer.echo(f"Next: spinenet check {out}")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
+
+
+def _key(file: Path | None) -> bytes:
+    if file is None:
+        return b""
+    key = _text(file).strip().encode()
+    if len(key) < _KEY_BYTES:
+        raise ManifestError(f"the key in {file} has {len(key)} bytes; use {_KEY_BYTES} or more, kept secret")
+    return key
+
+
+def _listed(file: Path | None) -> dict[str, str] | None:
+    if file is None:
+        return None
+    try:
+        table = pd.read_csv(file, dtype=str)
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
+    if not {"path", "subject_id"} <= set(table.columns):
+        raise ManifestError(f"{file} needs the columns path and subject_id")
+    return dict(zip(table["path"], table["subject_id"], strict=True))

@@ -1,0 +1,278 @@
+"""A root becomes a manifest: its places in batches over the workers, headers alone, then the choice."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+from distributed import Client, Future, as_completed
+
+from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
+from flows.server import prefect_api
+from spinenet.errors import RunError, StorageError
+from spinenet.index.catalogue import SERIES, Findings, choose_all, read_index, scattered, write_index
+from spinenet.index.places import Place, as_url, find_places, joined
+from spinenet.index.rules import Row, load_rules
+from spinenet.index.subjects import folder_subject, keyed_subject, listed_subjects
+from spinenet.index.survey import Survey, survey
+
+FILES_PER_TASK = 1000
+"""Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
+BATCHES_AHEAD = 3
+"""Batches on the cluster for each worker's slot."""
+
+Progress = Callable[[int, int], None]
+"""Told how many files have been looked at and how many series were found."""
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """How subjects are named: a secret key hashes PatientID, a table lists paths, else folders do.
+
+    Attributes
+    ----------
+    key
+        Of the hash; empty for none.
+    listed
+        Subject id by path.
+    """
+
+    key: bytes = b""
+    listed: Mapping[str, str] | None = None
+
+    @property
+    def mark(self) -> str:
+        """What tells an index made with another key, without telling the key."""
+        return hmac.new(self.key, b"spinenet index", "sha256").hexdigest()[:16] if self.key else "paths"
+
+
+@dataclass(frozen=True)
+class IndexSummary:
+    """A finished index.
+
+    Attributes
+    ----------
+    n_files, n_read
+        Files below the root, and those of them whose headers were read now.
+    bytes_read
+        Of headers, now.
+    purposes
+        Series by "grading", "detection" or the reason why they are not used.
+    seconds_reading
+        Of walking and reading headers, without starting workers.
+    """
+
+    out: str
+    n_files: int
+    n_read: int
+    n_series: int
+    n_subjects: int
+    bytes_read: int
+    bytes_held: int
+    purposes: Mapping[str, int]
+    seconds_reading: float
+
+
+def index_root(
+    root: str,
+    out: str,
+    *,
+    rules_text: str | None = None,
+    subjects: Subjects = Subjects(),
+    cluster: str = "local",
+    progress: Progress | None = None,
+) -> IndexSummary:
+    """Find every series below a root, say which are usable and which is graded, and write the manifest.
+
+    Parameters
+    ----------
+    root
+        A folder, archive or file at any fsspec URL.
+    out
+        The manifest, at any fsspec URL; an index that is there is gone on with, and what has not changed
+        since is not read again.
+    rules_text
+        TOML; None for the rules of the package.
+    cluster
+        As for :func:`flows.cohort.run_cohort`.
+
+    Raises
+    ------
+    RulesError, ManifestError
+        Bad rules, or a bad name of the manifest.
+    StorageError
+        There is no such root.
+    RunError
+        The cluster failed.
+    """
+    rules = load_rules(rules_text, SERIES.names)
+    earlier = read_index(out, subjects.mark)
+    if not subjects.key:
+        # folders or a table name subjects, and either may have changed
+        earlier.rows = [{**row, "subject_id": None} for row in earlier.rows]
+    try:
+        fs, base = fsspec.core.url_to_fs(root)
+    except (ImportError, ValueError) as error:
+        raise StorageError(f"cannot open {root}: {error}") from error
+    if not fs.exists(base):
+        raise StorageError(f"there is nothing at {root}; name a folder, an archive or a file")
+    found, seconds = _surveyed(fs, base, root, earlier, subjects.key, cluster, progress or _quiet)
+    rows = choose_all(found.rows, rules, _namer(as_url(fs, base), subjects))
+    write_index(out, rows, found.places.values(), subjects.mark)
+    return _summary(out, found, rows, seconds)
+
+
+def _surveyed(
+    fs: Any, base: str, root: str, earlier: Findings, key: bytes, cluster: str, progress: Progress
+) -> tuple[Findings, float]:
+    """What lies below the root, and seconds. Without anything new, no cluster is started."""
+    unchanged: list[str] = []
+
+    def fresh() -> Iterator[Place]:
+        for place in find_places(fs, base):
+            if earlier.knows(place):
+                unchanged.append(place.path)
+            else:
+                yield place
+
+    found = Findings()
+    started = time.monotonic()
+    batches = _batches(fresh())
+    first = next(batches, None)
+    if first is not None:
+        with prefect_api(), cluster_address(cluster, header_workers) as address, connected(address) as client:
+            slots = wait_for_slots(client, classes=(CPU,)).cpu
+            started = time.monotonic()
+            work = _Work(client, fs, key, BATCHES_AHEAD * slots, progress)
+            _flow(work, first, batches, found, unchanged, earlier)(root=root)
+    else:
+        found.keep(earlier, unchanged)
+    return found, time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class _Work:
+    client: Client
+    fs: Any
+    key: bytes
+    in_flight: int
+    progress: Progress
+
+
+def _flow(
+    work: _Work,
+    first: Sequence[Place],
+    rest: Iterator[Sequence[Place]],
+    found: Findings,
+    unchanged: Sequence[str],
+    earlier: Findings,
+) -> Any:
+    """The Prefect flow: a task for the headers, and one for series that several folders share."""
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+
+    @task(name="headers", cache_policy=NO_CACHE, persist_result=False)
+    def headers() -> None:
+        def every() -> Iterator[Sequence[Place]]:
+            yield first
+            yield from rest
+
+        _through_cluster(work, every(), found)
+        found.keep(earlier, unchanged)
+
+    @task(name="scattered series", cache_policy=NO_CACHE, persist_result=False)
+    def scattered_series() -> None:
+        by_folders: dict[tuple[str, ...], set[str]] = {}
+        for uid, folders in scattered(found.rows).items():
+            by_folders.setdefault(folders, set()).add(uid)
+        for folders, uids in by_folders.items():
+            place = joined(work.fs, folders)
+            (result,) = _submit(work, [place]).result()
+            found.replace(uids, [{**row, "places": list(folders)} for row in result.rows])
+
+    @flow(name="spinenet-index", persist_result=False, validate_parameters=False)
+    def index(root: str) -> None:
+        headers()
+        scattered_series()
+
+    return index
+
+
+def _batches(places: Iterable[Place]) -> Iterator[Sequence[Place]]:
+    batch: list[Place] = []
+    files = 0
+    for place in places:
+        batch.append(place)
+        files += len(place.files)
+        if files >= FILES_PER_TASK:
+            yield batch
+            batch, files = [], 0
+    if batch:
+        yield batch
+
+
+def _through_cluster(work: _Work, batches: Iterator[Sequence[Place]], found: Findings) -> None:
+    """A bounded window of batches, so that memory does not grow with the root."""
+    files = 0
+    flying = as_completed(loop=work.client.loop)
+    for batch in batches:
+        flying.add(_submit(work, batch))
+        if flying.count() >= work.in_flight:
+            files += _take(next(flying), found)
+            work.progress(files, len(found.rows))
+    for future in flying:
+        files += _take(future, found)
+        work.progress(files, len(found.rows))
+
+
+def _submit(work: _Work, batch: Sequence[Place]) -> Future:
+    return work.client.submit(survey_places, work.fs, batch, work.key, resources={CPU: 1}, pure=False)
+
+
+def _take(future: Future, found: Findings) -> int:
+    if future.status != "finished":
+        raise RunError(f"a worker could not read headers: {future.exception() or future.status}")
+    results: list[Survey] = future.result()
+    future.release()
+    for result in results:
+        found.add(result)
+    return sum(result.n_files for result in results)
+
+
+def survey_places(fs: Any, places: Sequence[Place], key: bytes) -> list[Survey]:
+    """What a worker does for one batch."""
+    subject_of = keyed_subject(key) if key else None
+    return [survey(fs, place, subject_of) for place in places]
+
+
+def _namer(base: str, subjects: Subjects) -> Callable[[str], str]:
+    if subjects.listed is not None:
+        return listed_subjects(subjects.listed, base)
+    return lambda path: folder_subject(base, path)
+
+
+def _summary(out: str, found: Findings, rows: Sequence[Row], seconds: float) -> IndexSummary:
+    purposes: dict[str, int] = {}
+    for row in rows:
+        what = str(row["purpose"] or row["reason"] or "no rule wants it")
+        purposes[what] = purposes.get(what, 0) + 1
+    places = found.places.values()
+    return IndexSummary(
+        out=out,
+        n_files=sum(place["n_files"] for place in places),
+        n_read=sum(place["n_files"] for place in places if place["bytes_read"]),
+        n_series=len(rows),
+        n_subjects=len({row["subject_id"] for row in rows}),
+        bytes_read=sum(place["bytes_read"] for place in places),
+        bytes_held=sum(row.get("bytes") or 0 for row in rows),
+        purposes=dict(sorted(purposes.items(), key=lambda item: (-item[1], item[0]))),
+        seconds_reading=seconds,
+    )
+
+
+def _quiet(files: int, series: int) -> None:
+    """Tell nobody."""
