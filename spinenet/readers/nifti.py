@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import warnings
 from hashlib import sha256
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.readers.facts import FLAGS, sequence_of
 from spinenet.readers.limits import GZIP_MAGIC, gunzip
-from spinenet.readers.orientation import OBLIQUE_FLAG_DEGREES, reorient, sagittal_axes
-from spinenet.readers.stacks import MAX_VOXELS, MIN_SLICES
+from spinenet.readers.volumes import check_held, whole_volume
 from spinenet.types import Scan
-
-MAX_ANISOTROPY = 1.5
-"""How much longer than the left-right step the longest in-plane step may be: beyond, slices were taken
-in another plane than the sagittal one."""
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
@@ -51,32 +44,7 @@ def read_nifti(name: str, data: bytes) -> Scan:
     image = _parse(data)
     _check_image(image, len(data))
     stored = _voxels(image)
-    affine = _affine(image)
-    axes = sagittal_axes(affine)
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    if steps.max() > MAX_ANISOTROPY * steps[axes.order[2]]:
-        raise ScanError(
-            "not_sagittal", "the voxels are longest within the sagittal plane, so it is not the slices'"
-        )
-    if stored.shape[axes.order[2]] < MIN_SLICES:
-        raise ScanError(
-            "too_few_slices", f"the image has {stored.shape[axes.order[2]]} slices; the least is {MIN_SLICES}"
-        )
-    noted = {"oblique"} if axes.obliquity > OBLIQUE_FLAG_DEGREES else set()
-    if not np.isfinite(stored).all():
-        noted.add("not_finite")
-        stored = np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
-    volume, affine = reorient(stored, affine, axes)
-    normal = np.cross(affine[:3, 0], affine[:3, 1])
-    return Scan(
-        volume=volume,
-        pixel_spacing=(float(np.linalg.norm(affine[:3, 0])), float(np.linalg.norm(affine[:3, 1]))),
-        slice_spacing=abs(float(affine[:3, 2] @ normal / np.linalg.norm(normal))),
-        affine=affine,
-        sequence=sequence_of(None, None, None, description=PurePosixPath(name).name.replace("_", " ")),
-        flags=tuple(flag for flag in FLAGS if flag in noted),
-        fingerprint=sha256(digest.encode()).hexdigest(),
-    )
+    return whole_volume(stored, _affine(image), name, [digest])
 
 
 def _parse(data: bytes) -> Any:
@@ -105,14 +73,7 @@ def _check_image(image: Any, size: int) -> None:
         raise ScanError("unsupported_image", f"the image has the shape {shape}, not one volume")
     if dtype.kind not in "iuf":
         raise ScanError("unsupported_image", "the voxels are colours or complex numbers")
-    voxels = int(np.prod(shape, dtype=object))
-    if voxels > MAX_VOXELS:
-        raise ScanError(
-            "too_large", f"the image has {voxels >> 20} Mi voxels; the most is {MAX_VOXELS >> 20} Mi"
-        )
-    needed = image.dataobj.offset + voxels * dtype.itemsize
-    if voxels < 1 or size < needed:
-        raise ScanError("bad_pixels", f"the file holds {size} of the {needed} bytes of its voxels")
+    check_held(shape, dtype.itemsize, size - image.dataobj.offset)
     if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:
         raise ScanError("missing_tags", "the image states no orientation (sform and qform codes are 0)")
 
@@ -135,6 +96,4 @@ def _affine(image: Any) -> npt.NDArray[np.float64]:
         scale = 1.0
     affine = _TO_LPS @ np.asarray(image.affine, dtype=np.float64)
     affine[:3] *= scale
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise ScanError("missing_tags", "the image's affine spans no volume")
     return affine
