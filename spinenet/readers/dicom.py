@@ -33,7 +33,7 @@ class Series:
     uid
         SeriesInstanceUID; empty where absent.
     frames
-        Its slices, those of no file twice.
+        Its slices, those of no file twice; objects without an image only where there is nothing else.
     outcome
         The checked stack, or the error.
     """
@@ -78,6 +78,8 @@ def read_dicom(
     volume, seen = _decode(stack, data)
     volume, affine = reorient(volume, stack.affine, stack.axes)
     noted |= seen | set(stack.flags)
+    if any(frame.series_uid == series.uid and not frame.image for frame in frames):
+        noted.add("objects_ignored")
     if len(every) > 1:
         noted.add("series_ignored")
     if overrides:
@@ -117,6 +119,8 @@ def group_series(frames: Sequence[Frame], *, thickness_given: bool = False) -> t
         by_uid.setdefault(frame.series_uid, []).append(frame)
     every = []
     for uid, members in by_uid.items():
+        # some archives file a presentation state within the series that it is of
+        members = [frame for frame in members if frame.image] or members
         outcome: Stack | ScanError
         try:
             outcome = stack_frames(members, thickness_given=thickness_given)
