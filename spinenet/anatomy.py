@@ -94,7 +94,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "time_limit": "the scan took longer than the time limit",
         "internal_error": "an unexpected error; the detail names it",
         # added later, at the end: tables store a reason as its place in this list
-        "not_image": "the file is a report, a presentation state or another object without an image",
+        "not_image": "the files are reports, masks, presentation states or other objects, and no images",
         "colour": "the image is in colour: a picture of a scan, not a scan",
         "mosaic": "all slices lie side by side in one image",
         "localizer": "the series is a localizer: slices of several planes",

@@ -141,6 +141,7 @@ def _read_headers(
     digests: set[str] = set()
     noted: set[str] = set()
     broken: ScanError | None = None
+    directory: ScanError | None = None
     size = 0
     for name in sorted(files):
         try:
@@ -156,7 +157,14 @@ def _read_headers(
             noted.add("files_ignored")
         elif found[0].digest in digests:
             noted.add("duplicate_files")
-        elif found[0].series_uid or found[0].pixels.rows is not None:
+        elif not found[0].series_uid and found[0].pixels.rows is None:
+            # neither of a series nor an image: the directory of a disc, or what is left of a file
+            if found[0].image:
+                broken = ScanError("unreadable", "a DICOM header names no series and no image")
+                noted.add("unreadable_ignored")
+            else:
+                directory = ScanError("not_image", "the path holds the directory of a disc, and no image")
+        else:
             digests.add(found[0].digest)
             frames += found
             kept[name] = data
@@ -165,7 +173,7 @@ def _read_headers(
             check_total(len(kept), size)
     if frames:
         return frames, kept, noted
-    raise broken or ScanError("not_dicom", "no file of the path is a DICOM image")
+    raise broken or directory or ScanError("not_dicom", "no file of the path is DICOM")
 
 
 def _choose(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:

@@ -1,4 +1,4 @@
-"""What sort of object a DICOM file is: an image of slices, or one of those that no volume is made of."""
+"""What sort of object a DICOM file is: an image, or one of those that no volume is made of."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _NOT_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.68.",  # surface scans
     "1.2.840.10008.5.1.4.1.1.88.",  # structured reports and key object selections
     "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated documents
-    "1.2.840.10008.5.1.4.1.1.481.",  # radiotherapy
+    *(f"1.2.840.10008.5.1.4.1.1.481.{kind}" for kind in range(3, 10)),  # radiotherapy's plans and records
     "1.2.840.10008.5.1.4.38.",  # hanging protocols
     "1.3.12.2.1107.5.9.1",  # Siemens: no image
     "1.3.46.670589.11.0.0.12.",  # Philips: MR spectra, series data, examination cards
     "1.3.46.670589.5.0.",  # Philips: volumes, scenes
 )
-"""SOP classes, or beginnings of them (PS3.4 B.5), whose files hold no slice."""
+"""SOP classes, or beginnings of them (PS3.4 B.5), whose files hold no slice of a scan."""
 
 
 def is_image(header: FileDataset) -> bool:

@@ -126,7 +126,7 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
 def _check_image(frame: Frame) -> None:
     pixels = frame.pixels
     if not frame.image:
-        raise ScanError("not_image", "the series holds objects of another kind than images")
+        raise ScanError("not_image", "the series holds reports, masks or other objects, and no images")
     if frame.modality != "MR":
         raise ScanError("not_mr", f"the series' modality is {_term(frame.modality)}, not MR")
     if pixels.rows is None or pixels.columns is None or pixels.start is None:
