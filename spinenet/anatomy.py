@@ -76,7 +76,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "no_pixels": "files carry no pixel data",
         "bad_pixels": "pixel data is truncated or cannot be decoded",
         "unsupported_syntax": "the transfer syntax cannot be decoded here",
-        "unsupported_image": "the image is colour, or not a plain 2-D frame",
+        "unsupported_image": "the pixels are stored in a form that is not read",
         "missing_tags": "tags that the geometry needs are missing or not numbers",
         "not_sagittal": "the slices are not sagittal",
         "several_series": "the path holds several usable series and none was named",
@@ -93,6 +93,12 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "worker_lost": "the scan's worker died each time it was tried",
         "time_limit": "the scan took longer than the time limit",
         "internal_error": "an unexpected error; the detail names it",
+        # added later, at the end: tables store a reason as its place in this list
+        "not_image": "the files are reports, masks, presentation states or other objects, and no images",
+        "colour": "the image is in colour: a picture of a scan, not a scan",
+        "mosaic": "all slices lie side by side in one image",
+        "localizer": "the series is a localizer: slices of several planes",
+        "unsafe_archive": "the archive has a member whose path points outside it",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""

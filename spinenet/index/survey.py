@@ -18,10 +18,11 @@ from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.facts import sequence_of
 from spinenet.readers.headers import Frame
 from spinenet.readers.limits import GZIP_MAGIC, gunzipped_head
-from spinenet.readers.nifti import nifti_grid, sequence_named
+from spinenet.readers.nifti import nifti_grid
 from spinenet.readers.orientation import plane_of
 from spinenet.readers.pixels import needed_bytes
 from spinenet.readers.stacks import Stack
+from spinenet.readers.volumes import sequence_named
 
 Row = dict[str, Any]
 _NIFTI_HEAD = 1 << 14

@@ -43,8 +43,8 @@ def unzip(data: bytes) -> dict[str, bytes]:
     Raises
     ------
     ScanError
-        too_large for an archive bomb; unreadable for one that is broken, encrypted, or has a member
-        whose path points outside it; no_files.
+        too_large for an archive bomb; unsafe_archive for a member whose path points outside; unreadable
+        for one that is broken or encrypted; no_files.
     """
     contents: dict[str, bytes] = {}
     try:
@@ -53,7 +53,9 @@ def unzip(data: bytes) -> dict[str, bytes]:
             check_total(len(listed), sum(member.file_size for member in listed))
             for member in listed:
                 if points_outside(member.filename):
-                    raise ScanError("unreadable", "a member of the archive has a path outside the archive")
+                    raise ScanError(
+                        "unsafe_archive", "a member of the archive has a path outside the archive"
+                    )
                 if member.flag_bits & 1:
                     raise ScanError("unreadable", "the archive is encrypted")
                 # a member yields no more than the size it declares, which the check above has summed
@@ -86,7 +88,9 @@ def untar(data: bytes) -> dict[str, bytes]:
                 if not member.isreg():
                     continue
                 if points_outside(member.name):
-                    raise ScanError("unreadable", "a member of the archive has a path outside the archive")
+                    raise ScanError(
+                        "unsafe_archive", "a member of the archive has a path outside the archive"
+                    )
                 size += member.size
                 # before it is read: a sparse member may be any size
                 check_total(len(contents) + 1, size)

@@ -33,7 +33,7 @@ class Series:
     uid
         SeriesInstanceUID; empty where absent.
     frames
-        Its slices, those of no file twice.
+        Its slices, those of no file twice; objects without an image only where there is nothing else.
     outcome
         The checked stack, or the error.
     """
@@ -82,6 +82,8 @@ def read_dicom(
     volume, seen = _decode(stack, data)
     volume, affine = reorient(volume, stack.affine, stack.axes)
     noted |= seen | set(stack.flags)
+    if any(frame.series_uid == series.uid and not frame.image for frame in frames):
+        noted.add("objects_ignored")
     if len(every) > 1:
         noted.add("series_ignored")
     if overrides:
@@ -121,6 +123,8 @@ def group_series(frames: Sequence[Frame], *, thickness_given: bool = False) -> t
         by_uid.setdefault(frame.series_uid, []).append(frame)
     every = []
     for uid, members in by_uid.items():
+        # some archives file a presentation state within the series that it is of
+        members = [frame for frame in members if frame.image] or members
         outcome: Stack | ScanError
         try:
             outcome = stack_frames(members, thickness_given=thickness_given)
@@ -141,6 +145,7 @@ def _read_headers(
     digests: set[str] = set()
     noted: set[str] = set()
     broken: ScanError | None = None
+    directory: ScanError | None = None
     size = 0
     for name in sorted(files):
         try:
@@ -156,7 +161,14 @@ def _read_headers(
             noted.add("files_ignored")
         elif found[0].digest in digests:
             noted.add("duplicate_files")
-        elif found[0].series_uid or found[0].pixels.rows is not None:
+        elif not found[0].series_uid and found[0].pixels.rows is None:
+            # neither of a series nor an image: the directory of a disc, or what is left of a file
+            if found[0].image:
+                broken = ScanError("unreadable", "a DICOM header names no series and no image")
+                noted.add("unreadable_ignored")
+            else:
+                directory = ScanError("not_image", "the path holds the directory of a disc, and no image")
+        else:
             digests.add(found[0].digest)
             frames += found
             kept[name] = data
@@ -165,7 +177,7 @@ def _read_headers(
             check_total(len(kept), size)
     if frames:
         return frames, kept, noted
-    raise broken or ScanError("not_dicom", "no file of the path is a DICOM image")
+    raise broken or directory or ScanError("not_dicom", "no file of the path is DICOM")
 
 
 def _choose(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:

@@ -10,6 +10,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
     {
         "files_ignored": "files that are not DICOM lay beside the series",
         "unreadable_ignored": "DICOM files with a broken header lay beside the series",
+        "objects_ignored": "reports, masks or other objects that are no images lay within the series",
         "series_ignored": "other series of the path are not usable, or were not named",
         "duplicate_files": "the same file was there twice, and was read once",
         "header_warnings": "the decoder found the header or the pixels odd but readable",

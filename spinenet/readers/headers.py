@@ -20,6 +20,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from spinenet.errors import ScanError
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
 from spinenet.readers.groups import GROUPS, frames_of
+from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
 from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
@@ -37,9 +38,9 @@ _TAGS = """
     InversionTime SliceThickness SeriesInstanceUID InstanceNumber ImagePositionPatient
     ImageOrientationPatient PixelSpacing Rows Columns SamplesPerPixel PhotometricInterpretation
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
-    LossyImageCompression EchoPulseSequence
+    LossyImageCompression EchoPulseSequence ImageType
 """
-_READ = tuple(map(Tag, [*_TAGS.split(), *GROUPS]))
+_WANTED = tuple(Tag(tag) for tag in (*_TAGS.split(), *GROUPS, MOSAIC_COUNT, MOSAIC_CREATOR))
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class Frame:
     described
         Frames that the file's functional groups describe, each of which is a :class:`Frame`; 1 where it
         has none.
+    image
+        Whether the file is one of images.
+    marks
+        What :func:`spinenet.readers.kinds.marks_of` says.
     odd
         Whether reading the header raised warnings.
     """
@@ -103,6 +108,8 @@ class Frame:
     pixels: PixelFormat
     facts: Mapping[str, str | float] = field(default_factory=dict)
     described: int = 1
+    image: bool = True
+    marks: frozenset[str] = frozenset()
     odd: bool = False
 
 
@@ -137,8 +144,9 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
     digest = sha256(data).hexdigest()
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_READ))
+            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_WANTED))
             start = _pixel_data(header, data, buffer.tell())
+            image, marks = is_image(header), marks_of(header)
             every = frames_of(header)
             if len(every) > MAX_FRAMES:
                 raise ScanError("unreadable", f"a file has {len(every)} frames; the most is {MAX_FRAMES}")
@@ -150,6 +158,8 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
                     pixels=_pixel_format(header, tags, index, start),
                     replaced=replaced,
                     described=len(every),
+                    image=image,
+                    marks=marks,
                     caught=caught,
                 )
                 for index, tags in enumerate(every)
@@ -182,6 +192,8 @@ def _frame(
     pixels: PixelFormat,
     replaced: Mapping[str, tuple[float, ...]],
     described: int,
+    image: bool,
+    marks: frozenset[str],
     caught: list[warnings.WarningMessage],
 ) -> Frame:
     thickness = replaced.get("SliceThickness") or numbers_of(tags, "SliceThickness", 1)
@@ -199,6 +211,8 @@ def _frame(
         pixels=pixels,
         facts=facts,
         described=described,
+        image=image,
+        marks=marks,
         odd=bool(caught),
     )
 

@@ -38,8 +38,16 @@ SPACING_TOLERANCE = 1e-3
 UNIT_TOLERANCE = 0.02
 """How far direction cosines may be from unit length, and from a right angle."""
 
+OTHER_PLANE_DEGREES = 45.0
+"""Angle between two slices of a series from which they are of different planes, such as a localizer's."""
+
+SAME_PLANE_DEGREES = 5.0
+"""The same where the header says that the series is a localizer."""
+
 DRIFT_MM = 1.0
 """How far a slice's corner may lie from the straight line through the first's and the last's."""
+
+_COLOURS = ("RGB", "YBR", "PALETTE", "HSV", "ARGB", "CMYK", "XYB")
 
 
 @dataclass(frozen=True)
@@ -82,14 +90,16 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     Raises
     ------
     ScanError
-        not_mr, no_pixels, unsupported_image, missing_tags, mixed_geometry, not_sagittal,
-        too_few_slices, too_large, duplicate_positions or missing_slices, in this order.
+        not_image, not_mr, no_pixels, bad_pixels, unsupported_image, colour, mosaic, missing_tags,
+        localizer, mixed_geometry, not_sagittal, too_few_slices, too_large, duplicate_positions or
+        missing_slices, about in this order.
     """
     for frame in frames:
         _check_image(frame)
     assumed = thickness_given and all(frame.position is None for frame in frames)
     for frame in frames:
         _check_tags(frame, assumed)
+    _check_one_plane(frames)
     _check_uniform(frames)
     first = frames[0]
     cosines = np.array(first.orientation, dtype=np.float64).reshape(2, 3)
@@ -127,6 +137,8 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
 
 def _check_image(frame: Frame) -> None:
     pixels = frame.pixels
+    if not frame.image:
+        raise ScanError("not_image", "the series holds reports, masks or other objects, and no images")
     if frame.modality != "MR":
         raise ScanError("not_mr", f"the series' modality is {_term(frame.modality)}, not MR")
     if pixels.rows is None or pixels.columns is None or pixels.start is None:
@@ -139,8 +151,16 @@ def _check_image(frame: Frame) -> None:
             raise ScanError("unsupported_image", detail)
         detail = f"a file claims {pixels.frames} frames and describes {frame.described}"
         raise ScanError("bad_pixels", detail)
-    if pixels.samples != 1 or pixels.photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        raise ScanError("unsupported_image", "the image is in colour")
+    if pixels.samples != 1 or pixels.photometric.startswith(_COLOURS):
+        raise ScanError("colour", "the image is in colour")
+    if pixels.photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise ScanError(
+            "unsupported_image", "the image is neither a grey one nor one in a known colour space"
+        )
+    if "mosaic" in frame.marks:
+        raise ScanError(
+            "mosaic", "an image holds all slices side by side; export the series as single slices"
+        )
 
 
 def _term(modality: str) -> str:
@@ -165,6 +185,17 @@ def _check_tags(frame: Frame, assumed: bool) -> None:
     cosines = np.array(frame.orientation).reshape(2, 3)
     if not np.allclose(cosines @ cosines.T, np.eye(2), atol=UNIT_TOLERANCE):
         raise ScanError("missing_tags", "ImageOrientationPatient is not two unit vectors at a right angle")
+
+
+def _check_one_plane(frames: Sequence[Frame]) -> None:
+    """Slices of a localizer, so marked or nearly at right angles, belong to no one volume."""
+    cosines = np.array([frame.orientation for frame in frames]).reshape(-1, 2, 3)
+    normals = np.cross(cosines[:, 0], cosines[:, 1])
+    angles = np.degrees(np.arccos(np.clip(np.abs(normals @ normals[0]), 0, 1)))
+    marked = any("localizer" in frame.marks for frame in frames)
+    if angles.max() > (SAME_PLANE_DEGREES if marked else OTHER_PLANE_DEGREES):
+        detail = f"slices of the series lie up to {angles.max():.0f} degrees apart, as a localizer's do"
+        raise ScanError("localizer", detail)
 
 
 def _check_uniform(frames: Sequence[Frame]) -> None:
@@ -209,7 +240,9 @@ def _order(
     gaps = np.diff(along[order])
     same = int((gaps < SAME_POSITION_MM).sum())
     if same:
-        raise ScanError("duplicate_positions", f"{same + 1} or more slices share positions with others")
+        raise ScanError(
+            "duplicate_positions", f"{same + 1} or more slices share positions: several echoes or times?"
+        )
     median = float(np.median(gaps))
     if np.abs(gaps - median).max() > GAP_TOLERANCE * median:
         raise ScanError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 from small_scans import assert_same, edit, make_scan, save, stored_as
 
 from spinenet.errors import ScanError
+from spinenet.readers.dicom import read_dicom
 from spinenet.readers.headers import read_frame, read_frames
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress
@@ -189,3 +193,57 @@ def test_a_series_that_is_there_in_both_forms(tmp_path, enhanced, series):
     # the same series twice: nobody knows which is meant
     enhanced.rename(series[0].parent / "enhanced.dcm")
     assert reason_of(series[0].parent) == "duplicate_positions"
+
+
+@pytest.mark.parametrize("compression", [None, "rle"])
+def test_claims_allocate_nothing(tmp_path, series, compression):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, series, compression=compression)
+    edit([path], lambda ds: (setattr(ds, "Rows", 8000), setattr(ds, "Columns", 6000)))
+    tracemalloc.start()
+    try:
+        assert reason_of(path) == "bad_pixels"
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compression", [None, "rle", "jpeg2000"])
+def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, save(tmp_path / "classic", make_scan((40, 36, 3))), compression=compression)
+    whole = path.read_bytes()
+    start = read_frames("a", whole)[0].pixels.start
+    dice = random.Random(11)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(dice.choice([1, 2, 8])):
+            at = dice.randrange(128, start + 200)
+            kind = dice.randrange(3)
+            if kind == 0:
+                damaged[at] = dice.randrange(256)
+            elif kind == 1:
+                del damaged[at : at + dice.randrange(1, 40)]
+            else:
+                damaged[at:at] = dice.randbytes(dice.randrange(1, 12))
+        # anything but a ScanError fails the test
+        with contextlib.suppress(ScanError):
+            read_dicom({"a": bytes(damaged)})
+
+
+def test_no_text_of_a_functional_group_gets_out(enhanced, scan):
+    secret = "Kanarienvogel"
+
+    def plant(dataset):
+        dataset.PatientName = dataset.SeriesDescription = dataset.ImageComments = secret
+        for item in (dataset.SharedFunctionalGroupsSequence[0], *dataset.PerFrameFunctionalGroupsSequence):
+            item.FrameAnatomySequence = [pydicom.Dataset()]
+            item.FrameAnatomySequence[0].AdditionalPatientHistory = secret
+            item.UnassignedSharedConvertedAttributesSequence = [pydicom.Dataset()]
+            (converted,) = item.UnassignedSharedConvertedAttributesSequence
+            converted.ScanningSequence, converted.PatientID = secret.upper(), secret
+
+    edit([enhanced], plant)
+    read = read_scan(enhanced)
+    assert_same(read, scan)
+    assert secret.lower() not in repr((read.header, read.flags)).lower()

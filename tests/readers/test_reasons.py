@@ -73,7 +73,8 @@ CHANGES_OF_ALL = {
     "no_pixels": deleting("PixelData"),
     "bad_pixels": truncated,
     "unsupported_syntax": mpeg,
-    "unsupported_image": colour,
+    "colour": colour,
+    "unsupported_image": setting(PhotometricInterpretation="GREY"),
     "missing_tags": deleting("PixelSpacing"),
     "not_sagittal": axial,
     "duplicate_positions": setting(ImagePositionPatient=[1, 2, 3]),
@@ -95,7 +96,8 @@ def test_reason_when_every_file_is_changed(series, reason):
         ("missing_tags", setting(PixelSpacing=[0, 0])),
         ("missing_tags", setting(ImageOrientationPatient=[0, 1, 0, 0, 1, 0])),
         ("mixed_geometry", setting(PixelSpacing=[1, 1])),
-        ("mixed_geometry", setting(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])),
+        ("mixed_geometry", setting(ImageOrientationPatient=[0.1, 0.99499, 0, 0, 0, -1])),
+        ("localizer", setting(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])),
         ("unsupported_image", setting(NumberOfFrames=3)),
         ("no_pixels", setting(PixelData=b"")),
         ("no_pixels", deleting("Rows")),
@@ -282,8 +284,8 @@ def zipped(tmp_path, members):
 
 def test_archives(tmp_path, monkeypatch, series):
     good = {path.name: path.read_bytes() for path in series}
-    assert reason_of(zipped(tmp_path, good | {"../../etc/x": b"x"})) == "unreadable"
-    assert reason_of(zipped(tmp_path, good | {"/etc/x": b"x"})) == "unreadable"
+    assert reason_of(zipped(tmp_path, good | {"../../etc/x": b"x"})) == "unsafe_archive"
+    assert reason_of(zipped(tmp_path, good | {"/etc/x": b"x"})) == "unsafe_archive"
     assert reason_of(zipped(tmp_path, {"a.txt": b"x"})) == "not_dicom"
     assert reason_of(zipped(tmp_path, {})) in ("no_files", "not_dicom")
     path = zipped(tmp_path, good)
@@ -338,3 +340,91 @@ def test_slices_without_position_need_a_thickness_from_the_user(series, scan):
     assert "side_assumed" in read.flags
     assert read.slice_spacing == pytest.approx(4.4)
     assert read.shape == scan.shape
+
+
+def mosaic_count(value, creator="SIEMENS MR HEADER", vr="US"):
+    def change(dataset):
+        dataset.add_new(0x00190010, "LO", creator)
+        dataset.add_new(0x0019100A, vr, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("mosaic", setting(ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])),
+        ("mosaic", mosaic_count(25)),
+        ("mosaic", mosaic_count(struct.pack("<H", 25), vr="UN")),
+        ("not_image", setting(SOPClassUID=pydicom.uid.GrayscaleSoftcopyPresentationStateStorage)),
+        ("not_image", setting(SOPClassUID=pydicom.uid.RawDataStorage)),
+        ("not_image", setting(SOPClassUID=pydicom.uid.MRSpectroscopyStorage)),
+        ("colour", setting(PhotometricInterpretation="PALETTE COLOR")),
+    ],
+)
+def test_other_kinds_of_objects(series, reason, change):
+    edit(series, change)
+    assert reason_of(series[0].parent) == reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        mosaic_count(1),
+        mosaic_count(25, creator="ACME 1.1"),
+        mosaic_count(b"", vr="UN"),
+        setting(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+    ],
+)
+def test_what_is_no_mosaic_and_no_localizer(series, scan, change):
+    edit(series, change)
+    read = read_scan(series[0].parent)
+    assert_same(read, scan)
+    assert read.flags == ()
+
+
+def test_objects_within_a_series_are_passed_over(series, scan, tmp_path):
+    edit(series[:1], setting(SOPClassUID=pydicom.uid.KeyObjectSelectionDocumentStorage, Modality="KO"))
+    series[0].rename(tmp_path / "ko.dcm")
+    save(series[0].parent, scan)
+    (tmp_path / "ko.dcm").rename(series[0].parent / "ko.dcm")
+    read = read_scan(series[0].parent)
+    assert_same(read, scan)
+    assert read.flags == ("objects_ignored",)
+
+
+def test_three_planes_in_one_series(series):
+    planes = ([0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1], [1, 0, 0, 0, 1, 0])
+    edit(series, lambda ds: setattr(ds, "ImageOrientationPatient", planes[ds.InstanceNumber % 3]))
+    assert reason_of(series[0].parent) == "localizer"
+
+
+def test_a_marked_localizer_needs_less_of_an_angle(series):
+    edit(series[1:2], setting(ImageOrientationPatient=[0.259, 0.966, 0, 0, 0, -1]))
+    assert reason_of(series[0].parent) == "mixed_geometry"
+    edit(series, setting(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    assert reason_of(series[0].parent) == "localizer"
+
+
+@pytest.mark.parametrize("tag", [0x00091001, 0x00081140, 0x52009230])
+def test_deeply_nested_sequences_end_in_a_reason(series, tag):
+    depth = 50_000
+    item = struct.pack("<2HI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    begin = struct.pack("<2H2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, 0xFFFFFFFF) + item
+    for path in series:
+        data = path.read_bytes()
+        at = 144 + struct.unpack_from("<I", data, 140)[0]
+        path.write_bytes(data[:at] + begin * depth)
+    assert reason_of(series[0].parent) == "unreadable"
+
+
+def test_deeply_nested_sequences_of_known_length_are_not_entered(series, scan):
+    value = b""
+    for _ in range(3000):
+        item = struct.pack("<2HI", 0xFFFE, 0xE000, len(value)) + value
+        value = struct.pack("<2H2sHI", 0x0009, 0x1001, b"SQ", 0, len(item)) + item
+    for path in series:
+        data = path.read_bytes()
+        at = data.index(struct.pack("<2H2s", 0x0010, 0x0010, b"PN"))
+        path.write_bytes(data[:at] + value + data[at:])
+    assert_same(read_scan(series[0].parent), scan)
