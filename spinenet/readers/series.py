@@ -10,6 +10,7 @@ from spinenet.readers.dicom import read_dicom
 from spinenet.readers.files import fetch
 from spinenet.readers.nifti import is_nifti, read_nifti
 from spinenet.readers.reformat import to_thick_slices
+from spinenet.readers.shear import straighten
 from spinenet.types import Scan
 
 
@@ -38,8 +39,9 @@ def read_scan(
     Returns
     -------
     Scan
-        Rows cranial to caudal, columns anterior to posterior, slices right to left; thin slices of a 3-D
-        volume averaged to about 4 mm (:mod:`spinenet.readers.reformat`), the flag "reformatted" set.
+        Rows cranial to caudal, columns anterior to posterior, slices right to left. Slices that lay askew
+        are straightened (flag "sheared"), thin ones averaged to about 4 mm (flag "reformatted"); the
+        scan's indices and affine are those of the result.
 
     Raises
     ------
@@ -49,5 +51,7 @@ def read_scan(
     files = fetch(os.fspath(path), storage_options)
     images = [name for name in files if is_nifti(name)]
     if len(images) == 1 and not any(data[128:132] == b"DICM" for data in files.values()):
-        return to_thick_slices(read_nifti(images[0], files[images[0]]))
-    return to_thick_slices(read_dicom(files, series_uid=series_uid, overrides=overrides))
+        scan = read_nifti(images[0], files[images[0]])
+    else:
+        scan = read_dicom(files, series_uid=series_uid, overrides=overrides)
+    return to_thick_slices(straighten(scan))
