@@ -16,7 +16,7 @@ from flows.cli_weights import weights_app
 from spinenet import weights as store_of_weights
 from spinenet.cohort.check import check_manifest
 from spinenet.cohort.status import RunStatus, read_status
-from spinenet.errors import ManifestError, SpinenetError, WeightsError
+from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
 
@@ -167,7 +167,7 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        sys.exit(USAGE if isinstance(error, ManifestError | WeightsError) else UNFINISHED)
+        sys.exit(USAGE if isinstance(error, ManifestError | OtherRun | WeightsError) else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
     except KeyboardInterrupt:

@@ -97,7 +97,7 @@ def prepare(entry: Entry, orders: Orders) -> Prepared:
     trace: Trace = (("decode", _here()),)
 
     def read() -> tuple[Scan, ScanFacts]:
-        stored = read_scan(entry.path, series_uid=entry.series_uid)
+        stored = read_scan(entry.path, series_uid=entry.series_uid, overrides=entry.overrides)
         return to_square_pixels(stored), ScanFacts.of(stored)
 
     result = _guarded(read, orders)

@@ -43,6 +43,10 @@ class RunError(SpinenetError, RuntimeError):
     """A run that cannot start, go on or be finalised."""
 
 
+class OtherRun(RunError):  # noqa: N818 - says what was found
+    """An output folder that holds a run of something else."""
+
+
 class StorageError(SpinenetError, OSError):
     """Storage that refused, or does not keep a promise that a run needs."""
 

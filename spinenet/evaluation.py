@@ -69,8 +69,14 @@ class Score:
     balanced_accuracy: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON: a share of nothing is None."""
+        plain = asdict(self)
+        plain["balanced_accuracy"] = _without_nan(self.balanced_accuracy)
+        return _without_nan(plain)
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if value != value else value for name, value in values.items()}
 
 
 def score_against_truth(results: Tables, truth_folder: Path) -> Score:

@@ -72,8 +72,13 @@ class Store:
         ------
         FileNotFoundError
             There is no such file.
+        StorageError
+            A part of the way to it is a file, not a folder.
         """
-        data: bytes = self.fs.cat_file(f"{self.root}/{name}")
+        try:
+            data: bytes = self.fs.cat_file(f"{self.root}/{name}")
+        except NotADirectoryError:
+            raise StorageError(f"{self.url()} is, or lies below, a file; name a folder") from None
         return data
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:

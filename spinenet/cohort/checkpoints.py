@@ -45,7 +45,7 @@ class Detections:
 
 def detection_key(detector_digest: str, settings: Mapping[str, Any], rows: Iterable[Entry]) -> str:
     """What a shard's detections depend on, as one digest: weights, settings and the rows that it reads."""
-    inputs = [[entry.scan_id, entry.path, entry.series_uid] for entry in rows]
+    inputs = [[entry.scan_id, entry.path, entry.series_uid, dict(entry.overrides)] for entry in rows]
     facts = [FORMAT_VERSION, detector_digest, dict(settings), inputs]
     return digest(json.dumps(facts, sort_keys=True).encode())
 

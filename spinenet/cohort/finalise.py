@@ -108,7 +108,7 @@ def _parts(ledger: Ledger, table: str, commits: Mapping[int, Commit]) -> Iterato
         batch = order[start : start + SHARDS_AT_ONCE]
         parts = ledger.read_parts(table, [commits[shard] for shard in batch])
         for shard in batch:
-            part = parts[shard]
+            part = parts.get(shard)
             if part is None:
                 damaged.append(shard)
             elif not damaged:

@@ -36,7 +36,7 @@ class Commit:
     generation
         Grows when a shard is made again because one of its parts was damaged; the highest counts.
     parts
-        The staged part of each table.
+        The staged part of each table. None in a record that was cut short: it only uses up its generation.
     states
         Rows by "done", "excluded" or the reason of their failure.
     workers
@@ -64,7 +64,10 @@ class Ledger:
             shard, generation = _read_name(name)
             newest[shard] = max(newest.get(shard, (-1, "")), (generation, name))
         read = self.store.read_many(f"{COMMITS}/{name}" for _, name in newest.values())
-        return dict(sorted((commit.shard, commit) for commit in map(_parse, read.values())))
+        return {
+            shard: _parse(read.get(f"{COMMITS}/{name}", b"")) or Commit(shard, generation, {}, {})
+            for shard, (generation, name) in sorted(newest.items())
+        }
 
     def unfinished(self, commits: Mapping[int, Commit]) -> list[int]:
         """Shards without a commit, or with one whose parts are absent or have another size.
@@ -76,6 +79,7 @@ class Ledger:
             shard
             for shard in range(self.plan.n_shards)
             if shard not in commits
+            or not commits[shard].parts
             or any(sizes.get(part.file) != part.bytes for part in commits[shard].parts.values())
         ]
 
@@ -97,7 +101,7 @@ class Ledger:
 
     def read_parts(self, table: str, commits: Iterable[Commit]) -> dict[int, pa.Table | None]:
         """A table's part of each of ``commits``, fetched together; None where it is absent or damaged."""
-        parts = {commit.shard: commit.parts[table] for commit in commits}
+        parts = {commit.shard: commit.parts[table] for commit in commits if commit.parts}
         read = self.store.read_many(f"{STAGED}/{part.file}" for part in parts.values())
         found: dict[int, pa.Table | None] = {}
         for shard, part in parts.items():
@@ -111,7 +115,11 @@ def _read_name(name: str) -> tuple[int, int]:
     return int(shard), int(generation)
 
 
-def _parse(data: bytes) -> Commit:
-    record: dict[str, Any] = json.loads(data)
+def _parse(data: bytes) -> Commit | None:
+    """The record; None where a kill cut it short, which a disk without hard links allows."""
+    try:
+        record: dict[str, Any] = json.loads(data)
+    except ValueError:
+        return None
     parts = {name: Part(**part) for name, part in record.pop("parts").items()}
     return Commit(parts=parts, **record)

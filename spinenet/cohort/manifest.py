@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -18,9 +19,13 @@ import pyarrow.json
 import pyarrow.parquet
 
 from spinenet.errors import ManifestError
+from spinenet.readers.headers import OVERRIDABLE
 
 COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "exclude")
 """The columns that a manifest gives a meaning to; others are carried into ``scans``."""
+
+OVERRIDES: tuple[str, ...] = tuple(OVERRIDABLE)
+"""Carried columns that also replace the tags of these names in a scan's headers, where they are not empty."""
 
 _TEXT = {name: pa.string() for name in COLUMNS}
 _NOT_EXCLUDED = frozenset({"", "0", "0.0", "false", "no", "n", "none"})
@@ -38,6 +43,8 @@ class Entry:
         Whether the row is to be left out.
     note
         Why, if the manifest says more than yes.
+    overrides
+        Values that replace tags, by keyword; see :data:`OVERRIDES`.
     """
 
     scan_id: str
@@ -46,6 +53,7 @@ class Entry:
     series_uid: str | None = None
     excluded: bool = False
     note: str | None = None
+    overrides: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,13 @@ class Manifest:
 
 def entries(table: pa.Table) -> Iterator[Entry]:
     """The rows of a manifest's table, or of a slice of it."""
-    for row in table.select(COLUMNS).to_pylist():
+    supplied = [name for name in OVERRIDES if name in table.column_names]
+    for row in table.select([*COLUMNS, *supplied]).to_pylist():
+        values = {name: str(value) for name in supplied if (value := row.pop(name)) not in (None, "")}
         said = (row.pop("exclude") or "").strip()
         excluded = said.lower() not in _NOT_EXCLUDED
         note = said if excluded and said.lower() not in _PLAINLY_EXCLUDED else None
-        yield Entry(**row, excluded=excluded, note=note)
+        yield Entry(**row, excluded=excluded, note=note, overrides=values)
 
 
 def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) -> Manifest:

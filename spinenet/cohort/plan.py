@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from spinenet.cohort.manifest import COLUMNS, Entry, Manifest, entries
 from spinenet.cohort.tables import from_parquet, to_parquet
-from spinenet.errors import RunError
+from spinenet.errors import OtherRun, RunError
 from spinenet.storage import Store, digest
 
 FORMAT_VERSION = 1
@@ -115,7 +115,7 @@ def freeze(
 
     Raises
     ------
-    RunError
+    OtherRun
         The folder holds a run of another manifest, other weights or other settings.
     """
     if shard_size < 1:
@@ -189,16 +189,15 @@ def _refuse_other(store: Store, plan: Plan, manifest: Manifest, conditions: Cond
             f"other weights ({begun['weights']} {begun['weights_fingerprint'][:8]}, "
             f"now {conditions.weights} {conditions.weights_fingerprint[:8]})"
         )
-    changed = {k: v for k, v in conditions.settings.items() if begun["settings"].get(k) != v}
+    before, now = begun["settings"], conditions.settings
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if changed:
-        said = ", ".join(
-            f"{name} {begun['settings'].get(name)}, now {value}" for name, value in changed.items()
-        )
+        said = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
         differences.append(f"other settings ({said})")
     if plan.record["manifest"]["sha256"] != manifest.digest:
         differences.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
     if differences:
-        raise RunError(
+        raise OtherRun(
             f"{store.url()} was begun with {' and '.join(differences)}; "
             "start again with what it was begun with, or choose a new output folder"
         )

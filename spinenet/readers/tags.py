@@ -6,14 +6,20 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any
 
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import FileDataset
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
 
 _LOCK = threading.RLock()
+_CACHED_BYTES = 256
+"""Longer values are no numbers or terms that many files share."""
 
 
 @contextmanager
@@ -37,11 +43,44 @@ def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _value(header: FileDataset, keyword: str) -> Any:
-    try:
-        return header.get(keyword)
-    except Exception:
-        _warn()
+    element = header.get_item(_tag(keyword))
+    if element is None:
         return None
+    value: Any
+    if isinstance(element, RawDataElement) and len(element.value or b"") <= _CACHED_BYTES:
+        value, odd = _converted(element._replace(value_tell=0), _encodings(header))
+    else:
+        value, odd = _read(lambda: header[element.tag].value)
+    if odd:
+        _warn()
+    return value
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return BaseTag(tag_for_keyword(keyword) or 0)
+
+
+def _encodings(header: FileDataset) -> tuple[str, ...]:
+    # of its class where a header names none; reading the tag itself would convert it for each file
+    found = header.original_character_set or []
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+@lru_cache(maxsize=1 << 14)
+def _converted(element: RawDataElement, encodings: tuple[str, ...]) -> tuple[Any, bool]:
+    """(value, whether pydicom found it odd): the files of a series share most of their values."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value, odd = _read(lambda: convert_raw_data_element(element, encoding=list(encodings)).value)
+    return value, odd or bool(caught)
+
+
+def _read(value_of: Callable[[], Any]) -> tuple[Any, bool]:
+    try:
+        return value_of(), False
+    except Exception:
+        return None, True
 
 
 def _warn() -> None:

@@ -18,7 +18,7 @@ from spinenet.cohort.results import read_results
 from spinenet.cohort.rows import Failure, Provenance, excluded_rows, failed_rows
 from spinenet.cohort.status import read_status
 from spinenet.cohort.tables import TABLES, from_parquet, schema, to_parquet, to_table
-from spinenet.errors import ManifestError, RunError
+from spinenet.errors import ManifestError, OtherRun, RunError
 from spinenet.storage import Store
 
 CONDITIONS = Conditions("tiny", "f" * 64, {"detector.safetensors": "0" * 64}, {"skip_penalty": True})
@@ -122,14 +122,15 @@ def test_damage_is_found_and_mended_by_a_later_generation(tmp_path: Path) -> Non
     [
         ({"weights_fingerprint": "e" * 64}, "other weights"),
         ({"settings": {"skip_penalty": False}}, "other settings"),
+        ({"settings": {}}, "other settings"),
     ],
 )
 def test_other_conditions_are_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:
     store, manifest = Store.at(str(tmp_path / "out")), manifest_of(tmp_path)
     plan_of(store, manifest, 4)
-    with pytest.raises(RunError, match=said):
+    with pytest.raises(OtherRun, match=said):
         freeze(store, manifest, dataclasses.replace(CONDITIONS, **change), shard_size=4, about={})
-    with pytest.raises(RunError, match="another manifest"):
+    with pytest.raises(OtherRun, match="another manifest"):
         freeze(store, manifest_of(tmp_path, 12), CONDITIONS, shard_size=4, about={})
     again = plan_of(store, manifest, 99)
     assert again.shard_size == 4

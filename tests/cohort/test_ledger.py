@@ -127,6 +127,20 @@ def test_the_highest_generation_counts(store: Store) -> None:
     assert len(store.sizes(COMMITS)) == 3
 
 
+@pytest.mark.parametrize("left", [b"", b'{"shard": 0, "gen'])
+def test_a_record_cut_short_uses_up_its_generation_only(store: Store, left: bytes) -> None:
+    ledger = ledger_of(store)
+    for index in range(3):
+        assert ledger.commit(Commit(index, 0, stage(ledger, index), {"done": 2}))
+    store.write(f"{COMMITS}/00001-00.json", left)
+    found = ledger.commits()
+    assert found[1] == Commit(1, 0, {}, {})
+    assert ledger.unfinished(found) == [1]
+    assert sorted(ledger.read_parts("scans", found.values())) == [0, 2]
+    assert ledger.commit(Commit(1, found[1].generation + 1, stage(ledger, 1), {"done": 2}))
+    assert ledger.unfinished(ledger.commits()) == []
+
+
 @pytest.mark.parametrize("damage", ["absent", "longer", "same size"])
 def test_damaged_parts_are_not_returned(store: Store, damage: str) -> None:
     ledger = ledger_of(store)

@@ -146,3 +146,14 @@ def test_a_manifest_on_other_storage() -> None:
     finally:
         memory.rm("/manifests", recursive=True)
     assert table["path"].to_pylist() == ["memory://manifests/scans/x.zip"]
+
+
+def test_override_columns_are_carried_and_replace_tags(tmp_path: Path) -> None:
+    manifest = read(
+        tmp_path,
+        "scan_id,path,PixelSpacing,SliceThickness\na,/x,0.5\\0.6,4\nb,/y,,\n",
+    )
+    first, second = entries(manifest.table)
+    assert first.overrides == {"PixelSpacing": "0.5\\0.6", "SliceThickness": "4"}
+    assert second.overrides == {}
+    assert [field.name for field in manifest.carried] == ["PixelSpacing", "SliceThickness"]

@@ -185,3 +185,10 @@ def test_a_killed_writer_leaves_no_partial_file(tmp_path: Path) -> None:
                 writer.kill()
         assert digest(store.read("part")) in whole
         assert store.sizes("") == {"part": SIZE}
+
+
+def test_a_file_where_a_folder_should_be_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for place in ("file", "file/out"):
+        with pytest.raises(StorageError, match="name a folder"):
+            Store.at(str(tmp_path / place)).read("_run/run.json")
