@@ -99,6 +99,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "mosaic": "all slices lie side by side in one image",
         "localizer": "the series is a localizer: slices of several planes",
         "unsafe_archive": "the archive has a member whose path points outside it",
+        "duplicate_series": "the same series lies in several places and counts once",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""

@@ -39,7 +39,7 @@ class Scan:
     flags
         Codes of what was noticed and mended on reading.
     fingerprint
-        Digest of the bytes that were read.
+        Digest of the bytes that were read, and of how they were resampled on reading.
     """
 
     volume: FloatArray

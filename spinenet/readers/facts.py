@@ -15,7 +15,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "duplicate_files": "the same file was there twice, and was read once",
         "header_warnings": "the decoder found the header or the pixels odd but readable",
         "oblique": "the slices are oblique, within what is accepted",
-        "sheared": "the slices do not lie straight behind one another",
+        "sheared": "the slices did not lie straight behind one another, and were moved in their planes",
         "reformatted": "thin slices of a 3-D volume were averaged to sagittal slices of about 4 mm",
         "monochrome1": "the grey scale was inverted, and was turned round",
         "rescale_ignored": "a rescale slope or intercept made no sense and was not applied",

@@ -40,7 +40,10 @@ _TAGS = """
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     LossyImageCompression EchoPulseSequence ImageType
 """
-_WANTED = tuple(Tag(tag) for tag in (*_TAGS.split(), *GROUPS, MOSAIC_COUNT, MOSAIC_CREATOR))
+_WANTED = (
+    *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
+    *(Tag(tag) for tag in (MOSAIC_COUNT, MOSAIC_CREATOR)),
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 
@@ -58,4 +59,6 @@ def to_thick_slices(scan: Scan) -> Scan:
         slice_spacing=scan.slice_spacing * joined,
         affine=scan.affine @ mapping,
         flags=tuple(flag for flag in FLAGS if flag in {*scan.flags, "reformatted"}),
+        # what was found in slabs of another thickness must not pass for found in these
+        fingerprint=sha256(f"{scan.fingerprint} {joined} slices joined".encode()).hexdigest(),
     )

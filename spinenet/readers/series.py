@@ -42,8 +42,9 @@ def read_scan(
     Returns
     -------
     Scan
-        Rows cranial to caudal, columns anterior to posterior, slices right to left; thin slices of a 3-D
-        volume averaged to about 4 mm (:mod:`spinenet.readers.reformat`), the flag "reformatted" set.
+        Rows cranial to caudal, columns anterior to posterior, slices right to left. Slices that lay askew
+        are straightened (flag "sheared"), thin ones averaged to about 4 mm (flag "reformatted"); the
+        scan's indices and affine are those of the result.
 
     Raises
     ------
