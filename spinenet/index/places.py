@@ -14,11 +14,26 @@ from fsspec.implementations.local import LocalFileSystem
 from spinenet.readers.files import MAX_DEPTH
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-VOLUMES = (".nii", ".nii.gz", ".mha")
+VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd")
 OTHER = (
     *(".json", ".txt", ".csv", ".tsv", ".pdf", ".xml", ".html", ".htm", ".jpg", ".jpeg", ".png", ".gif"),
     *(".bmp", ".tif", ".tiff", ".md", ".log", ".bval", ".bvec", ".exe", ".dll", ".inf", ".ini", ".py"),
-    *(".sh", ".h5", ".mat", ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".mp4", ".avi", ".js", ".css"),
+    *(
+        ".raw",
+        ".zraw",
+        ".sh",
+        ".h5",
+        ".mat",
+        ".parquet",
+        ".doc",
+        ".docx",
+        ".xls",
+        ".xlsx",
+        ".mp4",
+        ".avi",
+        ".js",
+        ".css",
+    ),
 )
 """Endings of files that are no image and are not opened."""
 

@@ -18,6 +18,7 @@ from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.facts import sequence_of
 from spinenet.readers.headers import Frame
 from spinenet.readers.limits import GZIP_MAGIC, gunzipped_head
+from spinenet.readers.metaimage import is_metaimage, metaimage_grid
 from spinenet.readers.nifti import nifti_grid
 from spinenet.readers.orientation import plane_of
 from spinenet.readers.pixels import needed_bytes
@@ -25,7 +26,7 @@ from spinenet.readers.stacks import Stack
 from spinenet.readers.volumes import sequence_named
 
 Row = dict[str, Any]
-_NIFTI_HEAD = 1 << 14
+_VOLUME_HEAD = 1 << 14
 _FACTS = ("manufacturer", "model", "field_strength", "body_part", "description")
 _SLACK = 256
 """Bytes by which a file without preamble may seem shorter than its pixels need."""
@@ -190,12 +191,15 @@ def _volume(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
         "bytes": place.files[place.path],
     }
     try:
-        with fs.open(place.path, "rb", block_size=_NIFTI_HEAD) as file:
-            head = file.read(_NIFTI_HEAD)
+        with fs.open(place.path, "rb", block_size=_VOLUME_HEAD) as file:
+            head = file.read(_VOLUME_HEAD)
         count(len(head))
         packed = head.startswith(GZIP_MAGIC)
-        unpacked = gunzipped_head(head, _NIFTI_HEAD) if packed else head
-        grid = nifti_grid(unpacked, None if packed else place.files[place.path])
+        if is_metaimage(place.path):
+            grid = metaimage_grid(head)
+        else:
+            unpacked = gunzipped_head(head, _VOLUME_HEAD) if packed else head
+            grid = nifti_grid(unpacked, None if packed else place.files[place.path])
     except ScanError as error:
         return row | {"reason": error.reason, "detail": error.detail}
     rows, columns, slices = grid.shape

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.readers.volumes import check_held, whole_volume
+from spinenet.readers.volumes import Grid, check_held, grid_of, whole_volume
 from spinenet.types import Scan
 
 MAX_HEADER = 64 << 10
@@ -129,8 +129,34 @@ def _states(header: Mapping[str, str], keys: tuple[str, ...], count: int) -> boo
         return False
 
 
-def _voxels(header: Mapping[str, str], held: bytes) -> bytes:
-    """The voxels' bytes, unpacked, once the header's claim is seen to fit them."""
+def metaimage_grid(head: bytes) -> Grid:
+    """The sagittal grid of an image, from its header's text alone.
+
+    Parameters
+    ----------
+    head
+        The first bytes of the file, at least as many as its header has.
+
+    Raises
+    ------
+    ScanError
+        As :func:`read_metaimage`, but for what only the voxels can show.
+    """
+    header, _ = _split(head)
+    shape, itemsize = _claimed(header)
+    check_held(shape, itemsize, None)
+    directions, spacing = (
+        np.array([float(word) for word in next(header[key] for key in keys if key in header).split()])
+        for keys in (_DIRECTIONS, _SPACINGS)
+    )
+    affine = np.eye(4)
+    # a row of the matrix is the direction of an axis
+    affine[:3, :3] = directions.reshape(3, 3).T * spacing
+    return grid_of(affine, shape)
+
+
+def _claimed(header: Mapping[str, str]) -> tuple[list[int], int]:
+    """(voxels along each axis, bytes of a voxel) of a header that describes one volume."""
     sizes = re.findall(r"-?\d+", header.get("DimSize", ""))
     if header.get("NDims") != "3" or len(sizes) != 3:
         raise ScanError("unsupported_image", "the image is not one volume of three axes")
@@ -141,7 +167,12 @@ def _voxels(header: Mapping[str, str], held: bytes) -> bytes:
     for keys, count in ((_DIRECTIONS, 9), (_SPACINGS, 3), (_ORIGINS, 3)):
         if not _states(header, keys, count):
             raise ScanError("missing_tags", f"the image states no {keys[0]}, or not in {count} numbers")
-    shape, itemsize = [int(size) for size in sizes], _TYPES[header["ElementType"]]
+    return [int(size) for size in sizes], _TYPES[header["ElementType"]]
+
+
+def _voxels(header: Mapping[str, str], held: bytes) -> bytes:
+    """The voxels' bytes, unpacked, once the header's claim is seen to fit them."""
+    shape, itemsize = _claimed(header)
     skipped = header.get("HeaderSize", "0")
     if skipped not in ("0", "-1"):
         raise ScanError("unsupported_image", "the voxels lie behind a header of another format")
