@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli_check import check
 from flows.cli_index import index
 from flows.cli_weights import weights_app
 from spinenet import weights as store_of_weights
-from spinenet.cohort.check import check_manifest
 from spinenet.cohort.status import RunStatus, read_status
 from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
 from spinenet.pipeline import Settings
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(weights_app, name="weights")
 app.command()(index)
+app.command()(check)
 
 Manifest = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")]
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
@@ -115,32 +116,6 @@ def _account(account: RunStatus) -> dict[str, object]:
         "states": dict(account.states),
         "scans": [vars(row) for row in account.rows],
     }
-
-
-@app.command()
-def check(
-    manifest: Manifest,
-    weights: Weights = store_of_weights.PUBLISHED,
-    out: Annotated[str | None, typer.Option(help="Also say whether the run could go on here.")] = None,
-) -> None:
-    """Say what would run and what would not; no pixels are read, nothing is written."""
-    report = check_manifest(manifest)
-    table = Table(title=f"{report.n_rows} rows in {manifest}")
-    for column in ("what", "rows", "which"):
-        table.add_column(column, justify="right" if column == "rows" else "left")
-    for what, names in report.groups.items():
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        table.add_row(what, str(len(names)), shown if what != "would run" else "")
-    _console().print(table)
-    try:
-        typer.echo(f"Weights: {weights} in {store_of_weights.resolve(weights)}")
-    except WeightsError as error:
-        typer.echo(f"Weights: {error}")
-    if out is not None:
-        store = Store.at(out)
-        begun = store.exists("_run/run.json")
-        typer.echo(f"Output: {store.url()} {'holds a run, which would go on' if begun else 'is new'}")
-    raise typer.Exit(SOME_FAILED if report.n_problems else DONE)
 
 
 @app.command()

@@ -106,7 +106,7 @@ def run_cohort(
     description = read_description(folder)
     digests = verify_files(folder, description)
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
-    conditions = Conditions(ref.name, ref.fingerprint, digests, _plain(settings))
+    conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
     store = Store.at(out)
     plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about())
     ledger = Ledger(store, plan)
@@ -254,11 +254,6 @@ def _source(weights: str | Path) -> str:
     """How a worker finds the weights: a name or URL as it stands, a folder by its absolute path."""
     text = str(weights)
     return str(Path(text).resolve()) if Path(text).is_dir() else text
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    """The settings that change results; the batch size does not."""
-    return {"skip_penalty": settings.skip_penalty, "remove_single_slice": settings.remove_single_slice}
 
 
 def _about() -> dict[str, str]:

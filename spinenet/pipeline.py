@@ -55,6 +55,11 @@ class Settings:
         if self.batch_size < 1:
             raise ValueError("batch_size must be at least 1")
 
+    @property
+    def deciding(self) -> dict[str, bool]:
+        """The settings that change results; the batch size does not."""
+        return {"skip_penalty": self.skip_penalty, "remove_single_slice": self.remove_single_slice}
+
 
 def read_spine(
     scan: Scan,

@@ -24,6 +24,8 @@ FLOORS = {
     "spinenet.synthetic": 3,
     "spinenet.weights": 3,
     "spinenet.pipeline": 4,
+    "spinenet.preflight": 4,
+    "spinenet.estimates": 4,
     "spinenet.evaluation": 4,
     "spinenet.training": 4,
     "spinenet.vert_dicts": 5,

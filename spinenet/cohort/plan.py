@@ -126,7 +126,12 @@ def freeze(
         frozen = load_plan(store)
     if frozen is None:
         raise RunError(f"{store.url(RUN_FILE)} was written and is not there; is the storage consistent?")
-    _refuse_other(store, frozen, manifest, conditions)
+    others = differences(frozen, manifest, conditions)
+    if others:
+        raise OtherRun(
+            f"{store.url()} was begun with {' and '.join(others)}; "
+            "start again with what it was begun with, or choose a new output folder"
+        )
     return frozen
 
 
@@ -181,11 +186,12 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
     }
 
 
-def _refuse_other(store: Store, plan: Plan, manifest: Manifest, conditions: Conditions) -> None:
+def differences(plan: Plan, manifest: Manifest, conditions: Conditions) -> list[str]:
+    """What a run was begun with that is other now; empty if it would go on."""
     begun = plan.record["conditions"]
-    differences = []
+    found = []
     if begun["weights_fingerprint"] != conditions.weights_fingerprint:
-        differences.append(
+        found.append(
             f"other weights ({begun['weights']} {begun['weights_fingerprint'][:8]}, "
             f"now {conditions.weights} {conditions.weights_fingerprint[:8]})"
         )
@@ -193,11 +199,7 @@ def _refuse_other(store: Store, plan: Plan, manifest: Manifest, conditions: Cond
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if changed:
         said = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
-        differences.append(f"other settings ({said})")
+        found.append(f"other settings ({said})")
     if plan.record["manifest"]["sha256"] != manifest.digest:
-        differences.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
-    if differences:
-        raise OtherRun(
-            f"{store.url()} was begun with {' and '.join(differences)}; "
-            "start again with what it was begun with, or choose a new output folder"
-        )
+        found.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import pydicom
@@ -61,6 +62,10 @@ class Counted:
         """As a file's."""
         return self._file.tell()
 
+    def seekable(self) -> bool:
+        """As a file's; archives ask."""
+        return True
+
 
 class _Bounded(Counted):
     """A file whose header is looked for in its first :data:`MAX_HEAD` bytes only."""
@@ -73,7 +78,9 @@ class _Bounded(Counted):
         return super().seek(offset, whence)
 
 
-def read_head(name: str, file: Readable) -> tuple[tuple[Frame, ...], bytes]:
+def read_head(
+    name: str, file: Readable, overrides: Mapping[str, str] | None = None
+) -> tuple[tuple[Frame, ...], bytes]:
     """Read a file's header and leave its pixels.
 
     Parameters
@@ -82,6 +89,8 @@ def read_head(name: str, file: Readable) -> tuple[tuple[Frame, ...], bytes]:
         Of the file.
     file
         At its start.
+    overrides
+        Values that replace tags, by keyword.
 
     Returns
     -------
@@ -96,19 +105,19 @@ def read_head(name: str, file: Readable) -> tuple[tuple[Frame, ...], bytes]:
         unreadable or too_large.
     """
     head = file.read(PAGE)
-    frames = _frames(name, head)
+    frames = _frames(name, head, overrides)
     if not frames or frames[0].pixels.start is not None or len(head) < PAGE:
         return frames, head
     # where bytes of the file are not bytes of the header, there is no telling where it ends
     head += (
         _rest(len(head), _Bounded(file)) if as_part10(head, whole=False) is head else file.read(MAX_PACKED)
     )
-    return _frames(name, head), head
+    return _frames(name, head, overrides), head
 
 
-def _frames(name: str, head: bytes) -> tuple[Frame, ...]:
+def _frames(name: str, head: bytes, overrides: Mapping[str, str] | None) -> tuple[Frame, ...]:
     data = as_part10(head, whole=False)
-    return read_frames(name, data) if data is not None else ()
+    return read_frames(name, data, overrides) if data is not None else ()
 
 
 def _rest(known: int, file: Readable) -> bytes:

@@ -23,7 +23,7 @@ from spinenet.readers.nifti import nifti_grid
 from spinenet.readers.orientation import plane_of
 from spinenet.readers.pixels import needed_bytes
 from spinenet.readers.stacks import Stack
-from spinenet.readers.volumes import sequence_named
+from spinenet.readers.volumes import Grid, sequence_named
 
 Row = dict[str, Any]
 _VOLUME_HEAD = 1 << 14
@@ -191,15 +191,7 @@ def _volume(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
         "bytes": place.files[place.path],
     }
     try:
-        with fs.open(place.path, "rb", block_size=_VOLUME_HEAD) as file:
-            head = file.read(_VOLUME_HEAD)
-        count(len(head))
-        packed = head.startswith(GZIP_MAGIC)
-        if is_metaimage(place.path):
-            grid = metaimage_grid(head)
-        else:
-            unpacked = gunzipped_head(head, _VOLUME_HEAD) if packed else head
-            grid = nifti_grid(unpacked, None if packed else place.files[place.path])
+        grid = volume_grid(fs, place, count)
     except ScanError as error:
         return row | {"reason": error.reason, "detail": error.detail}
     rows, columns, slices = grid.shape
@@ -214,6 +206,18 @@ def _volume(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
         "slice_spacing_mm": grid.slice_spacing,
     }
     return row | _field_of_view(row) | _sidecar(fs, place, row["sequence"], count)
+
+
+def volume_grid(fs: Any, place: Place, count: Callable[[int], None] = lambda read: None) -> Grid:
+    """The grid of a NIfTI or MetaImage file, from its first bytes; raises ScanError as their readers do."""
+    with fs.open(place.path, "rb", block_size=_VOLUME_HEAD) as file:
+        head = file.read(_VOLUME_HEAD)
+    count(len(head))
+    if is_metaimage(place.path):
+        return metaimage_grid(head)
+    if head.startswith(GZIP_MAGIC):
+        return nifti_grid(gunzipped_head(head, _VOLUME_HEAD))
+    return nifti_grid(head, place.files[place.path])
 
 
 def _sidecar(fs: Any, place: Place, named: str, count: Callable[[int], None]) -> Row:

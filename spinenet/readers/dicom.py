@@ -78,7 +78,7 @@ def read_dicom(
     """
     frames, data, noted = _read_headers(files, overrides)
     every = group_series(frames, thickness_given="SliceThickness" in (overrides or {}))
-    series, stack = _choose(every, series_uid)
+    series, stack = choose_series(every, series_uid)
     volume, seen = _decode(stack, data)
     volume, affine = reorient(volume, stack.affine, stack.axes)
     noted |= seen | set(stack.flags)
@@ -180,7 +180,14 @@ def _read_headers(
     raise broken or directory or ScanError("not_dicom", "no file of the path is DICOM")
 
 
-def _choose(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:
+def choose_series(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:
+    """The named, or the only usable, series.
+
+    Raises
+    ------
+    ScanError
+        series_missing, several_series, or the reason why none is usable.
+    """
     if series_uid:
         named = [series for series in every if series.uid == series_uid]
         if not named:

@@ -43,8 +43,7 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
         path_missing, no_files, permission_denied, too_large or unreadable; of an archive, as
         :func:`spinenet.readers.archives.members`.
     """
-    fs, root = _guarded(lambda: url_to_fs(path, **dict(storage_options or {})), path)
-    sizes = _guarded(lambda: _listing(fs, root), path)
+    fs, sizes = list_files(path, storage_options)
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
@@ -55,6 +54,12 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
         (only,) = contents.values()
         return members(only) or contents
     return contents
+
+
+def list_files(path: str, storage_options: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, int]]:
+    """(filesystem, bytes by name) of every file that a path stands for; errors as :func:`fetch`."""
+    fs, root = _guarded(lambda: url_to_fs(path, **dict(storage_options or {})), path)
+    return fs, _guarded(lambda: _listing(fs, root), path)
 
 
 def _guarded(action: Callable[[], _T], path: str) -> _T:

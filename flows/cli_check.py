@@ -1,0 +1,103 @@
+"""The command ``spinenet check``: what a run would come to, before it is one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.cluster import cores
+from spinenet import weights as store_of_weights
+from spinenet.anatomy import REASONS
+from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.plan import Conditions, differences, load_plan
+from spinenet.errors import WeightsError
+from spinenet.estimates import estimated_bytes, estimated_seconds
+from spinenet.networks.bundle import Networks, load_bundle
+from spinenet.pipeline import Settings
+from spinenet.preflight import DUPLICATE, EXCLUDED, WOULD_RUN, Preflight, check_manifest
+from spinenet.storage import Store
+
+_SHOWN = 5
+
+
+def check(
+    manifest: Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")],
+    weights: Annotated[
+        str, typer.Option(help="A name, a folder or a URL of weights.")
+    ] = store_of_weights.PUBLISHED,
+    out: Annotated[str | None, typer.Option(help="Also say whether the run could go on here.")] = None,
+) -> None:
+    """Say what would run and what would not; only headers are read, nothing is written."""
+    with Console(stderr=True).status("reading headers"):
+        found = check_manifest(manifest, processes=cores())
+    Console(width=None if sys.stdout.isatty() else 160).print(_table(found, manifest))
+    for row in found.rows:
+        if row.what not in (WOULD_RUN, DUPLICATE, EXCLUDED) and len(found.groups[row.what]) <= _SHOWN:
+            typer.echo(f"{row.scan_id}: {row.what}: {row.detail}")
+    networks = _weights(weights)
+    _estimate(found, networks)
+    if out is not None:
+        typer.echo(_output(manifest, networks, Store.at(out)))
+    raise typer.Exit(3 if found.n_problems else 0)
+
+
+def _table(found: Preflight, manifest: str) -> Table:
+    table = Table(title=f"{len(found.rows)} rows in {manifest}")
+    for column in ("what", "rows", "which", "meaning"):
+        table.add_column(column, justify="right" if column == "rows" else "left")
+    for what, rows in found.groups.items():
+        names = [row.scan_id for row in rows[:_SHOWN]] if what != WOULD_RUN else []
+        more = ", ..." if names and len(rows) > _SHOWN else ""
+        table.add_row(what, str(len(rows)), ", ".join(names) + more, REASONS.get(what, ""))
+    return table
+
+
+def _weights(weights: str) -> Networks | None:
+    try:
+        networks = load_bundle(store_of_weights.resolve(weights))
+    except WeightsError as error:
+        typer.echo(f"Weights: {error}")
+        return None
+    typer.echo(f"Weights: {weights} is installed, fingerprint {networks.fingerprint[:8]}")
+    return networks
+
+
+def _estimate(found: Preflight, networks: Networks | None) -> None:
+    scans = found.scans
+    if not scans:
+        return
+    size = sum(scan.n_bytes for scan in scans)
+    memory = estimated_bytes(scans)
+    told = (
+        f"{len(scans)} scans of {size / 1e9:.2f} GB; the largest takes about {memory / 1e6:.0f} MB to decode"
+    )
+    if networks is not None:
+        seconds = estimated_seconds(scans, networks)
+        told += f"; inference takes about {_duration(seconds)} on this machine without a GPU"
+    typer.echo(f"Estimate: {told}")
+
+
+def _duration(seconds: float) -> str:
+    units: Mapping[str, float] = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0}
+    for unit, length in units.items():
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1.0, seconds):.0f} seconds"
+
+
+def _output(manifest: str, networks: Networks | None, store: Store) -> str:
+    plan = load_plan(store)
+    if plan is None:
+        return f"Output: {store.url()} holds no run; one would begin there"
+    if networks is None:
+        return f"Output: {store.url()} holds a run; with which weights it would go on cannot be told"
+    now = Conditions(networks.name, networks.fingerprint, networks.digests, Settings().deciding)
+    others = differences(plan, read_manifest(manifest), now)
+    if others:
+        return f"Output: {store.url()} was begun with {' and '.join(others)}; choose a new folder"
+    return f"Output: {store.url()} holds this run, which would go on"
