@@ -21,9 +21,10 @@ Sample = tuple[torch.Tensor, ...]
 TRAINING_SEEDS = 1_000_000
 """Training seeds start here; smaller seeds are left for evaluation and demonstration."""
 
-_KINDS = ("lumbar", "lumbar", "lumbar", "cervical", "whole")
-_SACRUM_WEIGHT = 4.0
-"""How much more often a window that shows S1 is drawn: its lower neighbour looks much like it but is none."""
+_KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
+_ENDS = ("S1", "C2")
+_END_WEIGHT = 4.0
+"""How much more often a window with an end of the column is drawn: what lies beyond looks much like a body."""
 _SEQUENCES = ("T2", "T2", "T1", "STIR")
 _LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_left")
 
@@ -77,9 +78,9 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[S
     ):
         image = render_slice(subject, int(k), slice_rng(seed, int(k)))
         present = {v.level: v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices}
-        quads, sacrum = list(present.values()), present.get("S1")
+        quads, ends = list(present.values()), [present[level] for level in _ENDS if level in present]
         windows, _ = tile(a.rows, a.columns, spacing)
-        weights = np.array([_SACRUM_WEIGHT if _shows(w, sacrum) else 1.0 for w in windows])
+        weights = np.array([_END_WEIGHT if any(_shows(w, end) for end in ends) else 1.0 for w in windows])
         for index in rng.choice(
             len(windows), min(patches, len(windows)), replace=False, p=weights / weights.sum()
         ):
@@ -92,10 +93,8 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[S
             yield torch.from_numpy(patch)[None], torch.from_numpy(maps), torch.from_numpy(near)
 
 
-def _shows(window: Window, quad: npt.NDArray[np.float64] | None) -> bool:
+def _shows(window: Window, quad: npt.NDArray[np.float64]) -> bool:
     """Whether the middle of a body lies in a window."""
-    if quad is None:
-        return False
     x, y = quad.mean(axis=0)
     return bool(window.left <= x < window.right and window.top <= y < window.bottom)
 
