@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -67,6 +70,19 @@ def nifti_grid(head: bytes, size: int | None = None) -> Grid:
     return grid_of(_affine(image), image.shape[:3])
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back nibabel's warnings, and its log, in which it tells what of a header it mends."""
+    log = logging.getLogger("nibabel.global")
+    disabled, log.disabled = log.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.disabled = disabled
+
+
 def _parse(data: bytes) -> Any:
     try:
         import nibabel
@@ -75,8 +91,7 @@ def _parse(data: bytes) -> Any:
     # the header's first number is its size: 348 in NIfTI-1, 540 in NIfTI-2
     kind = nibabel.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             return kind.from_bytes(data)
     except Exception as error:
         raise ScanError("unreadable", f"the NIfTI header cannot be read ({type(error).__name__})") from None
@@ -102,8 +117,7 @@ def _check_image(image: Any, size: int | None) -> None:
 
 def _voxels(image: Any) -> npt.NDArray[np.float32]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             voxels = image.get_fdata(dtype=np.float32, caching="unchanged")
     except Exception as error:
         raise ScanError("bad_pixels", f"the voxels cannot be read ({type(error).__name__})") from None
