@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ from distributed import Client, Future, as_completed
 from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.server import prefect_api
 from spinenet.errors import RunError, StorageError
-from spinenet.index.catalogue import SERIES, Findings, choose_all, read_index, scattered, write_index
+from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, read_index, write_index
+from spinenet.index.findings import Findings, scattered
 from spinenet.index.places import Place, as_url, find_places, joined
-from spinenet.index.rules import Row, load_rules
+from spinenet.index.rows import Row
+from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, keyed_subject, listed_subjects
 from spinenet.index.survey import Survey, survey
 
@@ -109,7 +111,7 @@ def index_root(
     RunError
         The cluster failed.
     """
-    rules = load_rules(rules_text, SERIES.names)
+    rules = load_rules(rules_text, SERIES.names, NUMBERS)
     earlier = read_index(out, subjects.mark)
     if not subjects.key:
         # folders or a table name subjects, and either may have changed
@@ -130,14 +132,17 @@ def _surveyed(
     fs: Any, base: str, root: str, earlier: Findings, key: bytes, cluster: str, progress: Progress
 ) -> tuple[Findings, float]:
     """What lies below the root, and seconds. Without anything new, no cluster is started."""
-    unchanged: list[str] = []
+    unchanged: set[str] = set()
 
     def fresh() -> Iterator[Place]:
         for place in find_places(fs, base):
             if earlier.knows(place):
-                unchanged.append(place.path)
+                unchanged.add(place.path)
             else:
                 yield place
+        bereft = earlier.bereft(unchanged)
+        unchanged.difference_update(bereft)
+        yield from (joined(fs, [folder]) for folder in sorted(bereft))
 
     found = Findings()
     started = time.monotonic()
@@ -168,7 +173,7 @@ def _flow(
     first: Sequence[Place],
     rest: Iterator[Sequence[Place]],
     found: Findings,
-    unchanged: Sequence[str],
+    unchanged: Collection[str],
     earlier: Findings,
 ) -> Any:
     """The Prefect flow: a task for the headers, and one for series that several folders share."""
@@ -191,8 +196,8 @@ def _flow(
             by_folders.setdefault(folders, set()).add(uid)
         for folders, uids in by_folders.items():
             place = joined(work.fs, folders)
-            (result,) = _submit(work, [place]).result()
-            found.replace(uids, [{**row, "places": list(folders)} for row in result.rows])
+            (result,) = _result(_submit(work, [place]))
+            found.replace(uids, folders, result.rows)
 
     @flow(name="spinenet-index", persist_result=False, validate_parameters=False)
     def index(root: str) -> None:
@@ -234,13 +239,20 @@ def _submit(work: _Work, batch: Sequence[Place]) -> Future:
 
 
 def _take(future: Future, found: Findings) -> int:
-    if future.status != "finished":
-        raise RunError(f"a worker could not read headers: {future.exception() or future.status}")
-    results: list[Survey] = future.result()
-    future.release()
+    results = _result(future)
     for result in results:
         found.add(result)
     return sum(result.n_files for result in results)
+
+
+def _result(future: Future) -> list[Survey]:
+    """What a worker found. Of an error only the kind is told: its text might quote a header or a path."""
+    try:
+        results: list[Survey] = future.result()
+    except Exception as error:
+        raise RunError(f"a worker could not read headers ({type(error).__name__}); start it again") from None
+    future.release()
+    return results
 
 
 def survey_places(fs: Any, places: Sequence[Place], key: bytes) -> list[Survey]:

@@ -14,7 +14,8 @@ from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_h
 _ZIP_MAGIC = b"PK\x03\x04"
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
-_TAR_END = b"\0" * 512
+TAR_END = b"\0" * 512
+"""What follows the last member of a tar."""
 
 
 def members(data: bytes) -> dict[str, bytes] | None:
@@ -98,7 +99,7 @@ def untar(data: bytes) -> dict[str, bytes]:
                 assert stream is not None
                 contents[member.name] = stream.read()
             # the archive's reader takes a broken or missing header for the end
-            if not data.startswith(_TAR_END, archive.offset):
+            if not data.startswith(TAR_END, archive.offset):
                 raise ScanError("unreadable", "the archive is broken or ends too early")
     except ScanError:
         raise

@@ -40,10 +40,11 @@ _TAGS = """
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     LossyImageCompression EchoPulseSequence ImageType
 """
-_WANTED = (
+WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
     *(Tag(tag) for tag in (MOSAIC_COUNT, MOSAIC_CREATOR)),
 )
+"""Tags of which :func:`read_frames` reads the values."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
     digest = sha256(data).hexdigest()
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_WANTED))
+            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(WANTED))
             start = _pixel_data(header, data, buffer.tell())
             image, marks = is_image(header), marks_of(header)
             every = frames_of(header)
