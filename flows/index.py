@@ -15,8 +15,8 @@ from flows.cluster import CPU, cluster_address, connected, header_workers, wait_
 from flows.server import prefect_api
 from spinenet.errors import RunError, StorageError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, read_index, write_index
-from spinenet.index.findings import Findings, scattered
-from spinenet.index.places import Place, as_url, find_places, joined
+from spinenet.index.findings import Findings, scattered, to_look_at
+from spinenet.index.places import Place, as_url, joined
 from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, keyed_subject, listed_subjects
@@ -133,20 +133,9 @@ def _surveyed(
 ) -> tuple[Findings, float]:
     """What lies below the root, and seconds. Without anything new, no cluster is started."""
     unchanged: set[str] = set()
-
-    def fresh() -> Iterator[Place]:
-        for place in find_places(fs, base):
-            if earlier.knows(place):
-                unchanged.add(place.path)
-            else:
-                yield place
-        bereft = earlier.bereft(unchanged)
-        unchanged.difference_update(bereft)
-        yield from (joined(fs, [folder]) for folder in sorted(bereft))
-
     found = Findings()
     started = time.monotonic()
-    batches = _batches(fresh())
+    batches = _batches(to_look_at(fs, base, earlier, unchanged))
     first = next(batches, None)
     if first is not None:
         with prefect_api(), cluster_address(cluster, header_workers) as address, connected(address) as client:
@@ -191,10 +180,7 @@ def _flow(
 
     @task(name="scattered series", cache_policy=NO_CACHE, persist_result=False)
     def scattered_series() -> None:
-        by_folders: dict[tuple[str, ...], set[str]] = {}
-        for uid, folders in scattered(found.rows).items():
-            by_folders.setdefault(folders, set()).add(uid)
-        for folders, uids in by_folders.items():
+        for folders, uids in scattered(found.rows).items():
             place = joined(work.fs, folders)
             (result,) = _result(_submit(work, [place]))
             found.replace(uids, folders, result.rows)

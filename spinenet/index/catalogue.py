@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 
 import pyarrow as pa
 
@@ -15,7 +16,7 @@ from spinenet.errors import ManifestError
 from spinenet.index.findings import Findings
 from spinenet.index.rows import Row
 from spinenet.index.rules import DETECTION, GRADING, Rules, choose
-from spinenet.storage import Store
+from spinenet.storage import Store, digest
 
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
 
@@ -154,10 +155,13 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
     for row in rows:
         for place in row["places"]:
             held[place].append(row["scan_id"])
-    account = [{**place, "scan_ids": held[place["place"]]} for place in places]
-    marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with)})
+    account = [
+        {**place, "scan_ids": held[place["place"]]} for place in sorted(places, key=itemgetter("place"))
+    ]
+    manifest = to_parquet(pa.Table.from_pylist(rows, schema=SERIES))
+    marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest)})
     store.write(places_name(name), to_parquet(pa.Table.from_pylist(account, schema=marked)))
-    store.write(name, to_parquet(pa.Table.from_pylist(rows, schema=SERIES)))
+    store.write(name, manifest)
 
 
 def read_index(url: str, made_with: str) -> Findings:
@@ -165,28 +169,29 @@ def read_index(url: str, made_with: str) -> Findings:
     store, name = _at(url)
     if not store.exists(name) or not store.exists(places_name(name)):
         return Findings()
+    manifest = store.read(name)
     try:
-        places, rows = from_parquet(store.read(places_name(name))), from_parquet(store.read(name))
+        places = from_parquet(store.read(places_name(name)))
     except pa.ArrowInvalid:
         return Findings()
-    made_so = (places.schema.metadata or {}).get(_MADE_WITH.encode()) == _mark(made_with).encode()
-    if not (made_so and places.schema.equals(PLACES) and rows.schema.equals(SERIES)):
+    if (places.schema.metadata or {}).get(_MADE_WITH.encode()) != _mark(made_with, manifest).encode():
+        return Findings()
+    rows = from_parquet(manifest)
+    if not (rows.schema.equals(SERIES) and places.schema.equals(PLACES)):
         return Findings()
     by_place = {row["place"]: row for row in places.to_pylist()}
     lies_in: dict[str, list[str]] = defaultdict(list)
     for place, row in by_place.items():
         for scan_id in row.pop("scan_ids"):
             lies_in[scan_id].append(place)
-    found = [{**_as_found(row), "places": lies_in[row["scan_id"]]} for row in rows.to_pylist()]
-    if not all(row["places"] for row in found):
-        # the two files are not of one run
-        return Findings()
-    return Findings(found, by_place)
+    return Findings(
+        [{**_as_found(row), "places": lies_in[row["scan_id"]]} for row in rows.to_pylist()], by_place
+    )
 
 
-def _mark(made_with: str) -> str:
-    """Verdicts may differ between versions of the readers."""
-    return f"{__version__} {made_with}"
+def _mark(made_with: str, manifest: bytes) -> str:
+    """Ties the account to its manifest, to the way it was made, and to the version whose verdicts it has."""
+    return f"{__version__} {made_with} {digest(manifest)}"
 
 
 def _as_found(row: Row) -> Row:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from spinenet.index.places import ARCHIVES, VOLUMES, Place
+from spinenet.index.places import ARCHIVES, VOLUMES, Place, find_places, joined
 from spinenet.index.rows import Row
 from spinenet.index.survey import Survey
 
@@ -71,19 +72,36 @@ class Findings:
         ] + joined
 
 
-def scattered(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
-    """Series whose files lie in several folders, none of which holds a usable stack: UID to the folders."""
+def to_look_at(fs: Any, root: str, earlier: Findings, unchanged: set[str]) -> Iterator[Place]:
+    """Places below a root of which an earlier index does not say what they hold now.
+
+    Parameters
+    ----------
+    unchanged
+        Gets, by the end, the paths of all other places.
+    """
+    for place in find_places(fs, root):
+        if earlier.knows(place):
+            unchanged.add(place.path)
+        else:
+            yield place
+    bereft = earlier.bereft(unchanged)
+    unchanged -= bereft
+    yield from (joined(fs, [folder]) for folder in sorted(bereft))
+
+
+def scattered(rows: Iterable[Row]) -> dict[tuple[str, ...], set[str]]:
+    """Series whose files lie in several folders, none of which holds a usable stack: folders to UIDs."""
     by_uid: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row.get("series_uid") and not any(map(_is_file, row["places"])):
             by_uid[row["series_uid"]].append(row)
-    return {
-        uid: tuple(sorted({place for row in several for place in row["places"]}))
-        for uid, several in by_uid.items()
-        if len(several) > 1
-        and not any(row["usable"] and len(row["places"]) == 1 for row in several)
-        and {row["reason"] for row in several} & _PARTIAL
-    }
+    by_folders: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for uid, several in by_uid.items():
+        whole = any(row["usable"] and len(row["places"]) == 1 for row in several)
+        if len(several) > 1 and not whole and {row["reason"] for row in several} & _PARTIAL:
+            by_folders[tuple(sorted({place for row in several for place in row["places"]}))].add(uid)
+    return dict(by_folders)
 
 
 def _is_file(place: str) -> bool:

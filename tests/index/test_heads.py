@@ -73,13 +73,15 @@ def dataset(tmp_path: Path) -> pydicom.Dataset:
     return pydicom.dcmread(series(tmp_path, shape=(1024, 512, 3))[0])
 
 
-@pytest.mark.parametrize("uid", UIDS)
-@pytest.mark.parametrize("form", ["plain", "gzip", "bare", "gzip bare"])
+# a deflated file says so in its meta header, so it is never bare
+FORMS = [("plain", uid) for uid in UIDS] + [("gzip", uid) for uid in UIDS]
+FORMS += [(form, uid) for form in ("bare", "gzip bare") for uid in UIDS[:3]]
+
+
+@pytest.mark.parametrize(("form", "uid"), FORMS)
 def test_every_form_of_file(dataset: pydicom.Dataset, uid: str, form: str) -> None:
     data = bytes_of(dataset, uid)
     if "bare" in form:
-        if uid == DeflatedExplicitVRLittleEndian:
-            pytest.skip("a deflated file says so in its meta header")
         data = data[meta_end(data) :]
     if "gzip" in form:
         data = gzip.compress(data)
