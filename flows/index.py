@@ -19,8 +19,8 @@ from spinenet.index.findings import Findings, scattered, to_look_at
 from spinenet.index.places import Place, as_url, joined
 from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
-from spinenet.index.subjects import folder_subject, keyed_subject, listed_subjects
-from spinenet.index.survey import Survey, survey
+from spinenet.index.subjects import folder_subject, listed_subjects
+from spinenet.index.survey import Survey, survey_all
 
 FILES_PER_TASK = 1000
 """Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
@@ -221,7 +221,7 @@ def _through_cluster(work: _Work, batches: Iterator[Sequence[Place]], found: Fin
 
 
 def _submit(work: _Work, batch: Sequence[Place]) -> Future:
-    return work.client.submit(survey_places, work.fs, batch, work.key, resources={CPU: 1}, pure=False)
+    return work.client.submit(survey_all, work.fs, batch, work.key, resources={CPU: 1}, pure=False)
 
 
 def _take(future: Future, found: Findings) -> int:
@@ -239,12 +239,6 @@ def _result(future: Future) -> list[Survey]:
         raise RunError(f"a worker could not read headers ({type(error).__name__}); start it again") from None
     future.release()
     return results
-
-
-def survey_places(fs: Any, places: Sequence[Place], key: bytes) -> list[Survey]:
-    """What a worker does for one batch."""
-    subject_of = keyed_subject(key) if key else None
-    return [survey(fs, place, subject_of) for place in places]
 
 
 def _namer(base: str, subjects: Subjects) -> Callable[[str], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from spinenet.index.heads import read_head
 from spinenet.index.members import open_members
 from spinenet.index.places import FAILED, REFUSED, UNNAMEABLE, Place, is_text
 from spinenet.index.rows import Row, bare_row, because, field_of_view
+from spinenet.index.subjects import keyed_subject
 from spinenet.index.volumes import volume_row
 from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.headers import Frame
@@ -78,6 +79,18 @@ def survey(fs: Any, place: Place, subject_of: Callable[[bytes], str | None] | No
         reason, settled = _as_reason(place, error)
         return Survey(place, (_unusable(fs, place, reason),), 0, 0, sum(read), settled)
     return Survey(place, tuple(rows), n_files, n_dicom, sum(read))
+
+
+def survey_all(fs: Any, places: Sequence[Place], key: bytes) -> list[Survey]:
+    """Survey places in turn; here, since a worker then need not import what a flow is made of.
+
+    Parameters
+    ----------
+    key
+        Of the hash that names subjects; empty leaves ids to the folders.
+    """
+    subject_of = keyed_subject(key) if key else None
+    return [survey(fs, place, subject_of) for place in places]
 
 
 def _as_reason(place: Place, error: Exception) -> tuple[ScanError, bool]:
