@@ -6,25 +6,19 @@ import struct
 from dataclasses import dataclass
 from typing import Protocol
 
-import pydicom
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
-from spinenet.readers.headers import WANTED, Frame, read_frames
+from spinenet.readers.headers import PIXEL_HEAD, Frame, frames_from, read_frames
 from spinenet.readers.part10 import as_part10
-from spinenet.readers.tags import quiet_pydicom
 
 PAGE = 4096
 """Bytes that are read at once."""
 MAX_HEAD = 64 << 20
 """Bytes of the longest header that is read."""
-_AFTER = 12
-"""Bytes of the pixel data element before its first pixel."""
 _PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_KEPT = [*WANTED, Tag("PatientID")]
-"""Tags whose values a head holds, wherever they lie."""
 
 
 class Readable(Protocol):
@@ -95,14 +89,16 @@ class _Pages:
     def read(self, size: int = -1, /) -> bytes:
         """As a file's; raises ScanError beyond the limit, wherever a header's lengths may lead."""
         to = self._at + size if size >= 0 else MAX_HEAD + 1
-        self._check(to)
-        self._fetch(to)
+        if to > PAGE:
+            self._check(to)
+            self._fetch(to)
         data = bytes(self._held[self._at : to])
         self._at += len(data)
         return data
 
     def upto(self, size: int) -> bytes:
-        """The file's first bytes, zeros where none was asked for."""
+        """The file's first bytes, zeros where none was asked for; the file is then there."""
+        self.read(size - self._at)
         return bytes(self._held[:size])
 
     def _fetch(self, to: int) -> None:
@@ -182,8 +178,9 @@ def read_head(name: str, file: Readable) -> Head:
     if data is head and not whole:
         if any(tag in head for tag in _PIXEL_TAGS) and (found := _whole_head(name, head, 0)):
             return found
-        head = _without_long_values(head, file)
-        return Head(read_frames(name, head), head, 0)
+        pages = _Pages(file, head)
+        frames = frames_from(name, pages, pages.upto, also=[Tag("PatientID")])  # type: ignore[arg-type]
+        return Head(frames, pages.upto(pages.tell()), 0)
     # where bytes of the file are not bytes of the header, there is no telling where it ends
     while True:
         shift = len(data) - len(head) if data.endswith(head) else None
@@ -203,20 +200,4 @@ def _whole_head(name: str, data: bytes, shift: int | None) -> Head | None:
     except ScanError:
         return None
     start = frames[0].pixels.start if frames else None
-    return None if start is None or start + _AFTER > len(data) else Head(frames, data, shift)
-
-
-def _without_long_values(first: bytes, file: Readable) -> bytes:
-    """The bytes up to the pixels of a file whose ``first`` page does not reach them."""
-    pages = _Pages(file, first)
-    with quiet_pydicom():
-        try:
-            pydicom.dcmread(pages, stop_before_pixels=True, specific_tags=_KEPT)
-            end = pages.tell()
-            pages.read(_AFTER)
-        except ScanError:
-            raise
-        except (Exception, RecursionError) as error:
-            detail = f"a DICOM header cannot be read ({type(error).__name__})"
-            raise ScanError("unreadable", detail) from None
-    return pages.upto(end + _AFTER)
+    return None if start is None or start + PIXEL_HEAD > len(data) else Head(frames, data, shift)
