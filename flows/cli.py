@@ -18,6 +18,7 @@ from flows.cli_weights import weights_app
 from spinenet import weights as store_of_weights
 from spinenet.cohort.status import RunStatus, read_status
 from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
+from spinenet.index.rules import RulesError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
 
@@ -144,7 +145,8 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        sys.exit(USAGE if isinstance(error, ManifestError | OtherRun | WeightsError) else UNFINISHED)
+        usage = isinstance(error, ManifestError | RulesError | OtherRun | WeightsError)
+        sys.exit(USAGE if usage else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
     except KeyboardInterrupt:

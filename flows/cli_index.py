@@ -66,7 +66,10 @@ def _text(file: Path) -> str:
 def _key(file: Path | None) -> bytes:
     if file is None:
         return b""
-    key = _text(file).strip().encode()
+    try:
+        key = file.read_bytes().strip()
+    except OSError as error:
+        raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
     if len(key) < _KEY_BYTES:
         raise ManifestError(f"the key in {file} has {len(key)} bytes; use {_KEY_BYTES} or more, kept secret")
     return key
@@ -76,9 +79,13 @@ def _listed(file: Path | None) -> dict[str, str] | None:
     if file is None:
         return None
     try:
-        table = pd.read_csv(file, dtype=str)
+        # an id may well be NA
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
     if not {"path", "subject_id"} <= set(table.columns):
         raise ManifestError(f"{file} needs the columns path and subject_id")
+    table = table[["path", "subject_id"]].apply(lambda column: column.str.strip())
+    if (table == "").any(axis=None):
+        raise ManifestError(f"{file} has a row without a path or a subject_id")
     return dict(zip(table["path"], table["subject_id"], strict=True))

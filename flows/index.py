@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ from distributed import Client, Future, as_completed
 from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.server import prefect_api
 from spinenet.errors import RunError, StorageError
-from spinenet.index.catalogue import SERIES, Findings, choose_all, read_index, scattered, write_index
-from spinenet.index.places import Place, as_url, find_places, joined
-from spinenet.index.rules import Row, load_rules
-from spinenet.index.subjects import folder_subject, keyed_subject, listed_subjects
-from spinenet.index.survey import Survey, survey
+from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, read_index, write_index
+from spinenet.index.findings import Findings, scattered, to_look_at
+from spinenet.index.places import Place, as_url, joined
+from spinenet.index.rows import Row
+from spinenet.index.rules import load_rules
+from spinenet.index.subjects import folder_subject, listed_subjects
+from spinenet.index.survey import Survey, survey_all
 
 FILES_PER_TASK = 1000
 """Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
@@ -109,7 +111,7 @@ def index_root(
     RunError
         The cluster failed.
     """
-    rules = load_rules(rules_text, SERIES.names)
+    rules = load_rules(rules_text, SERIES.names, NUMBERS)
     earlier = read_index(out, subjects.mark)
     if not subjects.key:
         # folders or a table name subjects, and either may have changed
@@ -130,18 +132,10 @@ def _surveyed(
     fs: Any, base: str, root: str, earlier: Findings, key: bytes, cluster: str, progress: Progress
 ) -> tuple[Findings, float]:
     """What lies below the root, and seconds. Without anything new, no cluster is started."""
-    unchanged: list[str] = []
-
-    def fresh() -> Iterator[Place]:
-        for place in find_places(fs, base):
-            if earlier.knows(place):
-                unchanged.append(place.path)
-            else:
-                yield place
-
+    unchanged: set[str] = set()
     found = Findings()
     started = time.monotonic()
-    batches = _batches(fresh())
+    batches = _batches(to_look_at(fs, base, earlier, unchanged))
     first = next(batches, None)
     if first is not None:
         with prefect_api(), cluster_address(cluster, header_workers) as address, connected(address) as client:
@@ -168,7 +162,7 @@ def _flow(
     first: Sequence[Place],
     rest: Iterator[Sequence[Place]],
     found: Findings,
-    unchanged: Sequence[str],
+    unchanged: Collection[str],
     earlier: Findings,
 ) -> Any:
     """The Prefect flow: a task for the headers, and one for series that several folders share."""
@@ -186,13 +180,10 @@ def _flow(
 
     @task(name="scattered series", cache_policy=NO_CACHE, persist_result=False)
     def scattered_series() -> None:
-        by_folders: dict[tuple[str, ...], set[str]] = {}
-        for uid, folders in scattered(found.rows).items():
-            by_folders.setdefault(folders, set()).add(uid)
-        for folders, uids in by_folders.items():
+        for folders, uids in scattered(found.rows).items():
             place = joined(work.fs, folders)
-            (result,) = _submit(work, [place]).result()
-            found.replace(uids, [{**row, "places": list(folders)} for row in result.rows])
+            (result,) = _result(_submit(work, [place]))
+            found.replace(uids, folders, result.rows)
 
     @flow(name="spinenet-index", persist_result=False, validate_parameters=False)
     def index(root: str) -> None:
@@ -230,23 +221,24 @@ def _through_cluster(work: _Work, batches: Iterator[Sequence[Place]], found: Fin
 
 
 def _submit(work: _Work, batch: Sequence[Place]) -> Future:
-    return work.client.submit(survey_places, work.fs, batch, work.key, resources={CPU: 1}, pure=False)
+    return work.client.submit(survey_all, work.fs, batch, work.key, resources={CPU: 1}, pure=False)
 
 
 def _take(future: Future, found: Findings) -> int:
-    if future.status != "finished":
-        raise RunError(f"a worker could not read headers: {future.exception() or future.status}")
-    results: list[Survey] = future.result()
-    future.release()
+    results = _result(future)
     for result in results:
         found.add(result)
     return sum(result.n_files for result in results)
 
 
-def survey_places(fs: Any, places: Sequence[Place], key: bytes) -> list[Survey]:
-    """What a worker does for one batch."""
-    subject_of = keyed_subject(key) if key else None
-    return [survey(fs, place, subject_of) for place in places]
+def _result(future: Future) -> list[Survey]:
+    """What a worker found. Of an error only the kind is told: its text might quote a header or a path."""
+    try:
+        results: list[Survey] = future.result()
+    except Exception as error:
+        raise RunError(f"a worker could not read headers ({type(error).__name__}); start it again") from None
+    future.release()
+    return results
 
 
 def _namer(base: str, subjects: Subjects) -> Callable[[str], str]:

@@ -66,11 +66,13 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, patience: fl
     import httpx
 
     deadline = time.monotonic() + patience
-    while process.poll() is None and time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/health", timeout=5).status_code == 200:
-                return
-        time.sleep(0.1)
+    # one client for all tries: a new one loads all certificates first, which takes longer than to ask
+    with httpx.Client(timeout=5) as client:
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(httpx.HTTPError):
+                if client.get(f"{url}/health").status_code == 200:
+                    return
+            time.sleep(0.1)
     raise RunError(
         "the temporary Prefect server did not start; run with --debug, or set PREFECT_API_URL to one"
     )

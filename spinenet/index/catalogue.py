@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 
 import pyarrow as pa
 
+from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.errors import ManifestError
-from spinenet.index.places import Place
-from spinenet.index.rules import DETECTION, GRADING, Row, Rules, choose
-from spinenet.index.survey import Survey
-from spinenet.storage import Store
+from spinenet.index.findings import Findings
+from spinenet.index.rows import Row
+from spinenet.index.rules import DETECTION, GRADING, Rules, choose
+from spinenet.storage import Store, digest
 
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
 
@@ -50,10 +51,12 @@ SERIES = pa.schema(
         ("field_strength", _NUMBER),
         ("n_files", _WHOLE),
         ("bytes", _WHOLE),
-        ("places", pa.list_(_TEXT)),
     ]
 )
 """One row for each series: a manifest, whose ``exclude`` leaves out what was not chosen."""
+
+NUMBERS = frozenset(column.name for column in SERIES if column.type in (_NUMBER, _WHOLE))
+"""Columns of numbers."""
 
 PLACES = pa.schema(
     [
@@ -63,82 +66,16 @@ PLACES = pa.schema(
         ("n_dicom", _WHOLE),
         ("n_series", _WHOLE),
         ("bytes_read", _WHOLE),
+        ("scan_ids", pa.list_(_TEXT)),
     ]
 )
-"""Every place that was looked at, with the stamp by which a change is seen."""
+"""Every place that was looked at, with the stamp by which a change is seen and the series that it holds."""
 
 REPEATED = "duplicate_series"
-_PARTIAL = {"too_few_slices", "missing_slices"}
-"""Reasons of a series of which a part lies elsewhere."""
 SUFFIX = ".parquet"
 _MADE_WITH = "spinenet_index"
-
-
-@dataclass
-class Findings:
-    """What is known of a root, from surveys made now and from an earlier index.
-
-    Attributes
-    ----------
-    rows
-        Of :data:`SERIES`, before anything is chosen.
-    places
-        Of :data:`PLACES`, by place.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    places: dict[str, Row] = field(default_factory=dict)
-
-    def add(self, found: Survey) -> None:
-        """Take in a survey."""
-        self.rows += [{**row, "places": [found.place.path]} for row in found.rows]
-        self.places[found.place.path] = {
-            "place": found.place.path,
-            "stamp": found.place.stamp,
-            "n_files": found.n_files,
-            "n_dicom": found.n_dicom,
-            "n_series": len(found.rows),
-            "bytes_read": found.bytes_read,
-        }
-
-    def knows(self, place: Place) -> bool:
-        """Whether a place is as it was when it was looked at."""
-        return bool(self.places.get(place.path, {}).get("stamp") == place.stamp)
-
-    def keep(self, earlier: Findings, unchanged: Iterable[str]) -> None:
-        """Take over what an earlier index says of places that have not changed.
-
-        A series that was put together from several folders is kept only if none of them has changed;
-        else its unchanged folders count as holding a part of it, for :func:`scattered` to find.
-        """
-        known = set(unchanged)
-        self.places |= {name: {**earlier.places[name], "bytes_read": 0} for name in known}
-        for row in earlier.rows:
-            places = known.intersection(row["places"])
-            if len(places) == len(row["places"]):
-                self.rows.append(row)
-            elif places:
-                self.rows += [{**row, "usable": False, "places": [name]} for name in sorted(places)]
-
-    def replace(self, uids: Container[str], rows: Iterable[Row]) -> None:
-        """Put rows made of several folders in the place of those of each."""
-        joined = [row for row in rows if row.get("series_uid") in uids]
-        self.rows = [row for row in self.rows if row.get("series_uid") not in uids] + joined
-
-
-def scattered(rows: Iterable[Row]) -> dict[str, tuple[str, ...]]:
-    """Series whose files lie in several folders, none of which holds a usable stack: UID to the folders."""
-    by_uid: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.get("series_uid"):
-            by_uid[row["series_uid"]].append(row)
-    return {
-        uid: tuple(sorted({place for row in several for place in row["places"]}))
-        for uid, several in by_uid.items()
-        if len({place for row in several for place in row["places"]}) > 1
-        and not any(row["usable"] for row in several)
-        and {row["reason"] for row in several} & _PARTIAL
-    }
+_LETTERS = 12
+"""Of the digest in a scan_id."""
 
 
 def choose_all(rows: Iterable[Row], rules: Rules, subject_of: Callable[[str], str]) -> list[Row]:
@@ -159,7 +96,7 @@ def choose_all(rows: Iterable[Row], rules: Rules, subject_of: Callable[[str], st
         subject = row.get("subject_id") or subject_of(row["path"])
         by_subject[subject].append({**row, "subject_id": subject})
     chosen = [row for subject in sorted(by_subject) for row in choose(by_subject[subject], rules)]
-    return [{**row, "scan_id": _scan_id(row), "exclude": _excluded(row)} for row in chosen]
+    return _named({**row, "exclude": _excluded(row)} for row in chosen)
 
 
 def _without_repeats(rows: Iterable[Row]) -> Iterator[Row]:
@@ -176,10 +113,19 @@ def _without_repeats(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def _scan_id(row: Mapping[str, str | None]) -> str:
-    """Unique, and the same whenever the series lies where it lay."""
-    mark = hashlib.sha256(f"{row['path']}\n{row.get('series_uid') or ''}".encode()).hexdigest()[:10]
-    return f"{row['subject_id']}_{row.get('sequence') or 'unknown'}_{mark}"
+def _named(rows: Iterable[Row]) -> list[Row]:
+    """Rows with a ``scan_id``: unique, and the same whenever the series lies where it lay."""
+    named: list[Row] = []
+    seen: set[str] = set()
+    for row in rows:
+        place = f"{row['path']}\n{row.get('series_uid') or ''}".encode()
+        mark = hashlib.sha256(place).hexdigest()[:_LETTERS]
+        scan_id = wanted = f"{row['subject_id']}_{row.get('sequence') or 'unknown'}_{mark}"
+        while scan_id in seen:
+            scan_id = f"{wanted}_{sum(one.startswith(wanted) for one in seen) + 1}"
+        seen.add(scan_id)
+        named.append({**row, "scan_id": scan_id})
+    return named
 
 
 def _excluded(row: Mapping[str, str | None]) -> str | None:
@@ -204,9 +150,18 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
         The storage refused.
     """
     store, name = _at(url)
-    account = pa.Table.from_pylist(list(places), schema=PLACES.with_metadata({_MADE_WITH: made_with}))
-    store.write(places_name(name), to_parquet(account))
-    store.write(name, to_parquet(pa.Table.from_pylist(list(rows), schema=SERIES)))
+    rows = list(rows)
+    held: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for place in row["places"]:
+            held[place].append(row["scan_id"])
+    account = [
+        {**place, "scan_ids": held[place["place"]]} for place in sorted(places, key=itemgetter("place"))
+    ]
+    manifest = to_parquet(pa.Table.from_pylist(rows, schema=SERIES))
+    marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest)})
+    store.write(places_name(name), to_parquet(pa.Table.from_pylist(account, schema=marked)))
+    store.write(name, manifest)
 
 
 def read_index(url: str, made_with: str) -> Findings:
@@ -214,14 +169,29 @@ def read_index(url: str, made_with: str) -> Findings:
     store, name = _at(url)
     if not store.exists(name) or not store.exists(places_name(name)):
         return Findings()
-    places = from_parquet(store.read(places_name(name)))
-    rows = from_parquet(store.read(name))
-    made_so = (places.schema.metadata or {}).get(_MADE_WITH.encode()) == made_with.encode()
-    if not (made_so and places.schema.equals(PLACES) and rows.schema.equals(SERIES)):
+    manifest = store.read(name)
+    try:
+        places = from_parquet(store.read(places_name(name)))
+    except pa.ArrowInvalid:
         return Findings()
+    if (places.schema.metadata or {}).get(_MADE_WITH.encode()) != _mark(made_with, manifest).encode():
+        return Findings()
+    rows = from_parquet(manifest)
+    if not (rows.schema.equals(SERIES) and places.schema.equals(PLACES)):
+        return Findings()
+    by_place = {row["place"]: row for row in places.to_pylist()}
+    lies_in: dict[str, list[str]] = defaultdict(list)
+    for place, row in by_place.items():
+        for scan_id in row.pop("scan_ids"):
+            lies_in[scan_id].append(place)
     return Findings(
-        [_as_found(row) for row in rows.to_pylist()], {row["place"]: row for row in places.to_pylist()}
+        [{**_as_found(row), "places": lies_in[row["scan_id"]]} for row in rows.to_pylist()], by_place
     )
+
+
+def _mark(made_with: str, manifest: bytes) -> str:
+    """Ties the account to its manifest, to the way it was made, and to the version whose verdicts it has."""
+    return f"{__version__} {made_with} {digest(manifest)}"
 
 
 def _as_found(row: Row) -> Row:
@@ -235,7 +205,8 @@ def places_name(name: str) -> str:
 
 
 def _at(url: str) -> tuple[Store, str]:
-    folder, name = posixpath.split(url)
+    whole = Store.at(url)
+    folder, name = posixpath.split(whole.root)
     if not name.endswith(SUFFIX) or name == SUFFIX:
         raise ManifestError(f"an index is written to a file whose name ends in {SUFFIX}, not to {url}")
-    return Store.at(folder or "."), name
+    return Store(whole.fs, folder), name

@@ -1,25 +1,25 @@
-"""The head of a DICOM file: its bytes up to the pixel data, and little more."""
+"""The head of a DICOM file: its bytes up to the pixel data, without the long values that nobody needs."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-import pydicom
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
-from spinenet.readers.headers import Frame, read_frames
+from spinenet.readers.headers import PIXEL_HEAD, Frame, frames_from, read_frames
 from spinenet.readers.part10 import as_part10
-from spinenet.readers.tags import quiet_pydicom
 
 PAGE = 4096
-"""Bytes that are read first; most headers end within them."""
+"""Bytes that are read at once."""
 MAX_HEAD = 64 << 20
 """Bytes of the longest header that is read."""
-_AFTER = 12
-"""Bytes of the pixel data element before its first pixel."""
-MAX_PACKED = 1 << 20
-"""Bytes that are read of a packed file, or a bare one, whose first page does not hold its header."""
+_PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 class Readable(Protocol):
@@ -63,25 +63,101 @@ class Counted:
         return self._file.tell()
 
     def seekable(self) -> bool:
-        """As a file's; archives ask."""
+        """True, as zip archives want to know."""
         return True
 
 
-class _Bounded(Counted):
-    """A file whose header is looked for in its first :data:`MAX_HEAD` bytes only."""
+class _Pages:
+    """A file of which those pages are read that somebody asks for, in its first :data:`MAX_HEAD` bytes."""
+
+    def __init__(self, file: Readable, first: bytes) -> None:
+        self._file = file
+        self._held = bytearray(first)
+        self._known = {0}
+        self._ended = False
+        self._at = 0
+
+    def tell(self) -> int:
+        """As a file's."""
+        return self._at
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As a file's, from its start or from here; raises ScanError beyond the limit."""
+        self._at = offset + (self._at if whence else 0)
+        self._check(self._at)
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
         """As a file's; raises ScanError beyond the limit, wherever a header's lengths may lead."""
-        to = offset if whence == 0 else self.tell() + offset
+        to = self._at + size if size >= 0 else MAX_HEAD + 1
+        if to > PAGE:
+            self._check(to)
+            self._fetch(to)
+        data = bytes(self._held[self._at : to])
+        self._at += len(data)
+        return data
+
+    def upto(self, size: int) -> bytes:
+        """The file's first bytes, zeros where none was asked for; the file is then there."""
+        self.read(size - self._at)
+        return bytes(self._held[:size])
+
+    def _fetch(self, to: int) -> None:
+        missing = [page for page in range(self._at // PAGE, -(-to // PAGE)) if page not in self._known]
+        if not missing or self._ended:
+            return
+        begin, size = missing[0] * PAGE, (missing[-1] - missing[0] + 1) * PAGE
+        self._file.seek(begin)
+        data = self._file.read(size)
+        self._ended = len(data) < size
+        # a length that leads beyond the end is not to make zeros of its size
+        self._held += bytes(max(0, begin - len(self._held))) if data else b""
+        self._held[begin : begin + len(data)] = data
+        self._known.update(missing)
+
+    @staticmethod
+    def _check(to: int) -> None:
         if to > MAX_HEAD:
             raise ScanError("too_large", f"a header is longer than {MAX_HEAD >> 20} MiB")
-        return super().seek(offset, whence)
 
 
-def read_head(
-    name: str, file: Readable, overrides: Mapping[str, str] | None = None
-) -> tuple[tuple[Frame, ...], bytes]:
-    """Read a file's header and leave its pixels.
+@dataclass(frozen=True)
+class Head:
+    """The beginning of a DICOM file.
+
+    Attributes
+    ----------
+    frames
+        As :func:`spinenet.readers.headers.read_frames` gives them; none if the file is not DICOM.
+    data
+        The file's first bytes as :func:`spinenet.readers.part10.as_part10` gives them, with zeros for long
+        values that were not read.
+    shift
+        How many bytes more than the file itself ``data`` has before its first element; None where the
+        file is packed, so that its size tells nothing.
+    """
+
+    frames: tuple[Frame, ...]
+    data: bytes
+    shift: int | None
+
+    def held(self, size: int) -> int | None:
+        """Bytes that a file of ``size`` bytes can hold for its pixels; None where that is not known."""
+        if not self.frames or self.frames[0].pixels.start is None:
+            return None
+        syntax = self.frames[0].pixels.transfer_syntax
+        begin = self.frames[0].pixels.start + (8 if syntax == ImplicitVRLittleEndian else 12)
+        if len(self.data) < begin:
+            return 0
+        (length,) = struct.unpack_from(">I" if syntax == ExplicitVRBigEndian else "<I", self.data, begin - 4)
+        if length == _UNDEFINED_LENGTH:
+            # of compressed pixels, and those of an uncompressed transfer syntax can never have it
+            return 0
+        return int(length) if self.shift is None else max(0, min(length, size + self.shift - begin))
+
+
+def read_head(name: str, file: Readable, overrides: Mapping[str, str] | None = None) -> Head:
+    """Read a file's header and leave its pixels, and long values that nobody needs.
 
     Parameters
     ----------
@@ -92,46 +168,41 @@ def read_head(
     overrides
         Values that replace tags, by keyword.
 
-    Returns
-    -------
-    frames
-        As :func:`spinenet.readers.headers.read_frames` gives them; none if the file is not DICOM.
-    head
-        The bytes that were read, unpacked.
-
     Raises
     ------
     ScanError
         unreadable or too_large.
     """
     head = file.read(PAGE)
-    frames = _frames(name, head, overrides)
-    if not frames or frames[0].pixels.start is not None or len(head) < PAGE:
-        return frames, head
-    # where bytes of the file are not bytes of the header, there is no telling where it ends
-    head += (
-        _rest(len(head), _Bounded(file)) if as_part10(head, whole=False) is head else file.read(MAX_PACKED)
-    )
-    return _frames(name, head, overrides), head
-
-
-def _frames(name: str, head: bytes, overrides: Mapping[str, str] | None) -> tuple[Frame, ...]:
+    whole = len(head) < PAGE
     data = as_part10(head, whole=False)
-    return read_frames(name, data, overrides) if data is not None else ()
+    if data is None:
+        return Head((), head, 0)
+    if data is head and not whole:
+        if any(tag in head for tag in _PIXEL_TAGS) and (found := _whole_head(name, head, 0, overrides)):
+            return found
+        pages = _Pages(file, head)
+        frames = frames_from(name, pages, pages.upto, overrides, also=[Tag("PatientID")])  # type: ignore[arg-type]
+        return Head(frames, pages.upto(pages.tell()), 0)
+    # where bytes of the file are not bytes of the header, there is no telling where it ends
+    while True:
+        shift = len(data) - len(head) if data.endswith(head) else None
+        found = _whole_head(name, data, shift, overrides)
+        if found or whole or len(head) >= MAX_HEAD:
+            return found or Head(read_frames(name, data, overrides), data, shift)
+        more = file.read(len(head))
+        whole = not more
+        head += more
+        data = as_part10(head, whole=False) or data
 
 
-def _rest(known: int, file: Readable) -> bytes:
-    """What of a header longer than the ``known`` bytes lies beyond them."""
-    file.seek(0)
-    with quiet_pydicom():
-        try:
-            # values are passed over, so this reads little more than the elements' lengths
-            pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-        except ScanError:
-            raise
-        except (Exception, RecursionError) as error:
-            detail = f"a DICOM header cannot be read ({type(error).__name__})"
-            raise ScanError("unreadable", detail) from None
-    end = file.tell() + _AFTER
-    file.seek(known)
-    return file.read(max(0, min(end, MAX_HEAD) - known))
+def _whole_head(
+    name: str, data: bytes, shift: int | None, overrides: Mapping[str, str] | None
+) -> Head | None:
+    """The head, if the bytes hold it whole; what is cut off before its end may look like anything."""
+    try:
+        frames = read_frames(name, data, overrides)
+    except ScanError:
+        return None
+    start = frames[0].pixels.start if frames else None
+    return None if start is None or start + PIXEL_HEAD > len(data) else Head(frames, data, shift)

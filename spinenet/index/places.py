@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,24 +19,14 @@ VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd")
 OTHER = (
     *(".json", ".txt", ".csv", ".tsv", ".pdf", ".xml", ".html", ".htm", ".jpg", ".jpeg", ".png", ".gif"),
     *(".bmp", ".tif", ".tiff", ".md", ".log", ".bval", ".bvec", ".exe", ".dll", ".inf", ".ini", ".py"),
-    *(
-        ".raw",
-        ".zraw",
-        ".sh",
-        ".h5",
-        ".mat",
-        ".parquet",
-        ".doc",
-        ".docx",
-        ".xls",
-        ".xlsx",
-        ".mp4",
-        ".avi",
-        ".js",
-        ".css",
-    ),
+    *(".raw", ".zraw", ".sh", ".h5", ".mat", ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".mp4", ".avi"),
+    *(".js", ".css"),
 )
 """Endings of files that are no image and are not opened."""
+
+UNNAMEABLE, REFUSED, FAILED = "unnameable", "refused", "failed"
+"""Kinds of places that are not looked into: a manifest cannot hold the path, storage refused to list it, or
+failed."""
 
 _CHANGED = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 """What filesystems call the mark of a file's content or time, the best first."""
@@ -50,7 +41,7 @@ class Place:
     path
         The folder, archive or image, in the filesystem's own spelling.
     kind
-        "folder", "archive" or "volume".
+        "folder", "archive", "volume", or why it is none of these.
     files
         Paths to open, and the size of each in bytes.
     stamp
@@ -81,7 +72,8 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
     Yields
     ------
     Place
-        In order of their paths; places without a file to open are left out.
+        In order of their paths; those without a file to open are left out, but for those that could not be
+        listed or named.
 
     Raises
     ------
@@ -98,32 +90,53 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
 
 def joined(fs: Any, folders: Sequence[str]) -> Place:
     """The loose files of several folders as one place, at the folder that holds them all."""
-    files = [info for folder in folders for info in fs.ls(folder, detail=True) if info["type"] == "file"]
+    files = [info for folder in folders for info in _listed(fs, folder) if info["type"] == "file"]
     loose = [info for info in files if _is_loose(str(info["name"]))]
     return _place(posixpath.commonpath(folders), "folder", loose)
 
 
 def _below(fs: Any, folder: str, depth: int) -> Iterator[Place]:
-    files, folders = [], []
-    for info in sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"])):
-        name = posixpath.basename(str(info["name"]).rstrip("/"))
-        if name.startswith("."):
-            continue
-        if info["type"] == "directory" and str(info["name"]).rstrip("/") != folder:
-            folders.append(str(info["name"]))
-        elif info["type"] == "file":
-            files.append(info)
-    yield from _of_folder(folder, files)
-    # a link that leads upwards ends here too
+    try:
+        listed = _listed(fs, folder)
+    except OSError as error:
+        yield Place(folder, REFUSED if isinstance(error, PermissionError) else FAILED, {}, "")
+        return
+    folders = []
+    for info in listed:
+        name = str(info["name"]).rstrip("/")
+        if info["type"] == "directory" and name != folder and not posixpath.basename(name).startswith("."):
+            folders.append(name)
+    yield from _of_folder(folder, [info for info in listed if info["type"] == "file"])
     if depth > 1:
         for inner in folders:
-            yield from _below(fs, inner, depth - 1)
+            if is_text(inner):
+                yield from _below(fs, inner, depth - 1)
+            else:
+                yield _unnameable(inner)
+
+
+def _listed(fs: Any, folder: str) -> list[Mapping[str, Any]]:
+    """What lies in a folder, by name; links as what they lead to, unless that is a folder around them."""
+    listed = sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"]))
+    return [found for info in listed if (found := _followed(fs, info) if info.get("islink") else info)]
+
+
+def _followed(fs: Any, info: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    path = str(info["name"])
+    try:
+        leads_to = os.path.realpath(path, strict=True)
+        around = os.path.realpath(posixpath.dirname(path)) + "/"
+        return None if around.startswith(leads_to.rstrip("/") + "/") else fs.info(path)
+    except OSError:
+        return None
 
 
 def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Place]:
     loose, alone, sidecars = [], [], {}
     for info in files:
         lower = str(info["name"]).lower()
+        if posixpath.basename(lower).startswith("."):
+            continue
         if lower.endswith(ARCHIVES + VOLUMES):
             alone.append(info)
         elif lower.endswith(".json"):
@@ -134,7 +147,9 @@ def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Plac
         yield _place(folder, "folder", loose)
     for info in alone:
         path = str(info["name"])
-        if path.lower().endswith(ARCHIVES):
+        if not is_text(path):
+            yield _unnameable(path)
+        elif path.lower().endswith(ARCHIVES):
             yield _place(path, "archive", [info])
         else:
             sidecar = sidecars.get(sidecar_of(path))
@@ -144,6 +159,15 @@ def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Plac
 def _is_loose(name: str) -> bool:
     hidden = posixpath.basename(name).startswith(".")
     return not hidden and not name.lower().endswith(ARCHIVES + VOLUMES + OTHER)
+
+
+def is_text(path: str) -> bool:
+    """Whether a path can be written down: names on a disk are bytes, and may be no UTF-8."""
+    return path.isascii() or path.encode(errors="replace").decode() == path
+
+
+def _unnameable(path: str) -> Place:
+    return Place(path.encode(errors="replace").decode(), UNNAMEABLE, {}, UNNAMEABLE)
 
 
 def sidecar_of(volume: str) -> str:

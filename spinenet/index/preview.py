@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from spinenet.errors import ScanError
-from spinenet.index.heads import read_head
-from spinenet.index.members import open_members
-from spinenet.index.places import ARCHIVES, VOLUMES, Place
-from spinenet.index.survey import volume_grid
+from spinenet.index.gather import gather
+from spinenet.index.members import open_file
+from spinenet.index.places import VOLUMES, Place
+from spinenet.index.volumes import volume_grid
+from spinenet.readers.archives import HEAD, is_archive
 from spinenet.readers.dicom import choose_series, group_series
 from spinenet.readers.files import list_files
-from spinenet.readers.headers import Frame
 from spinenet.readers.limits import check_total
 from spinenet.readers.reformat import SLAB_MM, THIN_MM
+from spinenet.readers.stacks import Stack, stack_grid
 
 
 @dataclass(frozen=True)
@@ -64,25 +65,16 @@ def preview(
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
-    volumes = [name for name in sizes if name.lower().endswith(VOLUMES)]
-    if len(volumes) == 1 and len(sizes) == 1:
-        grid = volume_grid(fs, Place(volumes[0], "volume", sizes, ""))
+    place = _place(fs, path, sizes)
+    if place.kind == "volume":
+        grid = volume_grid(fs, place, _uncounted)
         spacing, shape, slice_mm = grid.pixel_spacing, grid.shape, grid.slice_spacing
         # a header has nothing of its own
         marks = [path]
     else:
-        only = next(iter(sizes)) if len(sizes) == 1 else ""
-        kind = "archive" if only.lower().endswith(ARCHIVES) else "folder"
-        frames = _frames(fs, Place(only or path, kind, sizes, ""), overrides)
-        every = group_series(frames, thickness_given="SliceThickness" in (overrides or {}))
-        _, stack = choose_series(every, series_uid)
+        stack = _stack(fs, place, series_uid, overrides)
         marks = sorted({frame.digest for frame in stack.frames})
-        pixels = stack.frames[0].pixels
-        stored = (pixels.rows or 0, pixels.columns or 0, len(stack.frames))
-        steps = np.linalg.norm(stack.affine[:3, :3], axis=0)
-        rows, columns, slices = (stored[axis] for axis in stack.axes.order)
-        row_mm, column_mm = (float(steps[axis]) for axis in stack.axes.order[:2])
-        spacing, shape, slice_mm = (row_mm, column_mm), (rows, columns, slices), stack.slice_spacing
+        spacing, shape, slice_mm = stack_grid(stack)
     values = int(np.prod(shape))
     if slice_mm < THIN_MM:
         shape = (*shape[:2], max(1, round(shape[2] * slice_mm / SLAB_MM)))
@@ -90,21 +82,33 @@ def preview(
     return Preview(shape, spacing, sum(sizes.values()), values, mark)
 
 
-def _frames(fs: Any, place: Place, overrides: Mapping[str, str] | None) -> list[Frame]:
-    frames: list[Frame] = []
-    digests: set[str] = set()
-    broken: ScanError | None = None
-    for name, _, file in open_members(fs, place, lambda read: None):
-        try:
-            found, _ = read_head(name, file, overrides)
-        except ScanError as error:
-            if error.reason != "unreadable":
-                raise
-            broken = error
-            continue
-        if found and found[0].digest not in digests:
-            digests.add(found[0].digest)
-            frames += [frame for frame in found if frame.series_uid or frame.pixels.rows is not None]
-    if not frames:
-        raise broken or ScanError("not_dicom", "no file of the path is DICOM")
-    return frames
+def _place(fs: Any, path: str, sizes: Mapping[str, int]) -> Place:
+    only = next(iter(sizes)) if len(sizes) == 1 else ""
+    if only.lower().endswith(VOLUMES):
+        return Place(only, "volume", sizes, "")
+    if only:
+        with open_file(fs, only) as file:
+            if is_archive(file.read(HEAD)):
+                return Place(only, "archive", sizes, "")
+    return Place(only or path, "folder", sizes, "")
+
+
+def _stack(fs: Any, place: Place, series_uid: str | None, overrides: Mapping[str, str] | None) -> Stack:
+    try:
+        found = gather(fs, place, _uncounted, overrides=overrides)
+    except ScanError:
+        raise
+    except Exception as error:
+        raise ScanError("unreadable", f"the path cannot be read ({type(error).__name__})") from None
+    if not found.frames:
+        raise found.broken or ScanError("not_dicom", "no file of the path is DICOM")
+    every = group_series(found.frames, thickness_given="SliceThickness" in (overrides or {}))
+    series, stack = choose_series(every, series_uid)
+    shortened = found.shortened(series)
+    if shortened is not None:
+        raise shortened
+    return stack
+
+
+def _uncounted(read: int) -> None:
+    """Count nothing."""

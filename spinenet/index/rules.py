@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from spinenet.errors import SpinenetError
+from spinenet.index.rows import Row
 
-Row = dict[str, Any]
 GRADING, DETECTION = "grading", "detection"
 AMBIGUOUS = "several_series"
 _LISTED = 8
@@ -57,13 +57,22 @@ class Rules:
     prefer: tuple[str, ...] = ()
 
 
-def load_rules(text: str | None, columns: Iterable[str]) -> Rules:
+def load_rules(text: str | None, columns: Iterable[str], numbers: Container[str]) -> Rules:
     """Rules from TOML; None takes those that come with the package (``spinenet/data/series_rules.toml``).
+
+    Parameters
+    ----------
+    text
+        The TOML.
+    columns
+        What rules may name.
+    numbers
+        Those of them that hold numbers.
 
     Raises
     ------
     RulesError
-        No TOML, or a key or column that does not exist.
+        No TOML, a key or column that does not exist, or a value of another kind than is wanted.
     """
     if text is None:
         text = (files("spinenet") / "data" / "series_rules.toml").read_text(encoding="utf-8")
@@ -75,24 +84,43 @@ def load_rules(text: str | None, columns: Iterable[str]) -> Rules:
     unknown = set(said) - {"prefer", "regions", "grading", "detection"}
     if unknown:
         raise RulesError(f"the rules have no part named {', '.join(sorted(unknown))}")
-    prefer = tuple(said.get("prefer", ()))
-    _check_columns((column.lstrip("-") for column in prefer), known)
+    regions, grading, detection = (
+        said.get(part, empty) for part, empty in (("regions", {}), ("grading", []), ("detection", {}))
+    )
+    if not (isinstance(regions, dict) and isinstance(detection, dict)):
+        raise RulesError("regions and detection are tables: [regions], [detection]")
+    if not (isinstance(grading, list) and all(isinstance(one, dict) for one in grading)):
+        raise RulesError("grading is a list of rules, each of which begins with [[grading]]")
+    prefer = _words(said.get("prefer", []), "prefer")
+    _check_columns((column.removeprefix("-") for column in prefer), known)
+    _check_numbers((column.removeprefix("-") for column in prefer), numbers)
     return Rules(
-        regions={name: frozenset(words) for name, words in said.get("regions", {}).items()},
-        grading=tuple(_rule(one, known) for one in said.get("grading", ())),
-        detection=_rule({"name": DETECTION, **said.get("detection", {})}, known),
+        regions={name: frozenset(_words(words, name)) for name, words in regions.items()},
+        grading=tuple(_rule(one, known, numbers) for one in grading),
+        detection=_rule({"name": DETECTION, **detection}, known, numbers),
         prefer=prefer,
     )
 
 
-def _rule(said: Mapping[str, Any], known: set[str]) -> Rule:
+def _rule(said: Mapping[str, Any], known: set[str], numbers: Container[str]) -> Rule:
     conditions = {key: value for key, value in said.items() if key not in ("name", "without")}
     _check_columns(conditions, known)
-    for wanted in conditions.values():
-        if isinstance(wanted, Mapping) and set(wanted) - set(_RANGE):
+    for column, wanted in conditions.items():
+        if not isinstance(wanted, Mapping):
+            continue
+        if set(wanted) - set(_RANGE):
             raise RulesError(f"a condition knows {' and '.join(_RANGE)}, not {', '.join(wanted)}")
+        _check_numbers([column], numbers)
+        if not all(type(limit) in (int, float) for limit in wanted.values()):
+            raise RulesError(f"the {' and '.join(_RANGE)} of {column} are numbers")
     name = str(said.get("name") or ", ".join(f"{key} {value}" for key, value in conditions.items()))
-    return Rule(name, conditions, frozenset(said.get("without", ())))
+    return Rule(name, conditions, frozenset(_words(said.get("without", []), "without")))
+
+
+def _words(said: Any, what: str) -> tuple[str, ...]:
+    if not (isinstance(said, list) and all(isinstance(word, str) for word in said)):
+        raise RulesError(f'{what} is a list of words, such as ["one", "two"]')
+    return tuple(said)
 
 
 def _check_columns(names: Iterable[str], known: set[str]) -> None:
@@ -101,10 +129,17 @@ def _check_columns(names: Iterable[str], known: set[str]) -> None:
         raise RulesError(f"the rules name {', '.join(unknown)}; the columns are {', '.join(sorted(known))}")
 
 
+def _check_numbers(names: Iterable[str], numbers: Container[str]) -> None:
+    text = [name for name in names if name not in numbers]
+    if text:
+        raise RulesError(f"the rules compare {', '.join(text)}, which are no numbers")
+
+
 def _holds(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         return value is not None and wanted.get("least", value) <= value <= wanted.get("most", value)
-    return (value or "") in wanted if isinstance(wanted, list) else (value or "") == wanted
+    value = "" if value is None else value
+    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
 
 
 def region_of(row: Mapping[str, Any], rules: Rules) -> str:
@@ -157,7 +192,7 @@ def _decide(best: list[Row], rule: Rule) -> None:
 def _preferred(rows: list[Row], prefer: Sequence[str]) -> list[Row]:
     for column in prefer:
         sign = -1 if column.startswith("-") else 1
-        values = [sign * float(row.get(column.lstrip("-")) or 0) for row in rows]
+        values = [sign * float(row.get(column.removeprefix("-")) or 0) for row in rows]
         rows = [row for row, value in zip(rows, values, strict=True) if value == max(values)]
     return rows
 

@@ -40,7 +40,7 @@ def folder_subject(root: str, path: str) -> str:
         if found:
             return found.group()
     first = parts[0] if parts else posixpath.basename(root.rstrip("/"))
-    return re.sub(r"\.(zip|tar|tar\.gz|tgz|nii|nii\.gz|mha)$", "", first, flags=re.IGNORECASE)
+    return re.sub(r"\.(zip|tar|tar\.gz|tgz|nii|nii\.gz|mha|mhd)$", "", first, flags=re.IGNORECASE)
 
 
 def keyed_subject(key: bytes) -> Callable[[bytes], str | None]:

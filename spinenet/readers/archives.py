@@ -11,10 +11,16 @@ from pathlib import PurePosixPath
 from spinenet.errors import ScanError
 from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
 
-_ZIP_MAGIC = b"PK\x03\x04"
+ZIP_MAGIC = b"PK\x03\x04"
+"""First bytes of a zip that holds something."""
+
+HEAD = 4096
+"""First bytes of a file that tell whether it is an archive."""
+
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
-_TAR_END = b"\0" * 512
+TAR_END = b"\0" * 512
+"""What follows the last member of a tar."""
 
 
 def members(data: bytes) -> dict[str, bytes] | None:
@@ -30,11 +36,18 @@ def members(data: bytes) -> dict[str, bytes] | None:
     ScanError
         As :func:`unzip` and :func:`untar`.
     """
-    if data.startswith(_ZIP_MAGIC):
+    if data.startswith(ZIP_MAGIC):
         return unzip(data)
     if data.startswith(GZIP_MAGIC) and _is_tar(gunzipped_head(data, 512)):
         return untar(gunzip(data))
     return untar(data) if _is_tar(data) else None
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file's first :data:`HEAD` bytes are those of an archive that is read."""
+    if head.startswith(GZIP_MAGIC):
+        head = gunzipped_head(head, _TAR_MAGIC_AT + len(_TAR_MAGIC))
+    return head.startswith(ZIP_MAGIC) or _is_tar(head)
 
 
 def unzip(data: bytes) -> dict[str, bytes]:
@@ -98,7 +111,7 @@ def untar(data: bytes) -> dict[str, bytes]:
                 assert stream is not None
                 contents[member.name] = stream.read()
             # the archive's reader takes a broken or missing header for the end
-            if not data.startswith(_TAR_END, archive.offset):
+            if not data.startswith(TAR_END, archive.offset):
                 raise ScanError("unreadable", "the archive is broken or ends too early")
     except ScanError:
         raise

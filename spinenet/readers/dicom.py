@@ -260,7 +260,7 @@ def _rescaled(
 def _fits(stored: npt.NDArray[np.integer], slope: float, intercept: float) -> bool:
     """Whether the rescaled values are float32 numbers."""
     most = max(abs(int(stored.min())), abs(int(stored.max())))
-    return abs(slope) * most + abs(intercept) < np.finfo(np.float32).max
+    return bool(abs(slope) * most + abs(intercept) < np.finfo(np.float32).max)
 
 
 def sequence_of_frame(frame: Frame) -> str:

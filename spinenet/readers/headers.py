@@ -6,11 +6,12 @@ import math
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
 from types import MappingProxyType
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import FileDataset
@@ -30,6 +31,9 @@ OVERRIDABLE: Mapping[str, int] = MappingProxyType(
 
 MAX_FRAMES = 20_000
 """Frames of one file."""
+
+PIXEL_HEAD = 12
+"""Bytes of the pixel data element before its first pixel, at most."""
 
 _PIXEL_DATA = 0x7FE00010
 _TAGS = """
@@ -142,13 +146,35 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
     """
     if data[128:132] != b"DICM":
         return ()
+    return frames_from(name, BytesIO(data), lambda size: data, overrides)
+
+
+def frames_from(
+    name: str,
+    file: BinaryIO,
+    upto: Callable[[int], bytes],
+    overrides: Mapping[str, str] | None = None,
+    also: Sequence[int] = (),
+) -> tuple[Frame, ...]:
+    """As :func:`read_frames`, from a file of which no more is read than the header needs.
+
+    Parameters
+    ----------
+    file
+        At its start; with preamble, and not deflated.
+    upto
+        Gives at least as many of the file's first bytes, once the header has been read; they make the digest.
+    also
+        Tags whose values are read besides, though nothing here tells them.
+    """
     replaced = {tag: _override(tag, text) for tag, text in (overrides or {}).items()}
-    buffer = BytesIO(data)
-    digest = sha256(data).hexdigest()
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(buffer, stop_before_pixels=True, specific_tags=list(_WANTED))
-            start = _pixel_data(header, data, buffer.tell())
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_WANTED, *also])
+            stopped_at = file.tell()
+            data = upto(stopped_at + PIXEL_HEAD)
+            start = _pixel_data(header, data, stopped_at)
+            digest = sha256(data).hexdigest()
             image, marks = is_image(header), marks_of(header)
             every = frames_of(header)
             if len(every) > MAX_FRAMES:

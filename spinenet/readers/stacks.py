@@ -135,6 +135,16 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     return Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
 
 
+def stack_grid(stack: Stack) -> tuple[tuple[float, float], tuple[int, int, int], float]:
+    """((row, column) spacing in mm, (rows, columns, slices), slice spacing in mm) of a scan of it."""
+    pixels = stack.frames[0].pixels
+    stored = (pixels.rows or 0, pixels.columns or 0, len(stack.frames))
+    steps = np.linalg.norm(stack.affine[:3, :3], axis=0)
+    rows, columns, slices = (stored[axis] for axis in stack.axes.order)
+    row_mm, column_mm = (float(steps[axis]) for axis in stack.axes.order[:2])
+    return (row_mm, column_mm), (rows, columns, slices), stack.slice_spacing
+
+
 def _check_image(frame: Frame) -> None:
     pixels = frame.pixels
     if not frame.image:

@@ -24,7 +24,7 @@ TRAINING_SEEDS = 1_000_000
 _KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
 _ENDS = ("S1", "C2")
 _END_WEIGHT = 4.0
-"""How much more often a window with an end of the column is drawn: what lies beyond looks much like a body."""
+"""How much more often a window with an end of the column is drawn: beyond it lies what looks like a body."""
 _SEQUENCES = ("T2", "T2", "T1", "STIR")
 _LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_left")
 

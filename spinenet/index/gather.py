@@ -1,0 +1,106 @@
+"""The frames of all DICOM files that a place holds, by their headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spinenet.errors import ScanError
+from spinenet.index.heads import read_head
+from spinenet.index.members import open_members
+from spinenet.index.places import Place
+from spinenet.readers.dicom import Series
+from spinenet.readers.headers import Frame
+from spinenet.readers.pixels import needed_bytes
+
+
+@dataclass
+class Gathered:
+    """What was found.
+
+    Attributes
+    ----------
+    frames
+        Of files that differ.
+    sizes
+        Bytes of each file that has frames, by its name.
+    held
+        Bytes that it holds for its pixels; None where that is not known.
+    subjects
+        What ``subject_of`` made of the first file of each series, by SeriesInstanceUID.
+    n_files, n_dicom
+        Files that were opened, and those of them that are DICOM.
+    broken
+        Why a file is none that can be used, if there was one.
+    """
+
+    frames: list[Frame] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int | None] = field(default_factory=dict)
+    subjects: dict[str, str | None] = field(default_factory=dict)
+    n_files: int = 0
+    n_dicom: int = 0
+    broken: ScanError | None = None
+
+    def shortened(self, series: Series) -> ScanError | None:
+        """The error of a file that is shorter than the pixels that its header claims."""
+        for frame in series.frames:
+            needed, there = needed_bytes(frame.pixels), self.held[frame.name]
+            if needed is not None and there is not None and there < needed:
+                return ScanError("bad_pixels", f"a file holds {there} of the {needed} bytes of its pixels")
+        return None
+
+
+def gather(
+    fs: Any,
+    place: Place,
+    count: Callable[[int], None],
+    *,
+    subject_of: Callable[[bytes], str | None] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Gathered:
+    """Read the headers of a folder's or an archive's files.
+
+    Parameters
+    ----------
+    fs
+        The fsspec filesystem of the place.
+    count
+        Told how many bytes were read from storage, file by file.
+    subject_of
+        Makes a subject's id of the first bytes of a DICOM file; None names nobody.
+    overrides
+        Values that replace tags, by keyword.
+
+    Raises
+    ------
+    ScanError, Exception
+        As :func:`spinenet.index.members.open_members`; and missing_tags, if an override is not numbers.
+    """
+    found = Gathered()
+    digests: set[str] = set()
+    for name, size, file in open_members(fs, place, count):
+        found.n_files += 1
+        try:
+            head = read_head(name, file, overrides)
+        except ScanError as error:
+            if error.reason == "missing_tags":
+                raise
+            found.broken, found.n_dicom = error, found.n_dicom + 1
+            continue
+        found.n_dicom += bool(head.frames)
+        if not head.frames or head.frames[0].digest in digests:
+            continue
+        first = head.frames[0]
+        if not first.series_uid and first.pixels.rows is None:
+            # the directory of a disc, or what is left of a file
+            if first.image:
+                found.broken = ScanError("unreadable", "a DICOM header names no series and no image")
+            continue
+        digests.add(first.digest)
+        found.frames += head.frames
+        found.sizes[name], found.held[name] = size, head.held(size)
+        if subject_of is not None and not found.subjects.get(first.series_uid):
+            found.subjects[first.series_uid] = subject_of(head.data)
+    return found

@@ -1,0 +1,31 @@
+"""What every row of an index has, whatever it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spinenet.errors import ScanError
+from spinenet.index.places import as_url
+
+Row = dict[str, Any]
+
+
+def bare_row(fs: Any, path: str) -> Row:
+    """A row that is not usable yet."""
+    return {"path": as_url(fs, path), "usable": False, "reason": None, "detail": None}
+
+
+def because(error: ScanError) -> Row:
+    """Why a row is not usable."""
+    return {"reason": error.reason, "detail": error.detail}
+
+
+def field_of_view(row: Mapping[str, Any]) -> Row:
+    """The sides of an image in mm, where its size and spacing are known."""
+    sides = {"height": "row", "width": "column"}
+    return {
+        f"field_of_view_{side}_mm": row[f"{axis}s"] * row[f"{axis}_spacing_mm"]
+        for side, axis in sides.items()
+        if row.get(f"{axis}s") and row.get(f"{axis}_spacing_mm")
+    }
