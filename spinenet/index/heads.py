@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Protocol
 
 from pydicom.tag import Tag
@@ -205,4 +206,8 @@ def _whole_head(
     except ScanError:
         return None
     start = frames[0].pixels.start if frames else None
-    return None if start is None or start + PIXEL_HEAD > len(data) else Head(frames, data, shift)
+    if start is None or start + PIXEL_HEAD > len(data):
+        return None
+    # of the header alone, however much more was read: a packed copy has the same
+    digest = sha256(data[: start + PIXEL_HEAD]).hexdigest()
+    return Head(tuple(replace(frame, digest=digest) for frame in frames), data, shift)

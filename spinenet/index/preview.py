@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spinenet.errors import ScanError
-from spinenet.index.gather import gather
+from spinenet.index.gather import Gathered, gather
 from spinenet.index.members import open_file
 from spinenet.index.places import VOLUMES, Place
 from spinenet.index.volumes import volume_grid
@@ -65,14 +65,15 @@ def preview(
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
-    place = _place(fs, path, sizes)
-    if place.kind == "volume":
-        grid = volume_grid(fs, place, _uncounted)
+    volumes = [name for name in sizes if name.lower().endswith(VOLUMES)]
+    found = Gathered() if len(volumes) == len(sizes) else _gathered(fs, _place(fs, path, sizes), overrides)
+    if len(volumes) == 1 and not found.n_dicom:
+        grid = volume_grid(fs, Place(volumes[0], "volume", sizes, ""), _uncounted)
         spacing, shape, slice_mm = grid.pixel_spacing, grid.shape, grid.slice_spacing
         # a header has nothing of its own
         marks = [path]
     else:
-        stack = _stack(fs, place, series_uid, overrides)
+        stack = _stack(found, series_uid, thickness_given="SliceThickness" in (overrides or {}))
         marks = sorted({frame.digest for frame in stack.frames})
         spacing, shape, slice_mm = stack_grid(stack)
     values = int(np.prod(shape))
@@ -84,8 +85,6 @@ def preview(
 
 def _place(fs: Any, path: str, sizes: Mapping[str, int]) -> Place:
     only = next(iter(sizes)) if len(sizes) == 1 else ""
-    if only.lower().endswith(VOLUMES):
-        return Place(only, "volume", sizes, "")
     if only:
         with open_file(fs, only) as file:
             if is_archive(file.read(HEAD)):
@@ -93,16 +92,19 @@ def _place(fs: Any, path: str, sizes: Mapping[str, int]) -> Place:
     return Place(only or path, "folder", sizes, "")
 
 
-def _stack(fs: Any, place: Place, series_uid: str | None, overrides: Mapping[str, str] | None) -> Stack:
+def _gathered(fs: Any, place: Place, overrides: Mapping[str, str] | None) -> Gathered:
     try:
-        found = gather(fs, place, _uncounted, overrides=overrides)
+        return gather(fs, place, _uncounted, overrides=overrides)
     except ScanError:
         raise
     except Exception as error:
         raise ScanError("unreadable", f"the path cannot be read ({type(error).__name__})") from None
+
+
+def _stack(found: Gathered, series_uid: str | None, *, thickness_given: bool) -> Stack:
     if not found.frames:
         raise found.broken or ScanError("not_dicom", "no file of the path is DICOM")
-    every = group_series(found.frames, thickness_given="SliceThickness" in (overrides or {}))
+    every = group_series(found.frames, thickness_given=thickness_given)
     series, stack = choose_series(every, series_uid)
     shortened = found.shortened(series)
     if shortened is not None:

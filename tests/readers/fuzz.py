@@ -46,7 +46,9 @@ def outcome(number: int) -> str:
         whole = _told(lambda: read_scan(url))
     finally:
         memory.rm(root, recursive=True)
-    if headers not in ("scan", whole) and whole == "scan":
+    # that a packed file is broken farther on is seen by unpacking it, and others may do without it
+    packed = any(data.startswith(b"\x1f\x8b") for data in files.values())
+    if whole == "scan" and headers != "scan" and not packed:
         raise AssertionError(f"{name}: headers say {headers}, and the scan is read")
     return whole
 
