@@ -11,7 +11,7 @@ from spinenet.index.heads import read_head
 from spinenet.index.members import open_members
 from spinenet.index.places import Place
 from spinenet.readers.dicom import Series
-from spinenet.readers.headers import Frame
+from spinenet.readers.frames import Frame
 from spinenet.readers.pixels import needed_bytes
 
 

@@ -12,7 +12,8 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
-from spinenet.readers.headers import PIXEL_HEAD, Frame, frames_from, read_frames
+from spinenet.readers.frames import Frame
+from spinenet.readers.headers import PIXEL_HEAD, frames_from, read_frames
 from spinenet.readers.part10 import as_part10
 
 PAGE = 4096

@@ -13,7 +13,7 @@ from spinenet.index.rows import Row, bare_row, because, field_of_view
 from spinenet.index.subjects import keyed_subject
 from spinenet.index.volumes import volume_row
 from spinenet.readers.dicom import Series, group_series, sequence_of_frame
-from spinenet.readers.headers import Frame
+from spinenet.readers.frames import Frame
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import plane_of
 from spinenet.readers.stacks import Stack, stack_grid
@@ -168,7 +168,7 @@ def _grid_of(stack: Stack) -> Row:
 
 
 def _plane(frames: tuple[Frame, ...]) -> str | None:
-    planes = {plane_of(frame.orientation) for frame in frames if frame.orientation}
+    planes = {plane_of(stated) for stated in {frame.orientation for frame in frames} if stated}
     return planes.pop() if len(planes) == 1 else "several" if planes else None
 
 

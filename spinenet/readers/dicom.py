@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import FLAGS, known_uid, sequence_of
-from spinenet.readers.headers import Frame, PixelFormat, read_frames
+from spinenet.readers.frames import Frame, PixelFormat
+from spinenet.readers.headers import read_frames
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import reorient
 from spinenet.readers.part10 import as_part10
@@ -128,8 +129,8 @@ def group_series(frames: Sequence[Frame], *, thickness_given: bool = False) -> t
         outcome: Stack | ScanError
         try:
             outcome = stack_frames(members, thickness_given=thickness_given)
-            for frame in members:
-                check_format(frame.pixels)
+            for pixels in dict.fromkeys(replace(frame.pixels, start=None, index=0) for frame in members):
+                check_format(pixels)
         except ScanError as error:
             outcome = error
         every.append(Series(uid, tuple(members), outcome))

@@ -7,22 +7,24 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from types import MappingProxyType
 from typing import BinaryIO
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
+from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
-from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
+from spinenet.readers.tags import Tags, encodings_of, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
     {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
@@ -48,76 +50,10 @@ _WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
     *(Tag(tag) for tag in (MOSAIC_COUNT, MOSAIC_CREATOR)),
 )
-
-
-@dataclass(frozen=True)
-class PixelFormat:
-    """How a frame's pixels are stored (PS3.3 C.7.6.3); None where a tag is absent.
-
-    ``frames`` is NumberOfFrames and ``index`` this frame's place among them. ``start`` is where the pixel
-    data element begins in the file's bytes, None where there is none.
-    """
-
-    transfer_syntax: str
-    rows: int | None
-    columns: int | None
-    samples: int
-    photometric: str
-    frames: int
-    index: int
-    bits_allocated: int | None
-    bits_stored: int | None
-    high_bit: int | None
-    signed: bool
-    slope: float | None
-    intercept: float | None
-    lossy: bool
-    start: int | None
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image of a series: where it lies, how it is stored, and facts that name no person.
-
-    Attributes
-    ----------
-    name
-        Key of the file among those fetched; may hold a person's name, so it goes into no message.
-    digest
-        SHA-256 of the file's bytes.
-    series_uid, modality
-        Empty where absent.
-    position, orientation, spacing, thickness
-        ImagePositionPatient, ImageOrientationPatient, PixelSpacing and SliceThickness, in mm; None where
-        absent or not numbers.
-    number
-        InstanceNumber; the frame's number in a file of several.
-    described
-        Frames that the file's functional groups describe, each of which is a :class:`Frame`; 1 where it
-        has none.
-    image
-        Whether the file is one of images.
-    marks
-        What :func:`spinenet.readers.kinds.marks_of` says.
-    odd
-        Whether reading the header raised warnings.
-    """
-
-    name: str
-    digest: str
-    series_uid: str
-    modality: str
-    position: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
-    spacing: tuple[float, ...] | None
-    thickness: float | None
-    number: float | None
-    pixels: PixelFormat
-    facts: Mapping[str, str | float] = field(default_factory=dict)
-    described: int = 1
-    image: bool = True
-    marks: frozenset[str] = frozenset()
-    odd: bool = False
+_SHARED = frozenset(_WANTED) - {
+    Tag(keyword) for keyword in ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", *GROUPS)
+}
+_MOST_KNOWN = 4096
 
 
 def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> tuple[Frame, ...]:
@@ -175,23 +111,23 @@ def frames_from(
             data = upto(stopped_at + PIXEL_HEAD)
             start = _pixel_data(header, data, stopped_at)
             digest = sha256(data).hexdigest()
-            image, marks = is_image(header), marks_of(header)
             every = frames_of(header)
             if len(every) > MAX_FRAMES:
                 raise ScanError("unreadable", f"a file has {len(every)} frames; the most is {MAX_FRAMES}")
+            found = [_common(header, replaced)] if every == (header,) else None
+            commons = found or [_common_of(header, tags, replaced) for tags in every]
             return tuple(
-                _frame(
+                replace(
+                    common,
                     name=name,
                     digest=digest,
-                    tags=tags,
-                    pixels=_pixel_format(header, tags, index, start),
-                    replaced=replaced,
+                    position=numbers_of(tags, "ImagePositionPatient", 3),
+                    number=number_of(tags, "InstanceNumber"),
+                    pixels=replace(common.pixels, index=index, start=start),
                     described=len(every),
-                    image=image,
-                    marks=marks,
-                    caught=caught,
+                    odd=common.odd or bool(caught),
                 )
-                for index, tags in enumerate(every)
+                for index, (tags, common) in enumerate(zip(every, commons, strict=True))
             )
         except ScanError:
             raise
@@ -214,35 +150,52 @@ def _override(tag: str, text: str) -> tuple[float, ...]:
     return numbers
 
 
-def _frame(
-    name: str,
-    digest: str,
-    tags: Tags,
-    pixels: PixelFormat,
-    replaced: Mapping[str, tuple[float, ...]],
-    described: int,
-    image: bool,
-    marks: frozenset[str],
-    caught: list[warnings.WarningMessage],
-) -> Frame:
+_known: dict[object, Frame] = {}
+"""Frames by the values that files of a series share, which are most of what a header takes time for."""
+
+
+def _common(header: FileDataset, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
+    """What the files of a series have in common; called under the lock of :func:`quiet_pydicom`."""
+    shared = tuple(
+        (element.tag, element.VR, element.value)
+        for element in header.values()
+        if element.tag in _SHARED and isinstance(element, RawDataElement)
+    )
+    class_uid = header.file_meta.get("MediaStorageSOPClassUID")
+    key = (
+        shared,
+        header.original_encoding,
+        encodings_of(header),
+        _syntax(header),
+        class_uid,
+        *replaced.items(),
+    )
+    if key not in _known:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frame = _common_of(header, header, replaced)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[key] = replace(frame, odd=bool(caught))
+    return _known[key]
+
+
+def _common_of(header: FileDataset, tags: Tags, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
     thickness = replaced.get("SliceThickness") or numbers_of(tags, "SliceThickness", 1)
-    facts = _facts(tags)
     return Frame(
-        name=name,
-        digest=digest,
+        name="",
+        digest="",
         series_uid=known_uid(text_of(tags, "SeriesInstanceUID")),
         modality=text_of(tags, "Modality"),
-        position=numbers_of(tags, "ImagePositionPatient", 3),
+        position=None,
         orientation=replaced.get("ImageOrientationPatient") or numbers_of(tags, "ImageOrientationPatient", 6),
         spacing=replaced.get("PixelSpacing") or numbers_of(tags, "PixelSpacing", 2),
         thickness=thickness[0] if thickness else None,
-        number=number_of(tags, "InstanceNumber"),
-        pixels=pixels,
-        facts=facts,
-        described=described,
-        image=image,
-        marks=marks,
-        odd=bool(caught),
+        number=None,
+        pixels=_pixel_format(header, tags),
+        facts=_facts(tags),
+        image=is_image(header),
+        marks=marks_of(header),
     )
 
 
@@ -252,7 +205,7 @@ def _pixel_data(header: FileDataset, data: bytes, stopped_at: int) -> int | None
     return stopped_at if data[stopped_at : stopped_at + 4] == tag else None
 
 
-def _pixel_format(header: FileDataset, tags: Tags, index: int, start: int | None) -> PixelFormat:
+def _pixel_format(header: FileDataset, tags: Tags) -> PixelFormat:
     slope, intercept = number_of(tags, "RescaleSlope"), number_of(tags, "RescaleIntercept")
     return PixelFormat(
         transfer_syntax=_syntax(header),
@@ -261,7 +214,7 @@ def _pixel_format(header: FileDataset, tags: Tags, index: int, start: int | None
         samples=whole_of(header, "SamplesPerPixel") or 1,
         photometric=text_of(header, "PhotometricInterpretation"),
         frames=whole_of(header, "NumberOfFrames") or 1,
-        index=index,
+        index=0,
         bits_allocated=whole_of(header, "BitsAllocated"),
         bits_stored=whole_of(header, "BitsStored"),
         high_bit=whole_of(header, "HighBit"),
@@ -269,7 +222,7 @@ def _pixel_format(header: FileDataset, tags: Tags, index: int, start: int | None
         slope=slope if "RescaleSlope" in tags else 1.0,
         intercept=intercept if "RescaleIntercept" in tags else 0.0,
         lossy=text_of(header, "LossyImageCompression") == "01",
-        start=start,
+        start=None,
     )
 
 

@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 
 from spinenet.errors import ScanError
-from spinenet.readers.headers import PixelFormat
+from spinenet.readers.frames import PixelFormat
 from spinenet.readers.tags import quiet_pydicom
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)

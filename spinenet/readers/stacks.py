@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.readers.headers import Frame
+from spinenet.readers.frames import Frame
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     Axes,
@@ -192,9 +193,14 @@ def _check_tags(frame: Frame, assumed: bool) -> None:
         raise ScanError(
             "missing_tags", "without ImagePositionPatient, InstanceNumber and a thickness are needed"
         )
-    cosines = np.array(frame.orientation).reshape(2, 3)
-    if not np.allclose(cosines @ cosines.T, np.eye(2), atol=UNIT_TOLERANCE):
+    if not _at_right_angles(frame.orientation or ()):
         raise ScanError("missing_tags", "ImageOrientationPatient is not two unit vectors at a right angle")
+
+
+@lru_cache(maxsize=256)
+def _at_right_angles(orientation: tuple[float, ...]) -> bool:
+    cosines = np.array(orientation).reshape(2, 3)
+    return np.allclose(cosines @ cosines.T, np.eye(2), atol=UNIT_TOLERANCE)
 
 
 def _check_one_plane(frames: Sequence[Frame]) -> None:
@@ -209,15 +215,16 @@ def _check_one_plane(frames: Sequence[Frame]) -> None:
 
 
 def _check_uniform(frames: Sequence[Frame]) -> None:
-    first = frames[0]
-    for frame in frames:
-        same = (
-            (frame.pixels.rows, frame.pixels.columns) == (first.pixels.rows, first.pixels.columns)
-            and np.allclose(frame.spacing or (), first.spacing or (), rtol=SPACING_TOLERANCE)
-            and np.allclose(frame.orientation or (), first.orientation or (), atol=SPACING_TOLERANCE)
-        )
-        if not same:
-            raise ScanError("mixed_geometry", "slices of the series differ in size, spacing or orientation")
+    shapes = {(frame.pixels.rows, frame.pixels.columns) for frame in frames}
+    spacings = np.array(sorted({frame.spacing or () for frame in frames}))
+    orientations = np.array(sorted({frame.orientation or () for frame in frames}))
+    same = (
+        len(shapes) == 1
+        and np.allclose(spacings, frames[0].spacing or (), rtol=SPACING_TOLERANCE)
+        and np.allclose(orientations, frames[0].orientation or (), atol=SPACING_TOLERANCE)
+    )
+    if not same:
+        raise ScanError("mixed_geometry", "slices of the series differ in size, spacing or orientation")
 
 
 def _check_size(frames: Sequence[Frame], across: int) -> None:

@@ -55,7 +55,7 @@ def _value(tags: Tags, keyword: str) -> Any:
     element = tags.get_item(_tag(keyword)) if isinstance(tags, Dataset) else None
     value: Any
     if isinstance(element, RawDataElement) and len(element.value or b"") <= _CACHED_BYTES:
-        value, odd = _converted(element._replace(value_tell=0), _encodings(tags))
+        value, odd = _converted(element[:4], element[5:], encodings_of(tags))
     else:
         value, odd = _read(lambda: tags.get(keyword))
     if odd:
@@ -68,15 +68,22 @@ def _tag(keyword: str) -> BaseTag:
     return BaseTag(tag_for_keyword(keyword) or 0)
 
 
-def _encodings(header: Any) -> tuple[str, ...]:
+def encodings_of(header: Any) -> tuple[str, ...]:
+    """Python's names of a header's character sets."""
     # as kept from reading; the tag itself would be converted anew for each file
     found = header.original_character_set or []
     return (found,) if isinstance(found, str) else tuple(found)
 
 
 @lru_cache(maxsize=1 << 14)
-def _converted(element: RawDataElement, encodings: tuple[str, ...]) -> tuple[Any, bool]:
-    """(value, whether pydicom found it odd): the files of a series share most of their values."""
+def _converted(
+    before: tuple[Any, ...], after: tuple[Any, ...], encodings: tuple[str, ...]
+) -> tuple[Any, bool]:
+    """(value, whether pydicom found it odd) of an element, given by what it has before and after its place.
+
+    The files of a series share most of their values.
+    """
+    element = RawDataElement._make((*before, 0, *after))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         value, odd = _read(lambda: convert_raw_data_element(element, encoding=list(encodings)).value)

@@ -22,7 +22,8 @@ from trees import edit, series
 from spinenet.errors import ScanError
 from spinenet.index import heads as heads_module
 from spinenet.index.heads import PAGE, Counted, Head, read_head
-from spinenet.readers.headers import Frame, read_frames
+from spinenet.readers.frames import Frame
+from spinenet.readers.headers import read_frames
 from spinenet.readers.part10 import as_part10
 from spinenet.synthetic.enhanced import write_enhanced
 
