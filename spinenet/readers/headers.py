@@ -50,9 +50,9 @@ _WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
     *(Tag(tag) for tag in (MOSAIC_COUNT, MOSAIC_CREATOR)),
 )
-_SHARED = frozenset(_WANTED) - {
-    Tag(keyword) for keyword in ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", *GROUPS)
-}
+_OWN = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", *GROUPS)
+_SHARED = frozenset(map(int, _WANTED)) - {int(Tag(keyword)) for keyword in _OWN}
+"""Tags whose values the files of a series have in common."""
 _MOST_KNOWN = 4096
 
 
@@ -156,20 +156,15 @@ _known: dict[object, Frame] = {}
 
 def _common(header: FileDataset, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
     """What the files of a series have in common; called under the lock of :func:`quiet_pydicom`."""
+    # plain numbers, for pydicom's tags compare slowly
     shared = tuple(
-        (element.tag, element.VR, element.value)
+        (tag, element.VR, element.value)
         for element in header.values()
-        if element.tag in _SHARED and isinstance(element, RawDataElement)
+        if isinstance(element, RawDataElement) and (tag := int(element.tag)) in _SHARED
     )
-    class_uid = header.file_meta.get("MediaStorageSOPClassUID")
-    key = (
-        shared,
-        header.original_encoding,
-        encodings_of(header),
-        _syntax(header),
-        class_uid,
-        *replaced.items(),
-    )
+    file_class = header.file_meta.get("MediaStorageSOPClassUID")
+    coded = (header.original_encoding, encodings_of(header), _syntax(header))
+    key = (shared, coded, file_class, *replaced.items())
     if key not in _known:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
