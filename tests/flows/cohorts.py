@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pydicom
+from canary import NEEDED, with_canary
 
 from spinenet.cohort.tables import STAGES, TABLES
 from spinenet.synthetic.dicom import uid_from, write_series
@@ -46,12 +47,17 @@ def write(folder: Path, scan: Scan, name: str) -> list[Path]:
 
 def _edited(change: Callable[[pydicom.Dataset, int], None]) -> Callable[[Path, Scan, str], None]:
     def make(folder: Path, scan: Scan, name: str) -> None:
-        for index, file in enumerate(sorted(write(folder, scan, name))):
-            dataset = pydicom.dcmread(file)
-            change(dataset, index)
-            dataset.save_as(file)
+        write(folder, scan, name)
+        _edit(folder, change)
 
     return make
+
+
+def _edit(folder: Path, change: Callable[[pydicom.Dataset, int], None]) -> None:
+    for index, file in enumerate(sorted(folder.iterdir())):
+        dataset = pydicom.dcmread(file)
+        change(dataset, index)
+        dataset.save_as(file)
 
 
 def _axial(dataset: pydicom.Dataset, index: int) -> None:
@@ -78,6 +84,10 @@ def _truncated(dataset: pydicom.Dataset, index: int) -> None:
 
 def _computed_tomography(dataset: pydicom.Dataset, index: int) -> None:
     dataset.Modality = "CT"
+
+
+def _talkative(dataset: pydicom.Dataset, index: int) -> None:
+    with_canary(dataset, frozenset(NEEDED))
 
 
 def _text(folder: Path, scan: Scan, name: str) -> None:
@@ -113,11 +123,15 @@ def write_manifest(folder: Path, good: int, subjects: int = 3) -> Path:
     for i in range(good):
         name = f"good-{i:02d}"
         base = scans[i % subjects]
-        write(folder / name, dataclasses.replace(base, volume=(base.volume * (1 - 0.02 * i)).round()), name)
+        scan = dataclasses.replace(base, volume=(base.volume * (1 - 0.02 * i)).round())
+        # the first one's headers hold the canary, and so do those of one that fails in its pixels
+        (_edited(_talkative) if i == 0 else write)(folder / name, scan, name)
         lines.append(f"{name},{name},leeds")
         if i % 2 and broken:
             reason, make = broken.pop(0)
             make(folder / f"bad-{reason}", base, reason)
+            if reason == "bad_pixels":
+                _edit(folder / f"bad-{reason}", _talkative)
             lines.append(f"bad-{reason},bad-{reason},york")
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from canary import CANARY
 from cohorts import BROKEN, assert_same_tables, spinenet, tables
 from conftest import Undisturbed
 
@@ -124,3 +126,20 @@ def test_check_says_what_would_fail_and_writes_nothing(undisturbed: Undisturbed)
     told = spinenet("check", undisturbed.manifest, "--weights", "synthetic")
     assert told.returncode == 3, told.stderr
     assert "bad-path_missing" in told.stdout
+
+
+def test_no_text_of_a_header_gets_out(undisturbed: Undisturbed) -> None:
+    headers = [*(undisturbed.manifest.parent / "good-00").iterdir()]
+    headers += (undisturbed.manifest.parent / "bad-bad_pixels").iterdir()
+    assert all(file.read_bytes().count(CANARY.encode()) > 500 for file in headers)
+    checked = spinenet("check", undisturbed.manifest, "--weights", "synthetic", "--out", undisturbed.out)
+    told = spinenet("status", undisturbed.out, "--json")
+    texts = [p.stdout + p.stderr for p in (undisturbed.process, checked, told)]
+    for file in undisturbed.out.rglob("*"):
+        if file.suffix == ".parquet":
+            table = pq.read_table(file)
+            texts.append(repr((table.to_pylist(), table.schema.metadata)))
+        elif file.is_file():
+            texts.append(file.read_text(encoding="utf-8"))
+    assert len(texts) > 20
+    assert not any(CANARY.lower() in text.lower() for text in texts)
