@@ -125,7 +125,7 @@ def _as_found(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> li
 def grading_samples(seed: int) -> Iterator[Sample]:
     """Disc volumes (1, 9, 112, 224) and class indices (11,) of one lumbar T2 subject."""
     rng = np.random.default_rng([seed, 13])
-    phantom = _square(render(seed, kind="lumbar", sequence="T2", balance=float(rng.choice([0.25, 0.8]))))
+    phantom = _square(render(seed, kind="lumbar", sequence="T2", balance=float(rng.choice([0.4, 0.9]))))
     if phantom is None:
         return
     found = _as_found(phantom, rng, 0.6)

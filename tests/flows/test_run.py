@@ -16,10 +16,12 @@ from cohorts import BROKEN, assert_same_tables, spinenet, tables
 from conftest import Undisturbed
 
 import spinenet as library
+from spinenet.anatomy import FINDINGS
 from spinenet.cohort.manifest import read_manifest
 from spinenet.networks.bundle import load_bundle
 from spinenet.pipeline import read_spine
 from spinenet.readers.series import read_scan
+from spinenet.types import CORNERS
 from spinenet.weights import resolve
 
 
@@ -37,16 +39,24 @@ def test_every_row_is_accounted_for(undisturbed: Undisturbed) -> None:
 def test_the_good_scans_are_right(undisturbed: Undisturbed) -> None:
     networks = load_bundle(resolve("synthetic"))
     written = tables(undisturbed.out)
-    for scan_id in ("good-00", "good-07", "good-19"):
+    good = [name for name in written["scans"]["scan_id"] if name.startswith("good")]
+    assert len(good) == 20
+    for scan_id in good:
         reading = read_spine(read_scan(str(undisturbed.manifest.parent / scan_id)), networks)
-        rows = written["vertebrae"][written["vertebrae"]["scan_id"] == scan_id]
+        rows, grades = (
+            part[part["scan_id"] == scan_id] for part in (written["vertebrae"], written["grades"])
+        )
         assert rows["level"].astype(str).tolist() == [v.level for v in reading.vertebrae]
-        expected = np.array([v.mean_quad[0, 0] for v in reading.vertebrae])
-        np.testing.assert_allclose(rows["rt_x"], expected, atol=1e-3)
-        grades = written["grades"][written["grades"]["scan_id"] == scan_id]
+        corners = rows[[f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]].to_numpy()
+        expected = np.array([v.mean_quad.ravel() for v in reading.vertebrae])
+        np.testing.assert_allclose(corners, expected, atol=1e-3)
         assert grades["level"].astype(str).tolist() == [g.level for g in reading.grades]
-        expected = np.array([g.probabilities["pfirrmann"][0] for g in reading.grades])
-        np.testing.assert_allclose(grades["pfirrmann_p1"], expected, atol=1e-4)
+        for finding in FINDINGS:
+            last = finding.values[-1]
+            expected = np.array([g.probabilities[finding.name][-1] for g in reading.grades])
+            np.testing.assert_allclose(grades[f"{finding.name}_p{last}"], expected, atol=1e-4)
+            best = [finding.values[int(np.argmax(g.probabilities[finding.name]))] for g in reading.grades]
+            assert grades[finding.name].tolist() == best
 
 
 def test_status_groups_the_reasons(undisturbed: Undisturbed) -> None:
