@@ -15,15 +15,13 @@ from rich.table import Table
 from flows.cli_check import check
 from flows.cli_index import index
 from flows.cli_weights import weights_app
+from flows.terminal import DONE, SOME_FAILED, UNFINISHED, USAGE, Cluster, Manifest, Weights, table_console
 from spinenet import weights as store_of_weights
 from spinenet.cohort.status import RunStatus, read_status
 from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
 from spinenet.index.rules import RulesError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
-
-DONE, UNFINISHED, USAGE, SOME_FAILED = 0, 1, 2, 3
-"""Exit statuses: every row done, the run did not finish, bad usage or manifest, some rows failed."""
 
 app = typer.Typer(
     help="Finds, names and grades vertebrae and discs in sagittal spinal MRI. Research only.",
@@ -35,9 +33,7 @@ app.add_typer(weights_app, name="weights")
 app.command()(index)
 app.command()(check)
 
-Manifest = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")]
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
-Weights = Annotated[str, typer.Option(help="A name, a folder or a URL of weights.")]
 
 
 @app.callback()
@@ -57,7 +53,7 @@ def run(
     manifest: Manifest,
     out: Out,
     weights: Weights = store_of_weights.PUBLISHED,
-    cluster: Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")] = "local",
+    cluster: Cluster = "local",
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N, on the GPU-class workers.")
     ] = "auto",
@@ -103,7 +99,7 @@ def status(
     for reason, rows in account.reasons.items():
         shown = ", ".join(row.scan_id for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
         table.add_row(f"failed: {reason}", str(len(rows)), shown)
-    _console().print(table)
+    table_console().print(table)
     typer.echo("The tables are written." if account.finished else "The run is not finished; start it again.")
 
 
@@ -128,12 +124,7 @@ def demo(
     """Make a synthetic cohort, run the whole pipeline on it, score it against its truth."""
     from flows.demo import run_demo
 
-    raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, _console()) else DONE)
-
-
-def _console() -> Console:
-    # Without a terminal a table is as wide as it needs: broken lines cannot be searched.
-    return Console(width=None if sys.stdout.isatty() else 160)
+    raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, table_console()) else DONE)
 
 
 def main() -> None:

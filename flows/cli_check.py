@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -11,46 +10,46 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cluster import cores
+from flows.terminal import DONE, SOME_FAILED, Manifest, Weights, table_console
 from spinenet import weights as store_of_weights
 from spinenet.anatomy import REASONS
-from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, differences, load_plan
 from spinenet.errors import WeightsError
 from spinenet.estimates import estimated_bytes, estimated_seconds
 from spinenet.networks.bundle import Networks, load_bundle
 from spinenet.pipeline import Settings
-from spinenet.preflight import DUPLICATE, EXCLUDED, WOULD_RUN, Preflight, check_manifest
+from spinenet.preflight import NO_PROBLEM, WOULD_RUN, Preflight, Row, check_manifest
 from spinenet.storage import Store
 
 _SHOWN = 5
 
 
 def check(
-    manifest: Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")],
-    weights: Annotated[
-        str, typer.Option(help="A name, a folder or a URL of weights.")
-    ] = store_of_weights.PUBLISHED,
+    manifest: Manifest,
+    weights: Weights = store_of_weights.PUBLISHED,
     out: Annotated[str | None, typer.Option(help="Also say whether the run could go on here.")] = None,
 ) -> None:
     """Say what would run and what would not; only headers are read, nothing is written."""
     with Console(stderr=True).status("reading headers"):
         found = check_manifest(manifest, processes=cores())
-    Console(width=None if sys.stdout.isatty() else 160).print(_table(found, manifest))
+    groups = found.groups
+    table_console().print(_table(groups, f"{len(found.rows)} rows in {manifest}"))
+    few = {what for what, rows in groups.items() if len(rows) <= _SHOWN} - set(NO_PROBLEM)
     for row in found.rows:
-        if row.what not in (WOULD_RUN, DUPLICATE, EXCLUDED) and len(found.groups[row.what]) <= _SHOWN:
+        if row.what in few:
             typer.echo(f"{row.scan_id}: {row.what}: {row.detail}")
     networks = _weights(weights)
     _estimate(found, networks)
     if out is not None:
-        typer.echo(_output(manifest, networks, Store.at(out)))
-    raise typer.Exit(3 if found.n_problems else 0)
+        typer.echo(_output(found, networks, Store.at(out)))
+    raise typer.Exit(SOME_FAILED if found.n_problems else DONE)
 
 
-def _table(found: Preflight, manifest: str) -> Table:
-    table = Table(title=f"{len(found.rows)} rows in {manifest}")
+def _table(groups: Mapping[str, Sequence[Row]], title: str) -> Table:
+    table = Table(title=title)
     for column in ("what", "rows", "which", "meaning"):
         table.add_column(column, justify="right" if column == "rows" else "left")
-    for what, rows in found.groups.items():
+    for what, rows in groups.items():
         names = [row.scan_id for row in rows[:_SHOWN]] if what != WOULD_RUN else []
         more = ", ..." if names and len(rows) > _SHOWN else ""
         table.add_row(what, str(len(rows)), ", ".join(names) + more, REASONS.get(what, ""))
@@ -90,14 +89,14 @@ def _duration(seconds: float) -> str:
     return f"{max(1.0, seconds):.0f} seconds"
 
 
-def _output(manifest: str, networks: Networks | None, store: Store) -> str:
+def _output(found: Preflight, networks: Networks | None, store: Store) -> str:
     plan = load_plan(store)
     if plan is None:
         return f"Output: {store.url()} holds no run; one would begin there"
     if networks is None:
         return f"Output: {store.url()} holds a run; with which weights it would go on cannot be told"
     now = Conditions(networks.name, networks.fingerprint, networks.digests, Settings().deciding)
-    others = differences(plan, read_manifest(manifest), now)
+    others = differences(plan, found.manifest, now)
     if others:
         return f"Output: {store.url()} was begun with {' and '.join(others)}; choose a new folder"
     return f"Output: {store.url()} holds this run, which would go on"

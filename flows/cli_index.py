@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.terminal import Cluster, table_console
 from spinenet.errors import ManifestError
 
 _KEY_BYTES = 16
@@ -26,7 +27,7 @@ def index(
     subjects: Annotated[
         Path | None, typer.Option(help="CSV of path and subject_id: subjects are named by it.")
     ] = None,
-    cluster: Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")] = "local",
+    cluster: Cluster = "local",
 ) -> None:
     """Find every series below ROOT by headers alone, and write a manifest of them."""
     from flows.index import Subjects, index_root
@@ -48,7 +49,7 @@ def index(
         table.add_row(
             {"grading": "to be graded", "detection": "usable, not graded"}.get(what, what), str(count)
         )
-    Console(width=None if Console().is_terminal else 160).print(table)
+    table_console().print(table)
     typer.echo(
         f"{summary.n_read} of {summary.n_files} files read, {summary.bytes_read / 1e6:.1f} MB of "
         f"headers of {summary.bytes_held / 1e6:.1f} MB, in {summary.seconds_reading:.1f} s."

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from flows.terminal import table_console
 from spinenet import weights
 from spinenet.errors import WeightsError
 from spinenet.weights.downloads import Progress as Report
@@ -32,8 +33,8 @@ def list_weights() -> None:
             licence if len(licence) <= 60 else f"{licence[:57]}...",
             "" if bundle.folder is None else str(bundle.folder),
         )
-    # A path broken over lines cannot be copied, so without a terminal the table is as wide as it needs.
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    # for the paths in it
+    table_console(240).print(table)
 
 
 @weights_app.command("fetch")

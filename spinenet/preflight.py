@@ -10,12 +10,14 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
-from spinenet.cohort.manifest import Entry, entries, read_manifest
+from spinenet.cohort.manifest import Entry, Manifest, entries, read_manifest
 from spinenet.errors import ScanError
 from spinenet.index.preview import Preview, preview
 from spinenet.stages.windows import tile
 
 WOULD_RUN, EXCLUDED, DUPLICATE = "would run", "excluded", "same input as another row"
+NO_PROBLEM = (WOULD_RUN, DUPLICATE, EXCLUDED)
+"""Groups whose rows would not fail."""
 
 _ROWS_AT_ONCE = 32
 _FEW = 2 * _ROWS_AT_ONCE
@@ -43,21 +45,22 @@ class Preflight:
         :data:`EXCLUDED`, or a code of :data:`spinenet.anatomy.REASONS`.
     """
 
+    manifest: Manifest
     rows: tuple[Row, ...]
 
     @property
     def groups(self) -> dict[str, list[Row]]:
         """Rows by group: what would run first, then reasons, the commonest first."""
-        found: dict[str, list[Row]] = {what: [] for what in (WOULD_RUN, DUPLICATE, EXCLUDED)}
+        found: dict[str, list[Row]] = {what: [] for what in NO_PROBLEM}
         for row in self.rows:
             found.setdefault(row.what, []).append(row)
-        head = {what: found.pop(what) for what in (WOULD_RUN, DUPLICATE, EXCLUDED)}
+        head = {what: found.pop(what) for what in NO_PROBLEM}
         return head | dict(sorted(found.items(), key=lambda group: (-len(group[1]), group[0])))
 
     @property
     def n_problems(self) -> int:
         """Rows that would fail."""
-        return sum(row.what not in (WOULD_RUN, DUPLICATE, EXCLUDED) for row in self.rows)
+        return sum(row.what not in NO_PROBLEM for row in self.rows)
 
     @property
     def scans(self) -> list[Preview]:
@@ -77,7 +80,8 @@ def check_manifest(
     processes
         That look side by side, where there are more than a few rows.
     """
-    every = list(entries(read_manifest(url, storage_options).table))
+    manifest = read_manifest(url, storage_options)
+    every = list(entries(manifest.table))
     inputs = Counter(_input(row) for row in every if not row.excluded)
     looked = list(_look_at_all(every, storage_options, processes))
     series: defaultdict[str, int] = defaultdict(int)
@@ -85,9 +89,10 @@ def check_manifest(
         if row.scan is not None:
             series[row.scan.mark] += 1
     return Preflight(
+        manifest,
         tuple(
             _marked(row, inputs[_input(entry)] > 1, series) for entry, row in zip(every, looked, strict=True)
-        )
+        ),
     )
 
 
