@@ -17,5 +17,5 @@ Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://H
 
 
 def table_console(width: int = 160) -> Console:
-    """A console for tables, as wide as the terminal; elsewhere ``width``, for broken lines cannot be searched."""
+    """A console as wide as the terminal; without one ``width``, for broken lines cannot be searched."""
     return Console(width=None if sys.stdout.isatty() else width)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 FLAGS: Mapping[str, str] = MappingProxyType(
@@ -66,34 +65,29 @@ _MAKERS = (
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
-@lru_cache(maxsize=1024)
 def known_words(text: str) -> str:
     """The words of a protocol or series description that belong to MR's vocabulary, and no others."""
     words = re.split(r"[^a-z0-9]+", text.lower())
     return " ".join(word for word in words if word in _WORDS)
 
 
-@lru_cache(maxsize=1024)
 def known_model(text: str) -> str:
     """The words of a scanner's model name that are makers' names of models."""
     words = re.split(r"[^a-z0-9]+", text.lower())
     return " ".join(word for word in words if word in _MODEL_WORDS)
 
 
-@lru_cache(maxsize=1024)
 def known_maker(text: str) -> str:
     """A scanner's maker in lower case; empty where it is none of the known ones."""
     return next((maker for maker in _MAKERS if text.lower().startswith(maker)), "")
 
 
-@lru_cache(maxsize=1024)
 def known_body_part(text: str) -> str:
     """The defined term of a body part; empty where it is none that a spine scan has."""
     compact = re.sub(r"[^A-Z]", "", text.upper())
     return compact if compact in _BODY_PARTS else ""
 
 
-@lru_cache(maxsize=1024)
 def known_uid(text: str) -> str:
     """A UID; empty where the text is none."""
     return text if _UID.fullmatch(text) else ""

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 import pydicom
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -24,7 +23,7 @@ from spinenet.readers.facts import known_body_part, known_maker, known_model, kn
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
-from spinenet.readers.tags import Tags, encodings_of, number_of, numbers_of, quiet_pydicom, text_of, whole_of
+from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
     {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
@@ -53,7 +52,7 @@ _WANTED = (
 _OWN = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", *GROUPS)
 _SHARED = frozenset(map(int, _WANTED)) - {int(Tag(keyword)) for keyword in _OWN}
 """Tags whose values the files of a series have in common."""
-_MOST_KNOWN = 4096
+_MOST_KNOWN, _MOST_BYTES = 4096, 8192
 
 
 def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> tuple[Frame, ...]:
@@ -157,13 +156,14 @@ _known: dict[object, Frame] = {}
 def _common(header: FileDataset, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
     """What the files of a series have in common; called under the lock of :func:`quiet_pydicom`."""
     # plain numbers, for pydicom's tags compare slowly
-    shared = tuple(
-        (tag, element.VR, element.value)
-        for element in header.values()
-        if isinstance(element, RawDataElement) and (tag := int(element.tag)) in _SHARED
-    )
+    elements = [(int(element.tag), element) for element in header.values()]
+    shared = tuple((tag, element.VR, element.value) for tag, element in elements if tag in _SHARED)
+    values = [value for _, _, value in shared if value is not None]
+    if not all(isinstance(value, bytes) for value in values) or sum(map(len, values)) > _MOST_BYTES:
+        # a broken file's sequence where text should be, or text of any length
+        return _common_of(header, header, replaced)
     file_class = header.file_meta.get("MediaStorageSOPClassUID")
-    coded = (header.original_encoding, encodings_of(header), _syntax(header))
+    coded = (header.original_encoding, str(header.original_character_set), _syntax(header))
     key = (shared, coded, file_class, *replaced.items())
     if key not in _known:
         with warnings.catch_warnings(record=True) as caught:

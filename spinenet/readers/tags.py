@@ -6,20 +6,13 @@ import logging
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, lru_cache
 from typing import Any, Protocol
 
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import RawDataElement, convert_raw_data_element
-from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import BaseTag
 
 _LOCK = threading.RLock()
-_CACHED_BYTES = 256
-"""Longer values are no numbers or terms that many files share."""
 
 
 class Tags(Protocol):
@@ -52,49 +45,11 @@ def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _value(tags: Tags, keyword: str) -> Any:
-    element = tags.get_item(_tag(keyword)) if isinstance(tags, Dataset) else None
-    value: Any
-    if isinstance(element, RawDataElement) and len(element.value or b"") <= _CACHED_BYTES:
-        value, odd = _converted(element[:4], element[5:], encodings_of(tags))
-    else:
-        value, odd = _read(lambda: tags.get(keyword))
-    if odd:
-        _warn()
-    return value
-
-
-@cache
-def _tag(keyword: str) -> BaseTag:
-    return BaseTag(tag_for_keyword(keyword) or 0)
-
-
-def encodings_of(header: Any) -> tuple[str, ...]:
-    """Python's names of a header's character sets."""
-    # as kept from reading; the tag itself would be converted anew for each file
-    found = header.original_character_set or []
-    return (found,) if isinstance(found, str) else tuple(found)
-
-
-@lru_cache(maxsize=1 << 14)
-def _converted(
-    before: tuple[Any, ...], after: tuple[Any, ...], encodings: tuple[str, ...]
-) -> tuple[Any, bool]:
-    """(value, whether pydicom found it odd) of an element, given by what it has before and after its place.
-
-    The files of a series share most of their values.
-    """
-    element = RawDataElement._make((*before, 0, *after))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        value, odd = _read(lambda: convert_raw_data_element(element, encoding=list(encodings)).value)
-    return value, odd or bool(caught)
-
-
-def _read(value_of: Callable[[], Any]) -> tuple[Any, bool]:
     try:
-        return value_of(), False
+        return tags.get(keyword)
     except Exception:
-        return None, True
+        _warn()
+        return None
 
 
 def _warn() -> None:

@@ -7,6 +7,10 @@ import collections
 from fuzz import outcome, run
 from fuzz_cases import corpus, damaged
 
+from spinenet.errors import ScanError
+from spinenet.readers import headers
+from spinenet.readers.headers import read_frames
+from spinenet.readers.part10 import as_part10
 from spinenet.readers.series import read_scan
 
 CASES = 300
@@ -37,3 +41,20 @@ def test_every_case_ends_as_a_scan_or_a_reason():
 
 def test_the_runner_tells_what_each_case_comes_to():
     assert dict(run(3, 5).outcomes) == collections.Counter(map(outcome, (3, 4)))
+
+
+def test_what_was_read_before_changes_nothing():
+    def told(data: bytes) -> object:
+        try:
+            whole = as_part10(data)
+            return None if whole is None else read_frames("a", whole)
+        except ScanError as error:
+            return error.reason
+
+    seen = [data for case in range(150) for data in damaged(case)[1].values()]
+    alone = []
+    for data in seen:
+        headers._known.clear()
+        alone.append(told(data))
+    assert [told(data) for data in seen] == alone
+    assert headers._known
