@@ -1,12 +1,14 @@
-"""Archives are opened in memory, within limits; nothing in them is written anywhere."""
+"""Archives are opened within limits; nothing in them is written anywhere."""
 
 from __future__ import annotations
 
 import tarfile
 import zipfile
-import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import PurePosixPath
+from typing import IO, Any
 
 from spinenet.errors import ScanError
 from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
@@ -19,8 +21,11 @@ HEAD = 4096
 
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
-TAR_END = b"\0" * 512
+_TAR_END = b"\0" * 512
 """What follows the last member of a tar."""
+
+ArchiveMember = tuple[str, int, Callable[[], IO[bytes]]]
+"""Name, size in bytes, and what opens it."""
 
 
 def members(data: bytes) -> dict[str, bytes] | None:
@@ -51,35 +56,8 @@ def is_archive(head: bytes) -> bool:
 
 
 def unzip(data: bytes) -> dict[str, bytes]:
-    """Read every member of a zip archive, within the limits.
-
-    Raises
-    ------
-    ScanError
-        too_large for an archive bomb; unsafe_archive for a member whose path points outside; unreadable
-        for one that is broken or encrypted; no_files.
-    """
-    contents: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            listed = [member for member in archive.infolist() if not member.is_dir()]
-            check_total(len(listed), sum(member.file_size for member in listed))
-            for member in listed:
-                if points_outside(member.filename):
-                    raise ScanError(
-                        "unsafe_archive", "a member of the archive has a path outside the archive"
-                    )
-                if member.flag_bits & 1:
-                    raise ScanError("unreadable", "the archive is encrypted")
-                # a member yields no more than the size it declares, which the check above has summed
-                contents[member.filename] = archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError) as error:
-        if isinstance(error, ScanError):
-            raise
-        raise ScanError("unreadable", f"the archive is broken ({type(error).__name__})") from None
-    if not contents:
-        raise ScanError("no_files", "the archive holds no files")
-    return contents
+    """Read every member of a zip archive, within the limits; errors as :func:`untar`."""
+    return _contents(zip_members(BytesIO(data)))
 
 
 def untar(data: bytes) -> dict[str, bytes]:
@@ -88,31 +66,18 @@ def untar(data: bytes) -> dict[str, bytes]:
     Raises
     ------
     ScanError
-        As :func:`unzip`.
+        too_large for an archive bomb; unsafe_archive for a member whose path points outside; unreadable
+        for one that is broken or encrypted; no_files.
     """
+    return _contents(tar_members(BytesIO(data)))
+
+
+def _contents(members: Iterator[ArchiveMember]) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=BytesIO(data), mode="r:") as archive:
-            size = 0
-            while (member := archive.next()) is not None:
-                # a size below zero would send the archive's reader back, and round for ever
-                if member.size < 0:
-                    raise ScanError("unreadable", "the archive is broken (a size below zero)")
-                if not member.isreg():
-                    continue
-                if points_outside(member.name):
-                    raise ScanError(
-                        "unsafe_archive", "a member of the archive has a path outside the archive"
-                    )
-                size += member.size
-                # before it is read: a sparse member may be any size
-                check_total(len(contents) + 1, size)
-                stream = archive.extractfile(member)
-                assert stream is not None
-                contents[member.name] = stream.read()
-            # the archive's reader takes a broken or missing header for the end
-            if not data.startswith(TAR_END, archive.offset):
-                raise ScanError("unreadable", "the archive is broken or ends too early")
+        for name, _, opened in members:
+            with opened() as stream:
+                contents[name] = stream.read()
     except ScanError:
         raise
     except (Exception, RecursionError) as error:
@@ -122,11 +87,65 @@ def untar(data: bytes) -> dict[str, bytes]:
     return contents
 
 
+def zip_members(file: Any) -> Iterator[ArchiveMember]:
+    """The files in a zip, one after the other, each to be opened before the next is asked for.
+
+    A member yields no more than the size it declares, and the sum of those is within the limits.
+
+    Parameters
+    ----------
+    file
+        At its start; it can go back.
+
+    Raises
+    ------
+    ScanError
+        As :func:`untar`.
+    Exception
+        What the format's library raises of a broken one.
+    """
+    with zipfile.ZipFile(file) as archive:
+        listed = [member for member in archive.infolist() if not member.is_dir()]
+        check_total(len(listed), sum(member.file_size for member in listed))
+        for member in listed:
+            _check_path(member.filename)
+            if member.flag_bits & 1:
+                raise ScanError("unreadable", "the archive is encrypted")
+            yield member.filename, member.file_size, partial(archive.open, member)
+
+
+def tar_members(file: Any) -> Iterator[ArchiveMember]:
+    """The plain files in a tar that is not packed; otherwise as :func:`zip_members`."""
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        files = size = 0
+        while (member := archive.next()) is not None:
+            # a size below zero would send the archive's reader back, and round for ever
+            if member.size < 0:
+                raise ScanError("unreadable", "the archive is broken (a size below zero)")
+            if not member.isreg():
+                continue
+            _check_path(member.name)
+            files, size = files + 1, size + member.size
+            # before it is read or passed over: a sparse member may be any size, and a packed one is unpacked
+            check_total(files, size)
+            yield member.name, member.size, partial(_plain_file, archive, member)
+        file.seek(archive.offset)
+        if file.read(len(_TAR_END)) != _TAR_END:
+            # the archive's reader takes a broken or missing header for the end
+            raise ScanError("unreadable", "the archive is broken or ends too early")
+
+
+def _plain_file(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(member)
+    assert stream is not None
+    return stream
+
+
+def _check_path(name: str) -> None:
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]:
+        raise ScanError("unsafe_archive", "a member of the archive has a path outside the archive")
+
+
 def _is_tar(data: bytes) -> bool:
     return data[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC
-
-
-def points_outside(name: str) -> bool:
-    """Whether a member's name leads out of its archive."""
-    parts = PurePosixPath(name.replace("\\", "/"))
-    return parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]
