@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
-
 from spinenet.errors import ScanError
 from spinenet.index.gather import Gathered, gather
 from spinenet.index.members import open_file
@@ -18,8 +16,8 @@ from spinenet.readers.archives import HEAD, is_archive
 from spinenet.readers.dicom import choose_series, group_series
 from spinenet.readers.files import list_files
 from spinenet.readers.limits import check_total
-from spinenet.readers.reformat import SLAB_MM, THIN_MM
-from spinenet.readers.stacks import Stack, stack_grid
+from spinenet.readers.reformat import slices_joined
+from spinenet.readers.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -69,18 +67,20 @@ def preview(
     found = Gathered() if len(volumes) == len(sizes) else _gathered(fs, _place(fs, path, sizes), overrides)
     if len(volumes) == 1 and not found.n_dicom:
         grid = volume_grid(fs, Place(volumes[0], "volume", sizes, ""), _uncounted)
-        spacing, shape, slice_mm = grid.pixel_spacing, grid.shape, grid.slice_spacing
         # a header has nothing of its own
         marks = [path]
     else:
         stack = _stack(found, series_uid, thickness_given="SliceThickness" in (overrides or {}))
         marks = sorted({frame.digest for frame in stack.frames})
-        spacing, shape, slice_mm = stack_grid(stack)
-    values = int(np.prod(shape))
-    if slice_mm < THIN_MM:
-        shape = (*shape[:2], max(1, round(shape[2] * slice_mm / SLAB_MM)))
-    mark = sha256("\n".join(marks).encode()).hexdigest()
-    return Preview(shape, spacing, sum(sizes.values()), values, mark)
+        grid = stack.grid
+    rows, columns, slices = grid.shape
+    return Preview(
+        shape=(rows, columns, slices // slices_joined(slices, grid.slice_spacing)),
+        pixel_spacing=grid.pixel_spacing,
+        n_bytes=sum(sizes.values()),
+        n_values=rows * columns * slices,
+        mark=sha256("\n".join(marks).encode()).hexdigest(),
+    )
 
 
 def _place(fs: Any, path: str, sizes: Mapping[str, int]) -> Place:

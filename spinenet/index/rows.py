@@ -7,6 +7,7 @@ from typing import Any
 
 from spinenet.errors import ScanError
 from spinenet.index.places import as_url
+from spinenet.readers.orientation import Grid
 
 Row = dict[str, Any]
 
@@ -19,6 +20,20 @@ def bare_row(fs: Any, path: str) -> Row:
 def because(error: ScanError) -> Row:
     """Why a row is not usable."""
     return {"reason": error.reason, "detail": error.detail}
+
+
+def grid_row(grid: Grid) -> Row:
+    """Size, spacings and field of view of a usable series, as its scan has them, whatever was stored."""
+    row = {
+        "usable": True,
+        "rows": grid.shape[0],
+        "columns": grid.shape[1],
+        "slices": grid.shape[2],
+        "row_spacing_mm": grid.pixel_spacing[0],
+        "column_spacing_mm": grid.pixel_spacing[1],
+        "slice_spacing_mm": grid.slice_spacing,
+    }
+    return row | field_of_view(row)
 
 
 def field_of_view(row: Mapping[str, Any]) -> Row:

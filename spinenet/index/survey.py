@@ -9,14 +9,14 @@ from typing import Any
 from spinenet.errors import ScanError
 from spinenet.index.gather import Gathered, gather
 from spinenet.index.places import FAILED, REFUSED, UNNAMEABLE, Place, is_text
-from spinenet.index.rows import Row, bare_row, because, field_of_view
+from spinenet.index.rows import Row, bare_row, because, field_of_view, grid_row
 from spinenet.index.subjects import keyed_subject
 from spinenet.index.volumes import volume_row
 from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.frames import Frame
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import plane_of
-from spinenet.readers.stacks import Stack, stack_grid
+from spinenet.readers.stacks import Stack
 
 _FACTS = ("manufacturer", "model", "field_strength", "body_part", "description")
 _NOT_LOOKED_INTO = {
@@ -141,7 +141,7 @@ def _series_row(fs: Any, place: Place, series: Series, found: Gathered) -> Row:
     if outcome is not None:
         return row | field_of_view(row) | because(outcome)
     assert isinstance(series.outcome, Stack)
-    return row | _grid_of(series.outcome) | {"usable": True}
+    return row | grid_row(series.outcome.grid)
 
 
 def _excess(place: Place) -> ScanError | None:
@@ -151,20 +151,6 @@ def _excess(place: Place) -> ScanError | None:
     except ScanError as error:
         return error
     return None
-
-
-def _grid_of(stack: Stack) -> Row:
-    """Rows, columns and slices as a scan of the stack has them, whatever was stored."""
-    (row_mm, column_mm), (rows, columns, slices), slice_mm = stack_grid(stack)
-    grid = {
-        "rows": rows,
-        "columns": columns,
-        "slices": slices,
-        "row_spacing_mm": row_mm,
-        "column_spacing_mm": column_mm,
-        "slice_spacing_mm": slice_mm,
-    }
-    return grid | field_of_view(grid)
 
 
 def _plane(frames: tuple[Frame, ...]) -> str | None:

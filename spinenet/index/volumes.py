@@ -10,12 +10,13 @@ from typing import Any
 from spinenet.errors import ScanError
 from spinenet.index.members import open_file
 from spinenet.index.places import Place, sidecar_of
-from spinenet.index.rows import Row, bare_row, because, field_of_view
+from spinenet.index.rows import Row, bare_row, because, grid_row
 from spinenet.readers.facts import sequence_of
 from spinenet.readers.limits import GZIP_MAGIC, gunzipped_head
 from spinenet.readers.metaimage import MAX_HEADER, is_metaimage, metaimage_grid
 from spinenet.readers.nifti import nifti_grid
-from spinenet.readers.volumes import Grid, sequence_named
+from spinenet.readers.orientation import Grid
+from spinenet.readers.volumes import sequence_named
 
 
 def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
@@ -39,18 +40,8 @@ def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
         grid = volume_grid(fs, place, count)
     except ScanError as error:
         return row | because(error)
-    rows, columns, slices = grid.shape
-    row |= {
-        "usable": True,
-        "plane": "sagittal",
-        "rows": rows,
-        "columns": columns,
-        "slices": slices,
-        "row_spacing_mm": grid.pixel_spacing[0],
-        "column_spacing_mm": grid.pixel_spacing[1],
-        "slice_spacing_mm": grid.slice_spacing,
-    }
-    return row | field_of_view(row) | _sidecar(fs, place, row["sequence"], count)
+    row |= grid_row(grid) | {"plane": "sagittal"}
+    return row | _sidecar(fs, place, row["sequence"], count)
 
 
 def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.readers.volumes import Grid, check_held, grid_of, whole_volume
+from spinenet.readers.orientation import Grid
+from spinenet.readers.volumes import check_held, grid_of, whole_volume
 from spinenet.types import Scan
 
 MAX_HEADER = 64 << 10

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.limits import GZIP_MAGIC, gunzip
-from spinenet.readers.volumes import Grid, check_held, grid_of, whole_volume
+from spinenet.readers.orientation import Grid
+from spinenet.readers.volumes import check_held, grid_of, whole_volume
 from spinenet.types import Scan
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

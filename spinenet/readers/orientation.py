@@ -53,6 +53,31 @@ class Axes:
     obliquity: float
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A scan's grid; attributes as those of :class:`spinenet.types.Scan`."""
+
+    shape: tuple[int, int, int]
+    pixel_spacing: tuple[float, float]
+    slice_spacing: float
+
+
+def canonical_grid(affine: npt.NDArray[np.float64], shape: Sequence[int], axes: Axes) -> Grid:
+    """The grid that a volume has once :func:`reorient` has brought it to the canonical axes.
+
+    Parameters
+    ----------
+    affine, shape
+        (4, 4) of the stored indices, and how many there are along each axis.
+    axes
+        From :func:`sagittal_axes`.
+    """
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    rows, columns, slices = (int(shape[axis]) for axis in axes.order)
+    row_mm, column_mm = (float(steps[axis]) for axis in axes.order[:2])
+    return Grid((rows, columns, slices), (row_mm, column_mm), slice_distance(affine, axes.order[2]))
+
+
 def sagittal_axes(affine: npt.NDArray[np.float64], slice_axis: int | None = None) -> Axes:
     """Find the canonical axes of a sagittal volume.
 

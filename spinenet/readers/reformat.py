@@ -37,13 +37,9 @@ def to_thick_slices(scan: Scan) -> Scan:
         that are left over are dropped, half at either side. A series of few slices gets thinner slabs,
         so that :data:`spinenet.readers.stacks.MIN_SLICES` are left.
     """
-    if scan.slice_spacing > THIN_MM - ROUNDING_MM:
-        return scan
     slices = scan.shape[2]
-    # the nearer number, the lower of two equally near ones, however a file rounds its spacing
-    wanted = math.ceil(SLAB_MM / (scan.slice_spacing + ROUNDING_MM) - 0.5)
-    joined = min(wanted, slices // MIN_SLICES)
-    if joined < 2:
+    joined = slices_joined(slices, scan.slice_spacing)
+    if joined == 1:
         return scan
     slabs = slices // joined
     first = (slices - slabs * joined) // 2
@@ -62,3 +58,12 @@ def to_thick_slices(scan: Scan) -> Scan:
         # what was found in slabs of another thickness must not pass for found in these
         fingerprint=sha256(f"{scan.fingerprint} {joined} slices joined".encode()).hexdigest(),
     )
+
+
+def slices_joined(slices: int, slice_spacing: float) -> int:
+    """How many neighbouring slices make one of the scan's, as :func:`to_thick_slices` has it; 1 for none."""
+    if slice_spacing > THIN_MM - ROUNDING_MM:
+        return 1
+    # the nearer number, the lower of two equally near ones, however a file rounds its spacing
+    wanted = math.ceil(SLAB_MM / (slice_spacing + ROUNDING_MM) - 0.5)
+    return max(1, min(wanted, slices // MIN_SLICES))

@@ -15,6 +15,8 @@ from spinenet.readers.frames import Frame
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     Axes,
+    Grid,
+    canonical_grid,
     is_isotropic,
     is_sheared,
     sagittal_axes,
@@ -76,6 +78,13 @@ class Stack:
     axes: Axes
     flags: tuple[str, ...]
 
+    @property
+    def grid(self) -> Grid:
+        """That of the scan which the stack becomes."""
+        pixels = self.frames[0].pixels
+        shape = (pixels.rows or 0, pixels.columns or 0, len(self.frames))
+        return canonical_grid(self.affine, shape, self.axes)
+
 
 def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> Stack:
     """Check that the frames make one MR volume with sagittal planes and put them in order.
@@ -134,16 +143,6 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     # along the stack's own direction now, which can only differ from the normal in where it leads
     axes = sagittal_axes(affine, slice_axis=across)
     return Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
-
-
-def stack_grid(stack: Stack) -> tuple[tuple[float, float], tuple[int, int, int], float]:
-    """((row, column) spacing in mm, (rows, columns, slices), slice spacing in mm) of a scan of it."""
-    pixels = stack.frames[0].pixels
-    stored = (pixels.rows or 0, pixels.columns or 0, len(stack.frames))
-    steps = np.linalg.norm(stack.affine[:3, :3], axis=0)
-    rows, columns, slices = (stored[axis] for axis in stack.axes.order)
-    row_mm, column_mm = (float(steps[axis]) for axis in stack.axes.order[:2])
-    return (row_mm, column_mm), (rows, columns, slices), stack.slice_spacing
 
 
 def _check_image(frame: Frame) -> None:

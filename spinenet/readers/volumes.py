@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 
@@ -15,6 +14,8 @@ from spinenet.readers.facts import FLAGS, sequence_of
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     Axes,
+    Grid,
+    canonical_grid,
     is_isotropic,
     is_sheared,
     reorient,
@@ -27,15 +28,6 @@ from spinenet.types import Scan
 MAX_ANISOTROPY = 1.5
 """How much longer than the left-right step the longest in-plane step may be: beyond, slices were taken
 in another plane than the sagittal one, and only voxels that are fine in every direction are read."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """What a header says of a scan's grid; attributes as those of :class:`spinenet.types.Scan`."""
-
-    shape: tuple[int, int, int]
-    pixel_spacing: tuple[float, float]
-    slice_spacing: float
 
 
 def check_held(shape: Sequence[int], itemsize: int, held: int | None) -> None:
@@ -108,11 +100,7 @@ def whole_volume(
 
 def grid_of(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Grid:
     """The canonical grid of a volume, its voxels unread; parameters and errors as :func:`whole_volume`."""
-    axes = _checked_axes(affine, shape)
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    rows, columns, slices = (int(shape[axis]) for axis in axes.order)
-    row_mm, column_mm = (float(steps[axis]) for axis in axes.order[:2])
-    return Grid((rows, columns, slices), (row_mm, column_mm), slice_distance(affine, axes.order[2]))
+    return canonical_grid(affine, shape, _checked_axes(affine, shape))
 
 
 def sequence_named(name: str) -> str:
