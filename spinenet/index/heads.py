@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Protocol
 
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
 from spinenet.readers.frames import Frame
 from spinenet.readers.headers import PIXEL_HEAD, frames_from, read_frames
 from spinenet.readers.part10 import as_part10
+from spinenet.readers.pixels import UNDEFINED_LENGTH, pixel_value
 
 PAGE = 4096
 """Bytes that are read at once."""
 MAX_HEAD = 64 << 20
 """Bytes of the longest header that is read."""
 _PIXEL_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 class Readable(Protocol):
@@ -147,15 +145,11 @@ class Head:
         """Bytes that a file of ``size`` bytes can hold for its pixels; None where that is not known."""
         if not self.frames or self.frames[0].pixels.start is None:
             return None
-        syntax = self.frames[0].pixels.transfer_syntax
-        begin = self.frames[0].pixels.start + (8 if syntax == ImplicitVRLittleEndian else 12)
-        if len(self.data) < begin:
-            return 0
-        (length,) = struct.unpack_from(">I" if syntax == ExplicitVRBigEndian else "<I", self.data, begin - 4)
-        if length == _UNDEFINED_LENGTH:
+        begin, length = pixel_value(self.data, self.frames[0].pixels)
+        if length is None or length == UNDEFINED_LENGTH:
             # of compressed pixels, and those of an uncompressed transfer syntax can never have it
             return 0
-        return int(length) if self.shift is None else max(0, min(length, size + self.shift - begin))
+        return length if self.shift is None else max(0, min(length, size + self.shift - begin))
 
 
 def read_head(name: str, file: Readable, overrides: Mapping[str, str] | None = None) -> Head:
@@ -203,12 +197,9 @@ def _whole_head(
 ) -> Head | None:
     """The head, if the bytes hold it whole; what is cut off before its end may look like anything."""
     try:
-        frames = read_frames(name, data, overrides)
+        # the digest is of the header alone, however much more was read: a packed copy has the same
+        frames = frames_from(name, BytesIO(data), lambda size: data[:size], overrides)
     except ScanError:
         return None
-    start = frames[0].pixels.start if frames else None
-    if start is None or start + PIXEL_HEAD > len(data):
-        return None
-    # of the header alone, however much more was read: a packed copy has the same
-    digest = sha256(data[: start + PIXEL_HEAD]).hexdigest()
-    return Head(tuple(replace(frame, digest=digest) for frame in frames), data, shift)
+    start = frames[0].pixels.start
+    return None if start is None or start + PIXEL_HEAD > len(data) else Head(frames, data, shift)

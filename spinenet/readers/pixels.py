@@ -24,7 +24,9 @@ from spinenet.readers.frames import PixelFormat
 from spinenet.readers.tags import quiet_pydicom
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-_UNDEFINED_LENGTH = 0xFFFFFFFF
+UNDEFINED_LENGTH = 0xFFFFFFFF
+"""Of a pixel data element that ends with a delimiter, as compressed ones do (PS3.5 A.4)."""
+
 _RLE_GAIN = 64
 """Pixels' bytes that a byte of RLE can stand for at most: 128 for 2 (PS3.5 G.3.1)."""
 
@@ -108,20 +110,18 @@ def stored_pixels(data: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.inte
 def _native(data: bytes, pixels: PixelFormat, shape: tuple[int, int]) -> npt.NDArray[np.integer]:
     big = pixels.transfer_syntax == ExplicitVRBigEndian
     order = ">" if big else "<"
-    start = pixels.start or 0
-    skip = 8 if pixels.transfer_syntax == ImplicitVRLittleEndian else 12
-    length = _length(data, start + skip, order)
-    if length == _UNDEFINED_LENGTH:
+    begin, length = _checked_value(data, pixels)
+    if length == UNDEFINED_LENGTH:
         raise ScanError("bad_pixels", "compressed pixels lie under an uncompressed transfer syntax")
     item = (pixels.bits_allocated or 0) // 8
     size = shape[0] * shape[1] * item
     needed = size * pixels.frames
-    held = min(length, len(data) - start - skip)
+    held = min(length, len(data) - begin)
     if held < needed:
         claimed = f"{pixels.frames} x {shape[0]} x {shape[1]}"
         raise ScanError("bad_pixels", f"pixel data holds {held} of the {needed} bytes of {claimed} pixels")
-    at = start + skip + size * pixels.index
-    if big and item == 1 and data[start + 4 : start + 6] == b"OW":
+    at = begin + size * pixels.index
+    if big and item == 1 and data[begin - 8 : begin - 6] == b"OW":
         # bytes lie in 16-bit words, whose order is turned (PS3.5 A.3)
         odd = size * pixels.index % 2
         words = data[at - odd : at + size + (size + odd) % 2].ljust(size + odd + (size + odd) % 2, b"\0")
@@ -132,22 +132,30 @@ def _native(data: bytes, pixels: PixelFormat, shape: tuple[int, int]) -> npt.NDA
     return raw.view(f"{order}{kind}{item}").reshape(shape).astype(f"{kind}{item}")
 
 
-def _length(data: bytes, end: int, order: str) -> int:
-    """Length of the pixel data whose value begins at ``end``."""
-    if len(data) < end:
+def pixel_value(data: bytes, pixels: PixelFormat) -> tuple[int, int | None]:
+    """(where the pixel data's value begins, its stated length); the length None if the file ends before."""
+    begin = (pixels.start or 0) + (8 if pixels.transfer_syntax == ImplicitVRLittleEndian else 12)
+    if len(data) < begin:
+        return begin, None
+    order = ">" if pixels.transfer_syntax == ExplicitVRBigEndian else "<"
+    (length,) = struct.unpack_from(f"{order}I", data, begin - 4)
+    return begin, int(length)
+
+
+def _checked_value(data: bytes, pixels: PixelFormat) -> tuple[int, int]:
+    begin, length = pixel_value(data, pixels)
+    if length is None:
         raise ScanError("bad_pixels", "a file ends where its pixel data begins")
-    (length,) = struct.unpack_from(f"{order}I", data, end - 4)
     if length == 0:
         raise ScanError("no_pixels", "files of the series carry no pixel data")
-    return int(length)
+    return begin, length
 
 
 def _encoded_frames(data: bytes, pixels: PixelFormat) -> list[bytes]:
     """The codestream of each frame of a file (PS3.5 A.4)."""
-    at = (pixels.start or 0) + 12
-    length = _length(data, at, "<")
-    end = len(data) if length == _UNDEFINED_LENGTH else min(len(data), at + length)
-    items = _items(data, at, end, delimited=length == _UNDEFINED_LENGTH)
+    at, length = _checked_value(data, pixels)
+    end = len(data) if length == UNDEFINED_LENGTH else min(len(data), at + length)
+    items = _items(data, at, end, delimited=length == UNDEFINED_LENGTH)
     table, fragments = items[:1], items[1:]
     if not any(stop > begin for begin, stop in fragments):
         raise ScanError("no_pixels", "files of the series carry no pixel data")
