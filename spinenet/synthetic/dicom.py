@@ -97,18 +97,28 @@ def write_series(
         dataset.InstanceNumber = index + 1
         dataset.ImagePositionPatient = _decimals(scan.affine[:3, 3] + index * scan.affine[:3, 2])
         pixels = np.ascontiguousarray(stored[:, :, index])
-        if compression is None:
-            # even length, as every element's value must have
-            dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes() + b"\0" * (
-                pixels.nbytes % 2
-            )
-            dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
-        else:
-            dataset.compress(COMPRESSIONS[compression], pixels, generate_instance_uid=False)
+        put_pixels(dataset, pixels, compression)
         path = folder / f"IM{index + 1:04d}.dcm"
         dataset.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
+
+
+def put_pixels(dataset: Dataset, pixels: npt.NDArray[np.integer], compression: str | None) -> None:
+    """Give a data set its pixel data: one frame (rows, columns), or several (frames, rows, columns).
+
+    Parameters
+    ----------
+    compression
+        As for :func:`write_series`.
+    """
+    if compression is None:
+        # even length, as every element's value must have
+        little = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+        dataset.PixelData = little + b"\0" * (pixels.nbytes % 2)
+        dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
+    else:
+        dataset.compress(COMPRESSIONS[compression], pixels, generate_instance_uid=False)
 
 
 def _check(scan: Scan, compression: str | None, pixel_dtype: str) -> None:

@@ -15,7 +15,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
 )
 
-from spinenet.synthetic.dicom import COMPRESSIONS, uid_from
+from spinenet.synthetic.dicom import put_pixels, uid_from
 
 _KEPT = """
     SpecificCharacterSet StudyDate StudyTime AccessionNumber ReferringPhysicianName Modality Manufacturer
@@ -60,13 +60,7 @@ def write_enhanced(
     if not converted:
         _add_pulse_sequence(dataset, first)
     pixels = np.stack([one.pixel_array for one in classic])
-    if compression is None:
-        dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes() + b"\0" * (
-            pixels.nbytes % 2
-        )
-        dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
-    else:
-        dataset.compress(COMPRESSIONS[compression], pixels, generate_instance_uid=False)
+    put_pixels(dataset, pixels, compression)
     target.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(target, enforce_file_format=True)
 

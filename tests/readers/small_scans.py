@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,21 @@ def edit(paths: list[Path], change: Callable[[pydicom.Dataset], None]) -> None:
         dataset = pydicom.dcmread(path)
         change(dataset)
         dataset.save_as(path, enforce_file_format=False)
+
+
+def damaged_bytes(whole: bytes, dice: random.Random, end: int) -> bytes:
+    """The file with a few bytes changed, lost or put in, between its preamble and ``end``."""
+    damaged = bytearray(whole)
+    for _ in range(dice.choice([1, 2, 8])):
+        at = dice.randrange(128, end)
+        kind = dice.randrange(3)
+        if kind == 0:
+            damaged[at] = dice.randrange(256)
+        elif kind == 1:
+            del damaged[at : at + dice.randrange(1, 40)]
+        else:
+            damaged[at:at] = dice.randbytes(dice.randrange(1, 12))
+    return bytes(damaged)
 
 
 def assert_same(read: Scan, wanted: Scan) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from small_scans import assert_same, edit, make_scan, save
+from small_scans import assert_same, damaged_bytes, edit, make_scan, save
 
 from spinenet.errors import ScanError
 from spinenet.readers.dicom import read_dicom
@@ -80,16 +80,7 @@ def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
     whole = [path.read_bytes() for path in save(tmp_path, make_scan((40, 36, 3)), compression=compression)]
     dice = random.Random(7)
     for _ in range(150):
-        damaged = bytearray(whole[1])
-        for _ in range(dice.choice([1, 2, 8])):
-            at = dice.randrange(128, min(1700, len(damaged)))
-            kind = dice.randrange(3)
-            if kind == 0:
-                damaged[at] = dice.randrange(256)
-            elif kind == 1:
-                del damaged[at : at + dice.randrange(1, 40)]
-            else:
-                damaged[at:at] = dice.randbytes(dice.randrange(1, 12))
+        damaged = damaged_bytes(whole[1], dice, min(1700, len(whole[1])))
         # anything but a ScanError fails the test
         with contextlib.suppress(ScanError):
-            read_dicom({"0": whole[0], "1": bytes(damaged), "2": whole[2]})
+            read_dicom({"0": whole[0], "1": damaged, "2": whole[2]})
