@@ -10,19 +10,17 @@ from spinenet.errors import ScanError
 from spinenet.index.heads import read_head
 from spinenet.index.members import open_members
 from spinenet.index.places import Place
+from spinenet.readers.collected import Collected
 from spinenet.readers.dicom import Series
-from spinenet.readers.frames import Frame
 from spinenet.readers.pixels import needed_bytes
 
 
 @dataclass
-class Gathered:
+class Gathered(Collected):
     """What was found.
 
     Attributes
     ----------
-    frames
-        Of files that differ.
     sizes
         Bytes of each file that has frames, by its name.
     held
@@ -31,17 +29,13 @@ class Gathered:
         What ``subject_of`` made of the first file of each series, by SeriesInstanceUID.
     n_files, n_dicom
         Files that were opened, and those of them that are DICOM.
-    broken
-        Why a file is none that can be used, if there was one.
     """
 
-    frames: list[Frame] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     held: dict[str, int | None] = field(default_factory=dict)
     subjects: dict[str, str | None] = field(default_factory=dict)
     n_files: int = 0
     n_dicom: int = 0
-    broken: ScanError | None = None
 
     def shortened(self, series: Series) -> ScanError | None:
         """The error of a file that is shorter than the pixels that its header claims."""
@@ -79,7 +73,6 @@ def gather(
         As :func:`spinenet.index.members.open_members`; and missing_tags, if an override is not numbers.
     """
     found = Gathered()
-    digests: set[str] = set()
     for name, size, file in open_members(fs, place, count):
         found.n_files += 1
         try:
@@ -87,20 +80,14 @@ def gather(
         except ScanError as error:
             if error.reason == "missing_tags":
                 raise
-            found.broken, found.n_dicom = error, found.n_dicom + 1
+            found.lose(error)
+            found.n_dicom += 1
             continue
         found.n_dicom += bool(head.frames)
-        if not head.frames or head.frames[0].digest in digests:
+        if not found.take(head.frames):
             continue
-        first = head.frames[0]
-        if not first.series_uid and first.pixels.rows is None:
-            # the directory of a disc, or what is left of a file
-            if first.image:
-                found.broken = ScanError("unreadable", "a DICOM header names no series and no image")
-            continue
-        digests.add(first.digest)
-        found.frames += head.frames
         found.sizes[name], found.held[name] = size, head.held(size)
-        if subject_of is not None and not found.subjects.get(first.series_uid):
-            found.subjects[first.series_uid] = subject_of(head.data)
+        uid = head.frames[0].series_uid
+        if subject_of is not None and not found.subjects.get(uid):
+            found.subjects[uid] = subject_of(head.data)
     return found

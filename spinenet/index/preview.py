@@ -102,9 +102,7 @@ def _gathered(fs: Any, place: Place, overrides: Mapping[str, str] | None) -> Gat
 
 
 def _stack(found: Gathered, series_uid: str | None, *, thickness_given: bool) -> Stack:
-    if not found.frames:
-        raise found.broken or ScanError("not_dicom", "no file of the path is DICOM")
-    every = group_series(found.frames, thickness_given=thickness_given)
+    every = group_series(found.required(), thickness_given=thickness_given)
     series, stack = choose_series(every, series_uid)
     shortened = found.shortened(series)
     if shortened is not None:

@@ -10,10 +10,10 @@ from typing import Any
 
 from spinenet.errors import SpinenetError
 from spinenet.index.rows import Row
+from spinenet.readers.dicom import listed_labels, series_label
 
 GRADING, DETECTION = "grading", "detection"
 AMBIGUOUS = "several_series"
-_LISTED = 8
 _RANGE = ("least", "most")
 
 
@@ -179,12 +179,11 @@ def _decide(best: list[Row], rule: Rule) -> None:
     if len(best) == 1:
         best[0] |= {"purpose": GRADING, "choice": rule.name}
         return
-    listed = "; ".join(_label(row) for row in best[:_LISTED])
-    more = f" and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
+    listed = listed_labels([_label(row) for row in best])
     for row in best:
         row |= {
             "reason": AMBIGUOUS,
-            "detail": f"{len(best)} series are each {rule.name}: {listed}{more}",
+            "detail": f"{len(best)} series are each {rule.name}: {listed}",
             "choice": f"one of {len(best)}: {rule.name}",
         }
 
@@ -198,5 +197,5 @@ def _preferred(rows: list[Row], prefer: Sequence[str]) -> list[Row]:
 
 
 def _label(row: Row) -> str:
-    said = (row["sequence"], row.get("description"), f"{row['slices']} slices")
-    return f"{' '.join(str(part) for part in said if part)}, UID {row.get('series_uid') or 'absent'}"
+    words, uid = row.get("description") or "", row.get("series_uid") or ""
+    return series_label(row["sequence"], words, row["slices"], uid)

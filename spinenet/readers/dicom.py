@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
+from spinenet.readers.collected import Collected
 from spinenet.readers.facts import FLAGS, known_uid, sequence_of
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.headers import read_frames
@@ -47,12 +48,20 @@ class Series:
     def label(self) -> str:
         """What a message calls it: contrast, known words of its description, size and UID."""
         first = self.frames[0]
-        said = (
-            sequence_of_frame(first),
-            str(first.facts.get("description", "")),
-            f"{len(self.frames)} slices",
-        )
-        return f"{' '.join(part for part in said if part)}, UID {self.uid or 'absent'}"
+        words = str(first.facts.get("description", ""))
+        return series_label(sequence_of_frame(first), words, len(self.frames), self.uid)
+
+
+def series_label(sequence: str, words: str, slices: int, uid: str) -> str:
+    """What a message calls a series."""
+    said = (sequence, words, f"{slices} slices")
+    return f"{' '.join(part for part in said if part)}, UID {uid or 'absent'}"
+
+
+def listed_labels(labels: Sequence[str]) -> str:
+    """The first of several series that a message names, and how many more there are."""
+    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    return "; ".join(labels[:_LISTED]) + more
 
 
 def read_dicom(
@@ -141,12 +150,8 @@ def _read_headers(
     files: Mapping[str, bytes], overrides: Mapping[str, str] | None
 ) -> tuple[list[Frame], dict[str, bytes], set[str]]:
     """(frames of distinct files, their bytes, flags)."""
-    frames: list[Frame] = []
+    collected = Collected()
     kept: dict[str, bytes] = {}
-    digests: set[str] = set()
-    noted: set[str] = set()
-    broken: ScanError | None = None
-    directory: ScanError | None = None
     size = 0
     for name in sorted(files):
         try:
@@ -155,30 +160,14 @@ def _read_headers(
         except ScanError as error:
             if error.reason != "unreadable":
                 raise
-            broken = error
-            noted.add("unreadable_ignored")
+            collected.lose(error)
             continue
-        if data is None or not found:
-            noted.add("files_ignored")
-        elif found[0].digest in digests:
-            noted.add("duplicate_files")
-        elif not found[0].series_uid and found[0].pixels.rows is None:
-            # neither of a series nor an image: the directory of a disc, or what is left of a file
-            if found[0].image:
-                broken = ScanError("unreadable", "a DICOM header names no series and no image")
-                noted.add("unreadable_ignored")
-            else:
-                directory = ScanError("not_image", "the path holds the directory of a disc, and no image")
-        else:
-            digests.add(found[0].digest)
-            frames += found
+        if collected.take(found) and data is not None:
             kept[name] = data
             # each file was within the limit, unpacked; so must they be together
             size += len(data)
             check_total(len(kept), size)
-    if frames:
-        return frames, kept, noted
-    raise broken or directory or ScanError("not_dicom", "no file of the path is DICOM")
+    return collected.required(), kept, collected.noted
 
 
 def choose_series(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:
@@ -204,9 +193,8 @@ def choose_series(every: Sequence[Series], series_uid: str | None) -> tuple[Seri
     # sagittal slices as acquired come before planes that could be cut from another volume
     usable = [(series, stack) for series, stack in usable if stack.axes.order[2] == 2] or usable
     if len(usable) > 1:
-        listed = "; ".join(series.label for series, _ in usable[:_LISTED])
-        more = f" and {len(usable) - _LISTED} more" if len(usable) > _LISTED else ""
-        raise ScanError("several_series", f"name one of {len(usable)} usable series: {listed}{more}")
+        listed = listed_labels([series.label for series, _ in usable])
+        raise ScanError("several_series", f"name one of {len(usable)} usable series: {listed}")
     if usable:
         return usable[0]
     # the largest series is the likeliest to have been meant
