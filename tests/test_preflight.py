@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from tiny_networks import tiny_networks
 
-from spinenet.errors import ManifestError
+from spinenet.errors import ManifestError, ScanError
 from spinenet.estimates import estimated_bytes, estimated_seconds
 from spinenet.preflight import DUPLICATE, EXCLUDED, WOULD_RUN, Preflight, check_manifest, n_patches
 from spinenet.readers.series import read_scan
@@ -153,3 +153,12 @@ def test_a_manifest_on_other_storage(folder: Path) -> None:
 def test_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="there is no manifest"):
         check_manifest(str(tmp_path / "m.csv"))
+
+
+def test_the_directory_of_a_disc_is_told_as_reading_tells_it(tmp_path: Path) -> None:
+    directory = Path(pydicom.__file__).parent / "data" / "test_files" / "dicomdirtests" / "DICOMDIR"
+    (tmp_path / "DICOMDIR").write_bytes(directory.read_bytes())
+    (tmp_path / "m.csv").write_text("scan_id,path\na,DICOMDIR\n", encoding="utf-8")
+    assert names(check_manifest(str(tmp_path / "m.csv"))) == {"not_image": ["a"]}
+    with pytest.raises(ScanError, match="not_image"):
+        read_scan(tmp_path / "DICOMDIR")
