@@ -20,11 +20,12 @@ import torch
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.progress import LogReporter, Reporter
 from flows.server import prefect_api
-from flows.shards import Stopped, Work, do_shard, window
-from flows.workers import Orders, WeightsRef, version
+from flows.shards import Stopped, Work, do_shard
+from flows.window import Window
+from flows.workers import STEPS, Orders, Steps, WeightsRef, version
 from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
-from spinenet.cohort.finalise import DamagedParts, count_states, finalise, is_final
+from spinenet.cohort.finalise import DamagedParts, final_states, finalise
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, freeze
@@ -35,8 +36,6 @@ from spinenet.pipeline import Settings
 from spinenet.storage import Store
 
 SHARD_SIZE = 64
-SHARDS_IN_FLIGHT = 2
-"""Two shards overlap: one decodes while the other's last scans are on the GPU-class workers."""
 ROUNDS = 3
 """How often damaged parts are made again before the storage is given up on."""
 
@@ -76,6 +75,7 @@ def run_cohort(
     settings: Settings = Settings(),
     seconds_per_scan: float = 3600.0,
     reporter: Reporter | None = None,
+    steps: Steps = STEPS,
 ) -> RunSummary:
     """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
 
@@ -91,6 +91,8 @@ def run_cohort(
         Scans that are committed together; a run that was begun keeps its own.
     seconds_per_scan
         A scan that takes longer, in reading or inference, fails with the reason "time_limit".
+    steps
+        What workers do for a scan.
 
     Raises
     ------
@@ -110,20 +112,21 @@ def run_cohort(
     store = Store.at(out)
     plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about())
     ledger = Ledger(store, plan)
+    final = final_states(store, plan)
+    if final is not None:
+        return RunSummary(store.url(), plan.n_rows, plan.n_rows, final, time.monotonic() - began)
     commits = ledger.commits()
     unfinished = ledger.unfinished(commits)
     before = plan.n_rows - sum(plan.rows_of(index) for index in unfinished)
-    if not unfinished and is_final(store):
-        states = count_states(commits.values())
-        return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
     orders = Orders(ref, settings, device, seconds_per_scan)
     generations = {index: commits[index].generation + 1 for index in unfinished if index in commits}
+    del commits, rows
     reporter.started(plan.n_rows, before, plan.n_shards)
     try:
         for _ in range(ROUNDS):
             if unfinished:
                 detector = digests[file_name("detector")]
-                _shards(ledger, orders, detector, unfinished, generations, cluster, reporter)
+                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
             try:
                 states = finalise(ledger)
             except DamagedParts as damaged:
@@ -140,6 +143,7 @@ def run_cohort(
 def _shards(
     ledger: Ledger,
     orders: Orders,
+    steps: Steps,
     detector_digest: str,
     indices: Sequence[int],
     generations: Mapping[int, int],
@@ -160,9 +164,10 @@ def _shards(
             detector_digest=detector_digest,
             checkpoints=list(ledger.store.sizes(CHECKPOINTS)),
             generations=generations,
-            in_flight=window(wait_for_slots(client), SHARDS_IN_FLIGHT),
+            window=Window.over(wait_for_slots(client)),
             stop=stop,
             reporter=reporter,
+            steps=steps,
         )
         url = str(ledger.plan.record["manifest"]["url"])
         # In the main thread Prefect takes signals for itself, and its pool then waits for ever.
@@ -177,6 +182,7 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
     from prefect.task_runners import ThreadPoolTaskRunner
 
     failures: list[Exception] = []
+    in_flight = work.window.shards_in_flight(work.ledger.plan.shard_size)
 
     @task(name="shard", task_run_name="shard-{index}", cache_policy=NO_CACHE, persist_result=False)
     def shard(index: int) -> None:
@@ -195,13 +201,18 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
 
     @flow(
         name="spinenet-cohort",
-        task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_IN_FLIGHT),
+        task_runner=ThreadPoolTaskRunner(max_workers=in_flight),
         persist_result=False,
         validate_parameters=False,
     )
     def cohort(manifest: str, out: str) -> None:
-        for future in [shard.submit(index) for index in indices]:
-            future.wait()
+        # A shard is submitted when another has ended, and its future is not kept: Prefect holds all it gets.
+        room = threading.Semaphore(in_flight)
+        for index in indices:
+            room.acquire()
+            shard.submit(index).add_done_callback(lambda _: room.release())
+        for _ in range(in_flight):
+            room.acquire()
         if failures:
             # Others stop because the first one failed; the user is told of that one.
             raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])

@@ -141,6 +141,17 @@ def read(prepared: Prepared, orders: Orders, known: Detections | None = None) ->
     return Outcome(result_rows(entry, facts, reading, made_by), detections, trace)
 
 
+@dataclass(frozen=True)
+class Steps:
+    """The two tasks of a scan, by functions that workers can import."""
+
+    prepare: Callable[[Entry, Orders], Prepared] = prepare
+    read: Callable[[Prepared, Orders, Detections | None], Outcome] = read
+
+
+STEPS = Steps()
+
+
 def _infer(
     scan: Scan, facts: ScanFacts, networks: Networks, settings: Settings, known: Detections | None
 ) -> tuple[SpineReading, Detections]:

@@ -1,0 +1,303 @@
+"""What a run costs beside decoding and inference, and how its memory grows, beside plain Dask futures.
+
+``PYTHONPATH=. python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of each length
+through the real flow on a local cluster, with tasks that do nothing (``noop.py``), then starts the finished
+run again, asks for its status, and sends the same tasks through a loop of plain futures with the same window.
+Each of these is a process of its own, so that its memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+from distributed import Future, as_completed
+from noop import STEPS
+
+from flows.cluster import CPU, GPU, cluster_address, connected, wait_for_slots
+from flows.cohort import SHARD_SIZE, run_cohort
+from flows.window import Window
+from flows.workers import Orders, WeightsRef
+from spinenet.cohort.manifest import entries, read_manifest
+from spinenet.cohort.status import read_status
+from spinenet.pipeline import Settings
+from spinenet.storage import Store
+from spinenet.weights.store import SYNTHETIC
+
+SAMPLE_SECONDS = 0.5
+MOST_RATIO, MOST_GROWTH = 1.3, 1.10
+PER_LISTING = 1000
+"""Names that one answer of S3 to a listing holds."""
+
+BIG_SCANS, BIG_WORKERS = 1_000_000, 100
+"""The run that is estimated: one GPU-class worker in ten, the others CPU-class."""
+
+
+def say(text: str) -> None:
+    """Tell the user a line."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def write_manifest(folder: Path, scans: int) -> Path:
+    """A manifest of scans that are not there."""
+    manifest = folder / f"manifest-{scans}.csv"
+    with manifest.open("w", encoding="utf-8") as file:
+        file.write("scan_id,path,subject_id,site\n")
+        for i in range(scans):
+            file.write(
+                f"scan-{i:07d},dicom/subject-{i // 2:07d}/session-{i % 2},subject-{i // 2:07d},leeds\n"
+            )
+    return manifest
+
+
+@dataclass
+class Memory:
+    """Peaks of resident memory in MiB: of this process, of the workers' and of Prefect's server."""
+
+    peaks: dict[str, float] = field(default_factory=dict)
+    _kinds: dict[int, str] = field(default_factory=dict)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Sample during the block."""
+        watcher = threading.Thread(target=self._watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            watcher.join()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while not self._stop.wait(SAMPLE_SECONDS):
+            for one in (process, *process.children(recursive=True)):
+                try:
+                    kind = self._kind(one, process)
+                    size = one.memory_info().rss / 2**20
+                except psutil.Error:
+                    continue
+                self.peaks[kind] = max(self.peaks.get(kind, 0.0), size)
+
+    def _kind(self, one: psutil.Process, own: psutil.Process) -> str:
+        if one.pid not in self._kinds:
+            line = " ".join(one.cmdline())
+            kinds = {"flows.server": "Prefect server", "spawn_main": "a worker"}
+            found = (kind for part, kind in kinds.items() if part in line)
+            self._kinds[one.pid] = "flow and scheduler" if one.pid == own.pid else next(found, "other")
+        return self._kinds[one.pid]
+
+
+class Timekeeper:
+    """A reporter that notes when the first scan came and the last shard was committed."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first = self.last = 0.0
+
+    def started(self, n_rows: int, n_before: int, n_shards: int) -> None:
+        """See :class:`flows.progress.Reporter`."""
+
+    def scan(self, scan_id: str, reason: str | None) -> None:
+        """See :class:`flows.progress.Reporter`."""
+        self.first = self.first or time.monotonic()
+
+    def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
+        """See :class:`flows.progress.Reporter`."""
+        self.last = time.monotonic()
+
+    def finished(self) -> None:
+        """See :class:`flows.progress.Reporter`."""
+
+
+@contextmanager
+def counted() -> Iterator[Counter[str]]:
+    """Requests that an object store would have got during the block, by kind."""
+    told: Counter[str] = Counter()
+    weigh: Mapping[str, Callable[[Any, Any], int]] = {
+        "read": lambda result, asked: 1,
+        "read_many": lambda result, asked: len(asked),
+        "exists": lambda result, asked: 1,
+        "sizes": lambda result, asked: 1 + len(result) // PER_LISTING,
+        "remove": lambda result, asked: len(asked),
+        "write": lambda result, asked: 1,
+        "write_file": lambda result, asked: 1,
+        "digest_of": lambda result, asked: 1,
+        "create": lambda result, asked: 1,
+    }
+    before = {name: getattr(Store, name) for name in weigh if hasattr(Store, name)}
+
+    def counting(name: str) -> Callable[..., Any]:
+        def call(store: Store, asked: Any, *more: Any) -> Any:
+            listed = asked if isinstance(asked, str) else list(asked)
+            result = before[name](store, listed, *more)
+            told[name] += weigh[name](result, listed)
+            return result
+
+        return call
+
+    for name in before:
+        setattr(Store, name, counting(name))
+    try:
+        yield told
+    finally:
+        for name, method in before.items():
+            setattr(Store, name, method)
+
+
+def through_the_flow(manifest: Path, out: Path) -> dict[str, Any]:
+    """The real run, with tasks that do nothing."""
+    keeper, memory = Timekeeper(), Memory()
+    with counted() as requests, memory.watched():
+        summary = run_cohort(str(manifest), str(out), SYNTHETIC, reporter=keeper, steps=STEPS)
+    ended = time.monotonic()
+    if summary.states["done"] != summary.n_rows:
+        raise SystemExit(f"not all rows are done: {summary.states}")
+    return {
+        "rows": summary.n_rows,
+        "starting": keeper.first - keeper.began,
+        "working": ended - keeper.first,
+        "tables": ended - keeper.last,
+        "peaks": memory.peaks,
+        "requests": requests,
+    }
+
+
+def started_again(manifest: Path, out: Path) -> dict[str, Any]:
+    """The command once more, on a run that is finished."""
+    began, memory = time.monotonic(), Memory()
+    with counted() as requests, memory.watched():
+        summary = run_cohort(str(manifest), str(out), SYNTHETIC, steps=STEPS)
+    seconds = time.monotonic() - began
+    if summary.n_before != summary.n_rows:
+        raise SystemExit(f"only {summary.n_before} rows were done before")
+    return {"seconds": seconds, "requests": requests, "peaks": memory.peaks}
+
+
+def asked_for_status(manifest: Path, out: Path) -> dict[str, Any]:
+    """Counts alone, of a run that is finished."""
+    began = time.monotonic()
+    with counted() as requests:
+        account = read_status(Store.at(str(out)))
+    seconds = time.monotonic() - began
+    if sum(account.states.values()) != account.n_rows:
+        raise SystemExit(f"the states are not {account.n_rows}: {account.states}")
+    return {"seconds": seconds, "requests": requests}
+
+
+def through_plain_futures(manifest: Path, out: Path) -> dict[str, Any]:
+    """The same tasks on the same workers in a loop that anybody would write; no plan, commit or table."""
+    memory = Memory()
+    with memory.watched(), cluster_address("local") as address, connected(address) as client:
+        most = Window.over(wait_for_slots(client)).size
+        orders = Orders(WeightsRef(SYNTHETIC, SYNTHETIC, "f" * 64), Settings())
+        waiting = iter(entries(read_manifest(str(manifest)).table))
+        began, rows = time.monotonic(), 0
+
+        def submit(some: Iterable[Any]) -> list[Future]:
+            started = []
+            for entry in some:
+                prepared = client.submit(STEPS.prepare, entry, orders, resources={CPU: 1}, pure=False)
+                started.append(
+                    client.submit(STEPS.read, prepared, orders, None, resources={GPU: 1}, pure=False)
+                )
+            return started
+
+        flying = as_completed(submit(islice(waiting, most)), loop=client.loop)
+        for future in flying:
+            rows += len(future.result().rows.grades)
+            for started in submit(islice(waiting, 1)):
+                flying.add(started)
+        return {"working": time.monotonic() - began, "grades": rows, "peaks": memory.peaks}
+
+
+PARTS: Mapping[str, Callable[[Path, Path], dict[str, Any]]] = {
+    "flow": through_the_flow,
+    "again": started_again,
+    "status": asked_for_status,
+    "plain": through_plain_futures,
+}
+
+
+def in_a_process(part: str, manifest: Path, out: Path) -> dict[str, Any]:
+    """A part's figures, from a process that does nothing else."""
+    command = [sys.executable, __file__, "--part", part, str(manifest), str(out)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def measure(folder: Path, scans: int) -> dict[str, dict[str, Any]]:
+    """All parts for one manifest, told as they come."""
+    manifest, out = write_manifest(folder, scans), folder / f"out-{scans}"
+    told = {"flow": in_a_process("flow", manifest, out)}
+    flow = told["flow"]
+    shards = -(-scans // SHARD_SIZE)
+    say(f"{scans} scans in {shards} shards")
+    say(
+        f"  flow: {1000 * flow['working'] / scans:.2f} ms per scan, the tables' {flow['tables']:.1f} s included;"
+    )
+    say(f"        {flow['starting']:.1f} s to start before; peaks {_peaks(flow)}")
+    say(f"        requests: {_requests(flow)}, {sum(flow['requests'].values()) / shards:.1f} per shard")
+    told["plain"] = plain = in_a_process("plain", manifest, out)
+    ratio = flow["working"] / plain["working"]
+    say(f"  plain futures: {1000 * plain['working'] / scans:.2f} ms per scan; peaks {_peaks(plain)}")
+    say(f"  ratio: {ratio:.2f} (at most {MOST_RATIO} is wanted)")
+    for part, name in (("again", "started again when finished"), ("status", "status, counts alone")):
+        told[part] = in_a_process(part, manifest, out)
+        say(f"  {name}: {told[part]['seconds']:.2f} s; requests: {_requests(told[part])}")
+    shutil.rmtree(out)
+    return told
+
+
+def _peaks(told: Mapping[str, Any]) -> str:
+    return ", ".join(f"{kind} {size:.0f} MiB" for kind, size in sorted(told["peaks"].items()))
+
+
+def _requests(told: Mapping[str, Any]) -> str:
+    counts = sorted(told["requests"].items())
+    return f"{sum(count for _, count in counts)} ({', '.join(f'{count} {name}' for name, count in counts)})"
+
+
+def main() -> None:
+    """Measure each length, compare, estimate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--scans", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument(
+        "--folder", type=Path, help="where results are written meanwhile; else a temporary one"
+    )
+    parser.add_argument("--part", nargs=3, metavar=("PART", "MANIFEST", "OUT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        part, manifest, out = arguments.part
+        say(json.dumps(PARTS[part](Path(manifest), Path(out))))
+        return
+    with tempfile.TemporaryDirectory(prefix="spinenet-orchestration-", dir=arguments.folder) as folder:
+        told = {scans: measure(Path(folder), scans) for scans in arguments.scans}
+    few, many = min(told), max(told)
+    if few != many:
+        for kind, size in told[few]["flow"]["peaks"].items():
+            growth = told[many]["flow"]["peaks"][kind] / size
+            say(
+                f"memory of {kind}, {many} beside {few} scans: {growth:.2f} times (at most {MOST_GROWTH:.2f})"
+            )
+
+
+if __name__ == "__main__":
+    main()
