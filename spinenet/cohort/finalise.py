@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from spinenet.cohort.ledger import Commit, Ledger
+from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
 from spinenet.errors import RunError
@@ -50,8 +51,8 @@ def final_states(store: Store, plan: Plan) -> Mapping[str, int] | None:
     Mapping or None
         Rows by "done", "excluded" or reason; None where the tables are absent, damaged or of another plan.
     """
-    record = _success(store)
-    if record is None or record.get("plan") != plan.digest:
+    record = success_of(store, plan)
+    if record is None:
         return None
     wanted = {f"{name}/{part['file']}": part for name in TABLES for part in record["tables"][name]}
     sizes = {f"{name}/{file}": size for name in TABLES for file, size in store.sizes(name).items()}
@@ -63,12 +64,13 @@ def final_states(store: Store, plan: Plan) -> Mapping[str, int] | None:
     return states
 
 
-def _success(store: Store) -> dict[str, Any] | None:
+def success_of(store: Store, plan: Plan) -> dict[str, Any] | None:
+    """What ``_SUCCESS`` holds, or None where it is absent, damaged or of another plan."""
     try:
         record: dict[str, Any] = json.loads(store.read(SUCCESS))
     except (FileNotFoundError, ValueError):
         return None
-    return record
+    return record if record.get("plan") == plan.digest else None
 
 
 def finalise(ledger: Ledger) -> Mapping[str, int]:
@@ -97,6 +99,8 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
         "plan": ledger.plan.digest,
         "rows": ledger.plan.n_rows,
         "states": states,
+        "rows_per_second": rows_per_second(commits.values(), last=None),
+        "last_commit": max(commit.at for commit in commits.values()) or None,
         "tables": written,
     }
     ledger.store.write(SUCCESS, (json.dumps(record, indent=2) + "\n").encode())

@@ -1,9 +1,10 @@
 """What a run costs beside decoding and inference, and how its memory grows, beside plain Dask futures.
 
-``PYTHONPATH=. python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of each length
-through the real flow on a local cluster, with tasks that do nothing (``noop.py``), then starts the finished
-run again, asks for its status, and sends the same tasks through a loop of plain futures with the same window.
-Each of these is a process of its own, so that its memory is its own.
+``PYTHONPATH=.:tests python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of each
+length through the real flow on a local cluster, with tasks that do nothing (``tests/noop.py``), then starts
+the finished run again, asks for its status, and sends the tasks of the shortest manifest through a loop of
+plain futures with the same window. Each is a process of its own, so that its memory is its own. At the end
+stands what a large run would come to by these figures.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ MOST_RATIO, MOST_GROWTH = 1.3, 1.10
 PER_LISTING = 1000
 """Names that one answer of S3 to a listing holds."""
 
-BIG_SCANS, BIG_WORKERS = 1_000_000, 100
-"""The run that is estimated: one GPU-class worker in ten, the others CPU-class."""
+BIG_SCANS, BIG_WORKERS, BIG_GPUS, GPU_SECONDS = 1_000_000, 100, 20, 1.0
+"""The run that is estimated: of its workers so many are GPU-class, and take so long for a scan."""
 
 
 def say(text: str) -> None:
@@ -59,9 +60,8 @@ def write_manifest(folder: Path, scans: int) -> Path:
     with manifest.open("w", encoding="utf-8") as file:
         file.write("scan_id,path,subject_id,site\n")
         for i in range(scans):
-            file.write(
-                f"scan-{i:07d},dicom/subject-{i // 2:07d}/session-{i % 2},subject-{i // 2:07d},leeds\n"
-            )
+            subject = f"subject-{i // 2:07d}"
+            file.write(f"scan-{i:07d},dicom/{subject}/session-{i % 2},{subject},leeds\n")
     return manifest
 
 
@@ -243,27 +243,50 @@ def in_a_process(part: str, manifest: Path, out: Path) -> dict[str, Any]:
     return told
 
 
-def measure(folder: Path, scans: int) -> dict[str, dict[str, Any]]:
+def measure(folder: Path, scans: int, plain: bool) -> dict[str, dict[str, Any]]:
     """All parts for one manifest, told as they come."""
     manifest, out = write_manifest(folder, scans), folder / f"out-{scans}"
+    shards = -(-scans // SHARD_SIZE)
     told = {"flow": in_a_process("flow", manifest, out)}
     flow = told["flow"]
-    shards = -(-scans // SHARD_SIZE)
     say(f"{scans} scans in {shards} shards")
-    say(
-        f"  flow: {1000 * flow['working'] / scans:.2f} ms per scan, the tables' {flow['tables']:.1f} s included;"
-    )
-    say(f"        {flow['starting']:.1f} s to start before; peaks {_peaks(flow)}")
-    say(f"        requests: {_requests(flow)}, {sum(flow['requests'].values()) / shards:.1f} per shard")
-    told["plain"] = plain = in_a_process("plain", manifest, out)
-    ratio = flow["working"] / plain["working"]
-    say(f"  plain futures: {1000 * plain['working'] / scans:.2f} ms per scan; peaks {_peaks(plain)}")
-    say(f"  ratio: {ratio:.2f} (at most {MOST_RATIO} is wanted)")
+    each = 1000 * flow["working"] / scans
+    say(f"  flow: {each:.2f} ms per scan, with {flow['tables']:.1f} s for the tables; peaks {_peaks(flow)}")
+    say(f"    {flow['starting']:.1f} s to start before; requests: {_requests(flow)}")
     for part, name in (("again", "started again when finished"), ("status", "status, counts alone")):
         told[part] = in_a_process(part, manifest, out)
         say(f"  {name}: {told[part]['seconds']:.2f} s; requests: {_requests(told[part])}")
     shutil.rmtree(out)
+    if plain:
+        told["plain"] = in_a_process("plain", manifest, out)
+        alone = 1000 * told["plain"]["working"] / scans
+        say(f"  plain futures: {alone:.2f} ms per scan; peaks {_peaks(told['plain'])}")
+        say(f"  ratio: {each / alone:.2f} (at most {MOST_RATIO} is wanted)")
     return told
+
+
+def estimate(flow: Mapping[str, Any]) -> None:
+    """What a large run comes to by the figures of a smaller one."""
+    scans = flow["rows"]
+    shards, big_shards = -(-scans // SHARD_SIZE), -(-BIG_SCANS // SHARD_SIZE)
+    each = (flow["working"] - flow["tables"]) / scans
+    requests = round(sum(flow["requests"].values()) / shards * big_shards, -3)
+    say(f"{BIG_SCANS} scans on {BIG_WORKERS} workers, by the figures of {scans}:")
+    say(
+        f"  one flow and scheduler give out {1 / each:.0f} scans a second, {each * BIG_SCANS / 3600:.1f} h in all;"
+    )
+    say(
+        f"  so long as a GPU-class worker takes longer than {each * BIG_GPUS:.2f} s for a scan, {BIG_GPUS} of"
+        f" them are kept busy; at {GPU_SECONDS:g} s the run takes {GPU_SECONDS * BIG_SCANS / BIG_GPUS / 3600:.0f} h"
+    )
+    say(
+        f"  {requests:.0f} requests to storage, {requests / BIG_SCANS:.2f} per scan, beside reading the scans;"
+    )
+    say(f"  tables in {flow['tables'] / scans * BIG_SCANS / 60:.0f} min at the end, by the flow alone")
+    say(
+        "  what breaks first: the flow and scheduler's one core. Then more flows, each with a manifest and a"
+        " folder of its own, or fewer and larger messages"
+    )
 
 
 def _peaks(told: Mapping[str, Any]) -> str:
@@ -279,24 +302,21 @@ def main() -> None:
     """Measure each length, compare, estimate."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--scans", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument(
-        "--folder", type=Path, help="where results are written meanwhile; else a temporary one"
-    )
+    parser.add_argument("--folder", type=Path, help="where results are written meanwhile")
     parser.add_argument("--part", nargs=3, metavar=("PART", "MANIFEST", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
         part, manifest, out = arguments.part
         say(json.dumps(PARTS[part](Path(manifest), Path(out))))
         return
+    few, many = min(arguments.scans), max(arguments.scans)
     with tempfile.TemporaryDirectory(prefix="spinenet-orchestration-", dir=arguments.folder) as folder:
-        told = {scans: measure(Path(folder), scans) for scans in arguments.scans}
-    few, many = min(told), max(told)
+        told = {scans: measure(Path(folder), scans, scans == few) for scans in sorted(arguments.scans)}
     if few != many:
         for kind, size in told[few]["flow"]["peaks"].items():
             growth = told[many]["flow"]["peaks"][kind] / size
-            say(
-                f"memory of {kind}, {many} beside {few} scans: {growth:.2f} times (at most {MOST_GROWTH:.2f})"
-            )
+            say(f"memory of {kind}, {many} beside {few} scans: {growth:.2f} times ({MOST_GROWTH} is wanted)")
+    estimate(told[many]["flow"])
 
 
 if __name__ == "__main__":
