@@ -118,7 +118,11 @@ def status(
         table.add_row(f"failed: {reason}", str(count), shown)
     table_console().print(table)
     typer.echo(_pace(account))
-    typer.echo("The tables are written." if account.finished else "The run is not finished; start it again.")
+    typer.echo(
+        "The tables are written."
+        if account.finished
+        else "The run is not finished; if it is not running, start it again."
+    )
 
 
 def _pace(account: RunStatus) -> str:

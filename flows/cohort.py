@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import importlib.metadata
 import platform
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 
-from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.cluster import cluster_address, connected, cores, wait_for_slots
 from flows.progress import LogReporter, Reporter
 from flows.server import prefect_api
 from flows.shards import Stopped, Work, do_shard
@@ -25,8 +26,9 @@ from flows.window import Window
 from flows.workers import STEPS, Orders, Steps, WeightsRef, version
 from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
+from spinenet.cohort.checkpoints import by_shard
 from spinenet.cohort.finalise import DamagedParts, final_states, finalise
-from spinenet.cohort.ledger import Ledger
+from spinenet.cohort.ledger import COMMITS, Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, freeze
 from spinenet.errors import RunError
@@ -36,6 +38,8 @@ from spinenet.pipeline import Settings
 from spinenet.storage import Store
 
 SHARD_SIZE = 64
+PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pydicom", "pyarrow", "dask", "prefect")
+"""Those whose versions ``run.json`` records."""
 ROUNDS = 3
 """How often damaged parts are made again before the storage is given up on."""
 
@@ -108,9 +112,10 @@ def run_cohort(
     description = read_description(folder)
     digests = verify_files(folder, description)
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
+    orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
     store = Store.at(out)
-    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about())
+    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders))
     ledger = Ledger(store, plan)
     final = final_states(store, plan)
     if final is not None:
@@ -118,7 +123,6 @@ def run_cohort(
     commits = ledger.commits()
     unfinished = ledger.unfinished(commits)
     before = plan.n_rows - sum(plan.rows_of(index) for index in unfinished)
-    orders = Orders(ref, settings, device, seconds_per_scan)
     generations = {index: commits[index].generation + 1 for index in unfinished if index in commits}
     del commits, rows
     reporter.started(plan.n_rows, before, plan.n_shards)
@@ -162,7 +166,7 @@ def _shards(
             ledger=ledger,
             orders=orders,
             detector_digest=detector_digest,
-            checkpoints=list(ledger.store.sizes(CHECKPOINTS)),
+            checkpoints=by_shard(ledger.store.sizes(CHECKPOINTS)),
             generations=generations,
             window=Window.over(wait_for_slots(client)),
             stop=stop,
@@ -177,7 +181,7 @@ def _shards(
 def _flow(work: Work, indices: Sequence[int]) -> Any:
     """The Prefect flow over some shards; its parameters only name the run."""
     from prefect import flow, task
-    from prefect.artifacts import create_progress_artifact
+    from prefect.artifacts import create_link_artifact, create_progress_artifact
     from prefect.cache_policies import NO_CACHE
     from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -196,7 +200,8 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
             work.stop.set()
             raise
         told = ", ".join(f"{count} {state}" for state, count in states.items())
-        create_progress_artifact(100.0, key=f"shard-{index:05d}", description=told)
+        record = work.ledger.store.url(f"{COMMITS}/{index:05d}-{work.generations.get(index, 0):02d}.json")
+        create_progress_artifact(100.0, f"shard-{index:05d}", f"{told}: [commit record]({record})")
         work.reporter.shard(index, states, time.monotonic() - started)
 
     @flow(
@@ -206,10 +211,14 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
         validate_parameters=False,
     )
     def cohort(manifest: str, out: str) -> None:
-        # A shard is submitted when another has ended, and its future is not kept: Prefect holds all it gets.
+        create_link_artifact(work.ledger.store.url(), link_text="tables", key="tables")
+        # A shard is submitted when another has ended, and no future is kept: nothing grows with the manifest.
         room = threading.Semaphore(in_flight)
         for index in indices:
             room.acquire()
+            if work.stop.is_set():
+                room.release()
+                break
             shard.submit(index).add_done_callback(lambda _: room.release())
         for _ in range(in_flight):
             room.acquire()
@@ -267,10 +276,16 @@ def _source(weights: str | Path) -> str:
     return str(Path(text).resolve()) if Path(text).is_dir() else text
 
 
-def _about() -> dict[str, str]:
+def _about(orders: Orders) -> dict[str, Any]:
+    """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
     return {
         "spinenet": version(),
         "python": sys.version.split()[0],
-        "torch": torch.__version__,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "device": orders.device,
+        "batch_size": orders.settings.batch_size,
+        "seconds_per_scan": orders.seconds,
         "machine": f"{platform.system()} {platform.machine()}",
+        "cores": cores(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }

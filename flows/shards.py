@@ -50,7 +50,7 @@ class Work:
     generations
         Generation of each shard's next commit; 0 where absent.
     checkpoints
-        Names of the detection checkpoints that were there at the start.
+        Names of each shard's detection checkpoints that were there at the start.
     window
         Room on the cluster, shared by all shards.
     """
@@ -59,7 +59,7 @@ class Work:
     ledger: Ledger
     orders: Orders
     detector_digest: str
-    checkpoints: Sequence[str]
+    checkpoints: Mapping[int, Sequence[str]]
     generations: Mapping[int, int]
     window: Window
     stop: threading.Event
@@ -87,7 +87,7 @@ def do_shard(work: Work, index: int) -> Mapping[str, int]:
     shard = work.ledger.plan.shard(index)
     settings = {"remove_single_slice": work.orders.settings.remove_single_slice}
     key = detection_key(work.detector_digest, settings, shard.entries)
-    known = load_detections(work.ledger.store, work.checkpoints, index, key)
+    known = load_detections(work.ledger.store, work.checkpoints.get(index, ()), index, key)
     outcomes = {entry.scan_id: Outcome(excluded_rows(entry)) for entry in shard.entries if entry.excluded}
     for outcome in _through_cluster(work, [entry for entry in shard.entries if not entry.excluded], known):
         scan = outcome.rows.scan

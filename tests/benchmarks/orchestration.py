@@ -1,8 +1,8 @@
 """What a run costs beside decoding and inference, and how its memory grows, beside plain Dask futures.
 
-``PYTHONPATH=.:tests python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of each
-length through the real flow on a local cluster, with tasks that do nothing (``tests/noop.py``), then starts
-the finished run again, asks for its status, and sends the tasks of the shortest manifest through a loop of
+``PYTHONPATH=.:tests python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of
+each length through the real flow on a local cluster, with tasks that do nothing (``tests/noop.py``), then
+starts the finished run again, asks for its status, and sends the tasks of the shortest manifest through a loop of
 plain futures with the same window. Each is a process of its own, so that its memory is its own. At the end
 stands what a large run would come to by these figures.
 """
@@ -271,21 +271,17 @@ def estimate(flow: Mapping[str, Any]) -> None:
     shards, big_shards = -(-scans // SHARD_SIZE), -(-BIG_SCANS // SHARD_SIZE)
     each = (flow["working"] - flow["tables"]) / scans
     requests = round(sum(flow["requests"].values()) / shards * big_shards, -3)
-    say(f"{BIG_SCANS} scans on {BIG_WORKERS} workers, by the figures of {scans}:")
+    hours, tables = each * BIG_SCANS / 3600, flow["tables"] / scans * BIG_SCANS / 60
+    working = GPU_SECONDS * BIG_SCANS / BIG_GPUS / 3600
     say(
-        f"  one flow and scheduler give out {1 / each:.0f} scans a second, {each * BIG_SCANS / 3600:.1f} h in all;"
+        f"{BIG_SCANS} scans on {BIG_WORKERS} workers, {BIG_GPUS} of them GPU-class, by the figures of {scans}:"
     )
+    say(f"  flow and scheduler give out {1 / each:.0f} scans a second and all in {hours:.1f} h, so they keep")
+    say(f"  {BIG_GPUS} GPU-class workers busy that take {each * BIG_GPUS:.2f} s or more for a scan;")
+    say(f"  at {GPU_SECONDS:g} s a scan the run takes {working:.0f} h, and the tables then {tables:.0f} min;")
+    say(f"  {requests:.0f} requests to storage, {requests / BIG_SCANS:.2f} a scan, beside reading the scans.")
     say(
-        f"  so long as a GPU-class worker takes longer than {each * BIG_GPUS:.2f} s for a scan, {BIG_GPUS} of"
-        f" them are kept busy; at {GPU_SECONDS:g} s the run takes {GPU_SECONDS * BIG_SCANS / BIG_GPUS / 3600:.0f} h"
-    )
-    say(
-        f"  {requests:.0f} requests to storage, {requests / BIG_SCANS:.2f} per scan, beside reading the scans;"
-    )
-    say(f"  tables in {flow['tables'] / scans * BIG_SCANS / 60:.0f} min at the end, by the flow alone")
-    say(
-        "  what breaks first: the flow and scheduler's one core. Then more flows, each with a manifest and a"
-        " folder of its own, or fewer and larger messages"
+        "  What breaks first is the one process of flow and scheduler, with faster or more GPU-class workers."
     )
 
 

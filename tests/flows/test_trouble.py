@@ -75,7 +75,7 @@ def work_on(
         ledger=Ledger(store, plan),
         orders=Orders(ref, Settings(), seconds=seconds),
         detector_digest="detector",
-        checkpoints=(),
+        checkpoints={},
         generations={},
         window=Window(4),
         stop=threading.Event(),
