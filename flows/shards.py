@@ -206,7 +206,8 @@ def _lost() -> RunError:
 def _outcomes(client: Client, futures: Sequence[Future]) -> list[Outcome | None]:
     """Results of futures that have ended, fetched together; None for each whose worker died with it."""
     if len(futures) > 1 and all(future.status == "finished" for future in futures):
-        with suppress(KilledWorker):
+        # What goes wrong with one of them is found, and told, when each is asked for alone.
+        with suppress(Exception):
             together: list[Outcome | None] = client.gather(list(futures))
             return together
     return [_outcome(future) for future in futures]

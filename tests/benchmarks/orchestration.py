@@ -2,9 +2,9 @@
 
 ``PYTHONPATH=.:tests python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of
 each length through the real flow on a local cluster, with tasks that do nothing (``tests/noop.py``), then
-starts the finished run again, asks for its status, and sends the tasks of the shortest manifest through a loop of
-plain futures with the same window. Each is a process of its own, so that its memory is its own. At the end
-stands what a large run would come to by these figures.
+starts the finished run again, asks for its status, and sends the tasks of the shortest manifest through a
+loop of plain futures with the same window. Each is a process of its own, so that its memory is its own. At
+the end stands what a large run would come to by these figures.
 """
 
 from __future__ import annotations
@@ -273,9 +273,7 @@ def estimate(flow: Mapping[str, Any]) -> None:
     requests = round(sum(flow["requests"].values()) / shards * big_shards, -3)
     hours, tables = each * BIG_SCANS / 3600, flow["tables"] / scans * BIG_SCANS / 60
     working = GPU_SECONDS * BIG_SCANS / BIG_GPUS / 3600
-    say(
-        f"{BIG_SCANS} scans on {BIG_WORKERS} workers, {BIG_GPUS} of them GPU-class, by the figures of {scans}:"
-    )
+    say(f"{BIG_SCANS} scans on {BIG_WORKERS} workers, {BIG_GPUS} GPU-class, by the figures of {scans}:")
     say(f"  flow and scheduler give out {1 / each:.0f} scans a second and all in {hours:.1f} h, so they keep")
     say(f"  {BIG_GPUS} GPU-class workers busy that take {each * BIG_GPUS:.2f} s or more for a scan;")
     say(f"  at {GPU_SECONDS:g} s a scan the run takes {working:.0f} h, and the tables then {tables:.0f} min;")
