@@ -6,6 +6,9 @@ import threading
 
 from flows.cluster import Slots
 
+FEWEST = 16
+"""Scans of the smallest window: lots of eight, and some 200 MB of decoded scans where inference is slow."""
+
 
 class Window:
     """How many scans may be on the cluster at once, over all shards in flight.
@@ -25,7 +28,7 @@ class Window:
     @classmethod
     def over(cls, slots: Slots) -> Window:
         """Four scans for each slot of a worker; with half of them left, none of the workers is idle."""
-        return cls(4 * (slots.cpu + slots.gpu))
+        return cls(max(FEWEST, 4 * (slots.cpu + slots.gpu)))
 
     def shards_in_flight(self, shard_size: int) -> int:
         """Shards that fill the window, and one more that decodes while another's last scans are read."""

@@ -105,14 +105,16 @@ class Memory:
 
 
 class Timekeeper:
-    """A reporter that notes when the first scan came and the last shard was committed."""
+    """Notes when the first scan came and the last commit was made, and says peaks on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory) -> None:
+        self.memory, self.done, self.n_rows = memory, 0, 0
         self.began = time.monotonic()
         self.first = self.last = 0.0
 
     def started(self, n_rows: int, n_before: int, n_shards: int) -> None:
         """See :class:`flows.progress.Reporter`."""
+        self.n_rows = n_rows
 
     def scan(self, scan_id: str, reason: str | None) -> None:
         """See :class:`flows.progress.Reporter`."""
@@ -120,7 +122,11 @@ class Timekeeper:
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         """See :class:`flows.progress.Reporter`."""
-        self.last = time.monotonic()
+        self.last, before = time.monotonic(), self.done
+        self.done += sum(states.values())
+        if self.done * 10 // self.n_rows > before * 10 // self.n_rows:
+            took = self.last - self.first
+            sys.stderr.write(f"    {self.done} scans in {took:.0f} s; peaks {_peaks(vars(self.memory))}\n")
 
     def finished(self) -> None:
         """See :class:`flows.progress.Reporter`."""
@@ -163,7 +169,8 @@ def counted() -> Iterator[Counter[str]]:
 
 def through_the_flow(manifest: Path, out: Path) -> dict[str, Any]:
     """The real run, with tasks that do nothing."""
-    keeper, memory = Timekeeper(), Memory()
+    memory = Memory()
+    keeper = Timekeeper(memory)
     with counted() as requests, memory.watched():
         summary = run_cohort(str(manifest), str(out), SYNTHETIC, reporter=keeper, steps=STEPS)
     ended = time.monotonic()

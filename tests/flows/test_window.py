@@ -61,7 +61,7 @@ def test_many_shards_share_one_window(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("slots", "shard_size", "shards"), [((1, 1), 64, 2), ((1, 1), 4, 3), ((360, 10), 64, 25), ((3, 1), 1, 17)]
+    ("slots", "shard_size", "shards"), [((1, 1), 64, 2), ((1, 1), 4, 5), ((360, 10), 64, 25), ((5, 1), 1, 25)]
 )
 def test_enough_shards_fill_the_window(slots: tuple[int, int], shard_size: int, shards: int) -> None:
     window = Window.over(Slots(*slots))
