@@ -166,6 +166,17 @@ def _refuse_other_version(orders: Orders) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Steps:
+    """The two tasks of a scan, by functions that workers can import."""
+
+    prepare: Callable[[Entry, Orders], Prepared] = prepare
+    read: Callable[[Prepared, Orders, Detections | None], Outcome] = read
+
+
+STEPS = Steps()
+
+
 def _infer(
     scan: Scan, facts: ScanFacts, networks: Networks, settings: Settings, known: Detections | None
 ) -> tuple[SpineReading, Detections]:

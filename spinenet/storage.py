@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.errors import StorageError
+
+PIECE = 2**24
+"""Bytes of a large file that are in memory at a time."""
 
 
 def digest(data: bytes) -> str:
@@ -136,6 +140,37 @@ class Store:
         except OSError as error:
             raise _refusal("write", self.url(name), error) from error
 
+    def write_file(self, name: str, file: Path) -> None:
+        """Write a file whole, as :meth:`write` does, from one on this machine that memory need not hold.
+
+        Raises
+        ------
+        StorageError
+            The storage refused; nothing of the new file is left in place.
+        """
+        try:
+            if self.local:
+                target = Path(self.root, name)
+                with file.open("rb") as source:
+                    temporary = _flushed_neighbour(target, source)
+                temporary.replace(target)
+                _flush_folder(target.parent)
+            else:
+                self.fs.put_file(str(file), f"{self.root}/{name}")
+        except OSError as error:
+            raise _refusal("write", self.url(name), error) from error
+
+    def digest_of(self, name: str) -> str:
+        """SHA-256 of a file's content in hexadecimal, read piece by piece.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        """
+        with self.fs.open(f"{self.root}/{name}", "rb", block_size=PIECE) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
     def create(self, name: str, data: bytes) -> bool:
         """Write a file only if there is none of that name.
 
@@ -164,13 +199,16 @@ class Store:
         return True
 
 
-def _flushed_neighbour(target: Path, data: bytes) -> Path:
-    """A new hidden file beside ``target`` that holds ``data`` on the disk itself."""
+def _flushed_neighbour(target: Path, data: bytes | BinaryIO) -> Path:
+    """A new hidden file beside ``target`` that holds ``data``, or all of that file, on the disk itself."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                shutil.copyfileobj(data, file, PIECE)
             file.flush()
             os.fsync(file.fileno())
     except OSError:

@@ -41,6 +41,10 @@ class Commit:
         Rows by "done", "excluded" or the reason of their failure.
     workers
         For each kind of task, how many of the shard's scans each worker did.
+    at
+        When it was finished, in UTC as ISO 8601; empty where that is not known.
+    seconds
+        From the start of the shard to then.
     """
 
     shard: int
@@ -48,6 +52,8 @@ class Commit:
     parts: Mapping[str, Part]
     states: Mapping[str, int]
     workers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    at: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

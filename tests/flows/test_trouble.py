@@ -13,11 +13,11 @@ import pytest
 from cohorts import small_scan, write
 from distributed import Client
 
-from flows import shards
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.progress import LogReporter
 from flows.shards import Stopped, Work, do_shard
-from flows.workers import Orders, Prepared, WeightsRef, prepare
+from flows.window import Window
+from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import Entry, read_manifest
 from spinenet.cohort.plan import Conditions, freeze
@@ -59,7 +59,9 @@ def client() -> Iterator[Client]:
         yield client
 
 
-def work_on(client: Client, folder: Path, names: list[str], seconds: float = 300) -> Work:
+def work_on(
+    client: Client, folder: Path, names: list[str], seconds: float = 300, steps: Steps = STEPS
+) -> Work:
     """A run of one shard over scans of these names."""
     for name in names:
         write(folder / name, small_scan(1), name)
@@ -75,27 +77,22 @@ def work_on(client: Client, folder: Path, names: list[str], seconds: float = 300
         ledger=Ledger(store, plan),
         orders=Orders(ref, Settings(), seconds=seconds),
         detector_digest="detector",
-        checkpoints=(),
+        checkpoints={},
         generations={},
-        in_flight=4,
+        window=Window(4),
         stop=threading.Event(),
         reporter=LogReporter(),
+        steps=steps,
     )
 
 
-def test_poison_is_given_up_and_its_neighbours_are_not(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "prepare", prepare_trouble)
-    work = work_on(client, tmp_path, ["a", "poison", "b", "c"])
+def test_poison_is_given_up_and_its_neighbours_are_not(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["a", "poison", "b", "c"], steps=Steps(prepare_trouble))
     assert do_shard(work, 0) == {"done": 3, "worker_lost": 1}
 
 
-def test_a_scan_that_takes_too_long_is_stopped(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "prepare", prepare_stalled)
-    work = work_on(client, tmp_path, ["stalled"], seconds=2)
+def test_a_scan_that_takes_too_long_is_stopped(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["stalled"], seconds=2, steps=Steps(prepare_stalled))
     began = time.monotonic()
     assert do_shard(work, 0) == {"time_limit": 1}
     assert time.monotonic() - began < 30
