@@ -18,7 +18,7 @@ from flows.cli_weights import weights_app
 from flows.terminal import DONE, SOME_FAILED, UNFINISHED, USAGE, Cluster, Manifest, Weights, table_console
 from spinenet import weights as store_of_weights
 from spinenet.cohort.status import RunStatus, read_status
-from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
+from spinenet.errors import ManifestError, OtherRun, RootError, SpinenetError, WeightsError
 from spinenet.index.rules import RulesError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
@@ -136,7 +136,7 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        usage = isinstance(error, ManifestError | RulesError | OtherRun | WeightsError)
+        usage = isinstance(error, ManifestError | RulesError | RootError | OtherRun | WeightsError)
         sys.exit(USAGE if usage else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
