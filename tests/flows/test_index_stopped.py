@@ -26,7 +26,7 @@ from spinenet.index import unfinished
 
 flows.index.FILES_PER_TASK = 1
 flows.index.BATCHES_AHEAD = 1
-unfinished.SECONDS_UNSAVED = 0.0
+unfinished.SECONDS_UNSAVED, unfinished._SHARE = 0.0, 1e9
 number, after = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 saves = 0
 
