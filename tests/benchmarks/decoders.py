@@ -6,11 +6,11 @@ environment that is thrown away; and tells for each what it takes, whether all p
 damaged streams do to it, but for those that claim another size than the header, which the readers refuse.
 
 On two cores of a server, in ms a frame: JPEG lossless 20 by pylibjpeg and 14 by gdcm; JPEG-LS 37 by
-pylibjpeg, 12 by gdcm and 11 by pyjpegls; JPEG 2000 44 by pylibjpeg and gdcm, 93 by pillow; RLE 3 by pylibjpeg,
-21 by pydicom.
-All are right. Of 400 damaged streams, however, one ends gdcm's process, one keeps pyjpegls busy for
-minutes, and 17 make pylibjpeg-rle panic, while a scan of 20 frames would gain half a second at most, where its
-inference takes several. So the readers decode by pylibjpeg, and RLE by pydicom: spinenet/readers/pixels.py.
+pylibjpeg, 12 by gdcm and 11 by pyjpegls; JPEG 2000 44 by pylibjpeg and gdcm, 93 by pillow; RLE 3 by
+pylibjpeg, 21 by pydicom. All are right. Of 400 damaged streams, however, one ends gdcm's process, one keeps
+pyjpegls busy for minutes, and 17 make pylibjpeg-rle panic, while a scan of 20 frames would gain half a
+second at most, where its inference takes several. So the readers decode by pylibjpeg, and RLE by pydicom:
+spinenet/readers/pixels.py.
 """
 
 from __future__ import annotations
