@@ -33,6 +33,9 @@ app.add_typer(weights_app, name="weights")
 app.command()(index)
 app.command()(check)
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
 
 
@@ -151,6 +154,9 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(UNFINISHED)
+    if status == _INTERRUPTED:
+        typer.echo("spinenet: stopped", err=True)
         sys.exit(UNFINISHED)
     sys.exit(status if isinstance(status, int) else DONE)
 

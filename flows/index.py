@@ -112,7 +112,7 @@ def index_root(
     StorageError
         The storage of the manifest refused.
     RunError
-        The cluster failed.
+        The cluster failed, or somebody stopped it.
     """
     rules = load_rules(rules_text, SERIES.names, NUMBERS)
     earlier = read_unfinished(out, subjects.mark).over(read_index(out, subjects.mark))
@@ -128,9 +128,12 @@ def index_root(
     account = Account(out, subjects.mark, earlier)
     try:
         seconds = _survey(fs, base, root, account, subjects.key, cluster, progress or _quiet)
-    except BaseException:
+    except BaseException as error:
         account.save()
-        raise
+        if isinstance(error, Exception):
+            raise
+        # Ctrl-C, or what Prefect makes of a signal to end
+        raise RunError("stopped; start it again and it goes on") from None
     found = account.found
     rows = choose_all(found.rows, rules, _namer(as_url(fs, base), subjects))
     write_index(out, rows, found.places.values(), subjects.mark)

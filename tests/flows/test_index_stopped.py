@@ -69,7 +69,7 @@ def test_what_was_found_before_a_stop_is_not_read_again(tmp_path: Path) -> None:
 
     interrupted = stopped(signal.SIGINT, 5, root, out)
     assert interrupted.returncode == 1, interrupted.stderr
-    assert "spinenet: stopped" in interrupted.stderr
+    assert "spinenet: stopped; start it again" in interrupted.stderr
     assert [file.name for file in out.parent.iterdir()] == [unfinished_name(out.name)]
 
     ended = spinenet("index", root, "-o", out, timeout=120)
