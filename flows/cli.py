@@ -28,7 +28,7 @@ from flows.terminal import (
 )
 from spinenet import weights as store_of_weights
 from spinenet.cohort.status import RunStatus, read_status
-from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
+from spinenet.errors import ManifestError, OtherRun, RootError, SpinenetError, WeightsError
 from spinenet.index.rules import RulesError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
@@ -44,6 +44,8 @@ app.command()(index)
 app.command()(check)
 
 _SHOWN = 5
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
 
@@ -171,7 +173,7 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        usage = isinstance(error, ManifestError | RulesError | OtherRun | WeightsError)
+        usage = isinstance(error, ManifestError | RulesError | RootError | OtherRun | WeightsError)
         sys.exit(USAGE if usage else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
@@ -186,6 +188,9 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(UNFINISHED)
+    if status == _INTERRUPTED:
+        typer.echo("spinenet: stopped", err=True)
         sys.exit(UNFINISHED)
     sys.exit(status if isinstance(status, int) else DONE)
 
