@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spinenet.cohort.ledger import Commit, Ledger
+from spinenet.cohort.checkpoints import FOLDER as DETECTIONS
+from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
 from spinenet.cohort.tables import TABLES, schema, to_parquet
 from spinenet.errors import RunError
 from spinenet.storage import Store, digest
@@ -16,6 +17,8 @@ from spinenet.storage import Store, digest
 SUCCESS = "_SUCCESS"
 ROWS_PER_FILE = 500_000
 SHARDS_AT_ONCE = 128
+FOLDERS = ("", "_run", COMMITS, STAGED, DETECTIONS, *TABLES)
+"""Where a run writes."""
 
 
 class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends it
@@ -36,15 +39,27 @@ class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends
 
 def is_final(store: Store) -> bool:
     """Whether the tables are all there, each with the digest that ``_SUCCESS`` names."""
+    return final_states(store) is not None
+
+
+def final_states(store: Store) -> dict[str, int] | None:
+    """Rows by "done", "excluded" or reason of a finished run; None if it is not, or a table is damaged.
+
+    A resumed run that asks this first needs no commit record: one request for ``_SUCCESS``, and one for
+    each file of the tables, whose digests are checked.
+    """
     try:
         record = json.loads(store.read(SUCCESS))
-    except (FileNotFoundError, ValueError):
-        return False
-    wanted = {f"{name}/{part['file']}": part["sha256"] for name in TABLES for part in record["tables"][name]}
-    present = {f"{name}/{file}" for name in TABLES for file in store.sizes(name)}
-    if not set(wanted) <= present:
-        return False
-    return all(digest(store.read(name)) == sha256 for name, sha256 in wanted.items())
+        states = {str(state): int(count) for state, count in record["states"].items()}
+        wanted = {
+            f"{name}/{part['file']}": part["sha256"] for name in TABLES for part in record["tables"][name]
+        }
+        for name, sha256 in wanted.items():
+            if digest(store.read(name)) != sha256:
+                return None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return states if sum(states.values()) == record["rows"] else None
 
 
 def finalise(ledger: Ledger) -> Mapping[str, int]:
@@ -62,6 +77,7 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
     DamagedParts
         Parts fail their digest.
     """
+    ledger.store.sweep(FOLDERS)
     commits = ledger.commits()
     holes = [shard for shard in range(ledger.plan.n_shards) if shard not in commits]
     if holes:
