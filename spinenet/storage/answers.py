@@ -43,7 +43,7 @@ _PASSING_CLASSES = {
     "FSTimeoutError",
 }
 _UNREACHABLE = {"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"}
-_UNREACHABLE |= {"ServiceRequestError", "ConnectionRefusedError", "gaierror"}
+_UNREACHABLE |= {"ConnectionRefusedError", "gaierror"}
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}
 _NO_CREDENTIALS |= {"ProfileNotFound", "TokenRetrievalError", "NoAuthTokenError", "DefaultCredentialsError"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}

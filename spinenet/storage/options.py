@@ -38,6 +38,8 @@ def open_filesystem(url: str, storage_options: Mapping[str, Any] | None = None) 
             for part in given:
                 own |= part or {}
             options["config_kwargs"] = own
+        # One GET a file; s3fs would ask for its size before, to fetch a large one in pieces at once.
+        options.setdefault("max_concurrency", 1)
     if protocol in (*_S3, *_AZURE):
         # Other flows write to the same folder, so that what was listed once is no longer true.
         options.setdefault("use_listings_cache", False)

@@ -112,8 +112,7 @@ class Store:
         found: dict[str, bytes] = {}
         left, began, tries = wanted, time.monotonic(), 0
         while left:
-            told = self._do("read", left[0], lambda left=left: self._cat(left))  # type: ignore[misc]
-            answers = dict(zip(left, told, strict=True))
+            answers = self._cat(left)
             found |= {name: bytes(data) for name, data in answers.items() if isinstance(data, bytes)}
             failed = {
                 name: error
@@ -238,10 +237,14 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def _cat(self, names: list[str]) -> list[Any]:
-        # Unlike cat, which takes a name with brackets for a pattern.
-        told: list[Any] = self.fs.cat_ranges([self._path(n) for n in names], None, None, on_error="return")
-        return told
+    def _cat(self, names: list[str]) -> dict[str, Any]:
+        """Content, or the error, of each file."""
+        try:
+            # Unlike cat, which takes a name with brackets for a pattern.
+            told = self.fs.cat_ranges([self._path(n) for n in names], None, None, on_error="return")
+        except Exception as error:
+            told = [error] * len(names)
+        return dict(zip(names, told, strict=True))
 
     def _do(self, action: str, name: str, request: Callable[[], _T], *, reading: bool = True) -> _T:
         """The result of ``request``; absence where something is read is the caller's matter."""
