@@ -158,6 +158,7 @@ def _behind(error: BaseException) -> Iterator[Any]:
             continue
         seen.add(id(one))
         yield one
-        waiting += [one.__cause__, None if one.__suppress_context__ else one.__context__]
+        # The context may be an older error that a caller is dealing with; only absence has its reason there.
+        waiting.append(one.__cause__ or (one.__context__ if isinstance(one, FileNotFoundError) else None))
         inner = getattr(one, "inner_exception", None)
         waiting.append(inner if isinstance(inner, BaseException) else None)

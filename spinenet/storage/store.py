@@ -194,16 +194,16 @@ class Store:
                 create_whole(Path(path), data)
             else:
                 self.retries.call(lambda: self.fs.pipe_file(path, data, mode="create"))
+            return True
         except Exception as error:
-            refused = refusal("create", self.url(name), error, self.local)
-            if Facts.of(error).passing:
-                raise refused from error
-            # Ceph says EINVAL where S3 says that the object exists: what is there decides.
-            try:
-                return self.read(name) == data
-            except (FileNotFoundError, StorageError):
-                raise refused from error
-        return True
+            refused, cause = refusal("create", self.url(name), error, self.local), error
+        if Facts.of(cause).passing:
+            raise refused from cause
+        # Ceph says EINVAL where S3 says that the object exists: what is there decides.
+        try:
+            return self.read(name) == data
+        except (FileNotFoundError, StorageError):
+            raise refused from cause
 
     def honours_create(self) -> bool:
         """Whether of two create-only writes of one name the second is refused.
