@@ -56,8 +56,9 @@ def _options(
 ) -> None:
     level = logging.DEBUG if debug else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # fsspec writes every path at this level, and a path can name a patient.
-    logging.getLogger("fsspec").setLevel(logging.WARNING)
+    # These write every path at this level, which can name a patient, or the headers that sign a request.
+    for name in ("fsspec", "s3fs", "botocore", "aiobotocore", "azure", "adlfs", "gcsfs", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("distributed").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     logging.getLogger("spinenet").setLevel(logging.DEBUG if debug else logging.INFO)
 
