@@ -13,9 +13,10 @@ import pytest
 
 from spinenet.cohort.checkpoints import FOLDER, Detections, detection_key, load_detections, save_detections
 from spinenet.cohort.finalise import count_states
+from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger, Part
 from spinenet.cohort.manifest import Entry, Manifest
-from spinenet.cohort.plan import RUN_FILE, Conditions, freeze, load_plan
+from spinenet.cohort.plan import RUN_FILE, Conditions, load_plan
 from spinenet.cohort.tables import TABLES, to_table
 from spinenet.errors import RunError
 from spinenet.storage import Store
