@@ -28,7 +28,7 @@ from flows.terminal import (
 )
 from spinenet import weights as store_of_weights
 from spinenet.cohort.status import RunStatus, read_status
-from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
+from spinenet.errors import ManifestError, OtherRun, RootError, SpinenetError, WeightsError
 from spinenet.index.rules import RulesError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
@@ -44,6 +44,8 @@ app.command()(index)
 app.command()(check)
 
 _SHOWN = 5
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
 
@@ -54,8 +56,9 @@ def _options(
 ) -> None:
     level = logging.DEBUG if debug else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # fsspec writes every path at this level, and a path can name a patient.
-    logging.getLogger("fsspec").setLevel(logging.WARNING)
+    # These write every path at this level, which can name a patient, or the headers that sign a request.
+    for name in ("fsspec", "s3fs", "botocore", "aiobotocore", "azure", "adlfs", "gcsfs", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("distributed").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     logging.getLogger("spinenet").setLevel(logging.DEBUG if debug else logging.INFO)
 
@@ -171,7 +174,7 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        usage = isinstance(error, ManifestError | RulesError | OtherRun | WeightsError)
+        usage = isinstance(error, ManifestError | RulesError | RootError | OtherRun | WeightsError)
         sys.exit(USAGE if usage else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
@@ -186,6 +189,9 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(UNFINISHED)
+    if status == _INTERRUPTED:
+        typer.echo("spinenet: stopped", err=True)
         sys.exit(UNFINISHED)
     sys.exit(status if isinstance(status, int) else DONE)
 

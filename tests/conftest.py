@@ -1,9 +1,36 @@
-"""Settings of all tests."""
+"""Settings of all tests, and the servers that some need."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+from object_stores import ObjectStore, azure_server, s3_server
 
 # A shared machine is at times slow; the suite has its own time limit.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real S3 server."""
+    with s3_server(tmp_path_factory.mktemp("ceph")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real Azure Blob server."""
+    with azure_server(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[pytest.param("s3", marks=pytest.mark.s3), pytest.param("azure", marks=pytest.mark.azure)]
+)
+def server(request: pytest.FixtureRequest) -> ObjectStore:
+    """Each of the object stores."""
+    found: ObjectStore = request.getfixturevalue(request.param)
+    return found

@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spinenet.cohort.ledger import Commit, Ledger
+from spinenet.cohort.checkpoints import FOLDER as DETECTIONS
+from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
@@ -23,6 +24,8 @@ ROWS_PER_FILE = 500_000
 ROWS_PER_GROUP = 20_000
 """Rows of a table that are in memory at a time, however many it has."""
 SHARDS_AT_ONCE = 32
+FOLDERS = ("", "_run", COMMITS, STAGED, DETECTIONS, *TABLES)
+"""Where a run writes."""
 
 
 class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends it
@@ -88,6 +91,7 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
     DamagedParts
         Parts fail their digest.
     """
+    ledger.store.sweep(FOLDERS)
     commits = ledger.commits()
     holes = [shard for shard in range(ledger.plan.n_shards) if shard not in commits]
     if holes:

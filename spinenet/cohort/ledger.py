@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,6 +16,8 @@ from spinenet.storage import Store, digest
 
 STAGED = "_run/staged"
 COMMITS = "_run/commits"
+
+_RECORD = re.compile(r"(\d{5,})-(\d{2,})\.json")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ class Ledger:
         """The record that counts of each committed shard, read with one listing and one fetch."""
         newest: dict[int, tuple[int, str]] = {}
         for name in self.store.sizes(COMMITS):
-            shard, generation = _read_name(name)
-            newest[shard] = max(newest.get(shard, (-1, "")), (generation, name))
+            if told := _RECORD.fullmatch(name):
+                shard, generation = int(told[1]), int(told[2])
+                newest[shard] = max(newest.get(shard, (-1, "")), (generation, name))
         read = self.store.read_many(f"{COMMITS}/{name}" for _, name in newest.values())
         return {
-            shard: _parse(read.get(f"{COMMITS}/{name}", b"")) or Commit(shard, generation, {}, {})
+            shard: self._record(shard, generation, read.get(f"{COMMITS}/{name}", b""))
             for shard, (generation, name) in sorted(newest.items())
         }
 
@@ -102,8 +106,10 @@ class Ledger:
 
     def commit(self, commit: Commit) -> bool:
         """Record a shard as done; False if somebody else's record was there first, and counts."""
-        record = json.dumps(asdict(commit), sort_keys=True).encode()
-        return self.store.create(f"{COMMITS}/{commit.shard:05d}-{commit.generation:02d}.json", record)
+        told = asdict(commit)
+        record = json.dumps({"commit": told, "sha256": _digest_of(told)}, sort_keys=True).encode()
+        name = f"{COMMITS}/{commit.shard:05d}-{commit.generation:02d}.json"
+        return self.store.create(name, record, atomic=self.plan.create_only)
 
     def read_parts(self, table: str, commits: Iterable[Commit]) -> dict[int, pa.Table | None]:
         """A table's part of each of ``commits``, fetched together; None where it is absent or damaged."""
@@ -115,17 +121,25 @@ class Ledger:
             found[shard] = from_parquet(data) if digest(data) == part.sha256 else None
         return found
 
+    def _record(self, shard: int, generation: int, data: bytes) -> Commit:
+        """The commit in ``data``; one without parts where that is damaged or does not fit the plan.
 
-def _read_name(name: str) -> tuple[int, int]:
-    shard, generation = name.removesuffix(".json").split("-")
-    return int(shard), int(generation)
+        A kill can cut a record short on a disk without hard links.
+        """
+        damaged = Commit(shard, generation, {}, {})
+        try:
+            record = json.loads(data)
+            told: dict[str, Any] = record["commit"]
+            if record["sha256"] != _digest_of(told):
+                return damaged
+            parts = {name: Part(**part) for name, part in told.pop("parts").items()}
+            commit = Commit(parts=parts, **told)
+        except (ValueError, TypeError, KeyError):
+            return damaged
+        fits = (commit.shard, commit.generation) == (shard, generation) and shard < self.plan.n_shards
+        complete = set(parts) == set(TABLES) and sum(commit.states.values()) == self.plan.rows_of(shard)
+        return commit if fits and complete else damaged
 
 
-def _parse(data: bytes) -> Commit | None:
-    """The record; None where a kill cut it short, which a disk without hard links allows."""
-    try:
-        record: dict[str, Any] = json.loads(data)
-    except ValueError:
-        return None
-    parts = {name: Part(**part) for name, part in record.pop("parts").items()}
-    return Commit(parts=parts, **record)
+def _digest_of(told: Mapping[str, Any]) -> str:
+    return digest(json.dumps(told, sort_keys=True).encode())

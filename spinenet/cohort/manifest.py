@@ -21,6 +21,9 @@ import pyarrow.parquet
 
 from spinenet.errors import ManifestError
 from spinenet.readers.headers import OVERRIDABLE
+from spinenet.storage import Retries
+from spinenet.storage.answers import refusal
+from spinenet.storage.redaction import redacted
 
 COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "exclude")
 """The columns that a manifest gives a meaning to; others are carried into ``scans``."""
@@ -120,7 +123,8 @@ def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) ->
     ManifestError
         It is absent, cannot be parsed, or lacks or repeats what each row needs.
     """
-    raw = _parse(url, _fetch(url, storage_options))
+    raw = _parse(redacted(url), _fetch(url, storage_options))
+    place, url = url, redacted(url)
     missing = [name for name in ("scan_id", "path") if name not in raw.column_names]
     if missing:
         found = ", ".join(raw.column_names)
@@ -133,7 +137,8 @@ def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) ->
     _refuse_blank(url, "scan_id", columns["scan_id"])
     _refuse_blank(url, "path", columns["path"])
     _refuse_repeats(url, columns["scan_id"])
-    columns["path"] = _by_pieces(columns["path"], lambda path: resolve_path(path, url))
+    columns["path"] = _by_pieces(columns["path"], lambda path: resolve_path(path, place))
+    _refuse_secrets(url, columns["path"])
     for field in raw.schema:
         if field.name not in COLUMNS:
             columns[field.name] = _carried(url, field, raw.column(field.name))
@@ -152,16 +157,21 @@ def resolve_path(path: str, manifest_url: str) -> str:
 
 
 def _fetch(url: str, storage_options: Mapping[str, Any] | None) -> bytes:
-    try:
+    def whole() -> bytes:
         with fsspec.open(url, "rb", compression="infer", **dict(storage_options or {})) as file:
-            data: bytes = file.read()
+            return bytes(file.read())
+
+    try:
+        return Retries().call(whole)
     except FileNotFoundError:
-        raise ManifestError(f"there is no manifest at {url}") from None
+        raise ManifestError(f"there is no manifest at {redacted(url)}") from None
     except IsADirectoryError:
-        raise ManifestError(f"{url} is a folder; name a CSV, TSV, JSON lines or Parquet file") from None
-    except (OSError, ValueError, ImportError) as error:
-        raise ManifestError(f"cannot read {url}: {error}") from error
-    return data
+        told = f"{redacted(url)} is a folder; name a CSV, TSV, JSON lines or Parquet file"
+        raise ManifestError(told) from None
+    except (ValueError, ImportError) as error:
+        raise ManifestError(f"cannot read {redacted(url)}: {redacted(str(error))}") from error
+    except Exception as error:
+        raise ManifestError(str(refusal("read", url, error, local="://" not in url))) from error
 
 
 def _parse(url: str, data: bytes) -> pa.Table:
@@ -211,6 +221,16 @@ def _refuse_blank(url: str, name: str, values: pa.Array) -> None:
     if pc.any(blank).as_py():
         rows = pc.indices_nonzero(blank).to_pylist()
         raise ManifestError(f"{url} has no {name} in row {_some([r + 1 for r in rows])}; every row needs one")
+
+
+def _refuse_secrets(url: str, paths: pa.Array) -> None:
+    """The paths of a manifest are kept with the run, which is no place for a password."""
+    rows = [row for row, path in enumerate(paths.to_pylist(), start=1) if redacted(path) != path]
+    if rows:
+        raise ManifestError(
+            f"{url} has a password, token or signature in the path of row {_some(rows)}, and a run keeps its "
+            "paths; give credentials by environment or by fsspec's configuration"
+        )
 
 
 def _refuse_repeats(url: str, values: pa.Array) -> None:

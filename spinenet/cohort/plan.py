@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,10 @@ from spinenet.storage import Store, digest
 
 FORMAT_VERSION = 1
 RUN_FILE = "_run/run.json"
+SETTLE_S = 3.0
+"""How long two first starts at once are given to overwrite each other, where the store lets them."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,11 @@ class Plan:
         """The manifest's own columns."""
         return tuple(field for field in self.table.schema if field.name not in COLUMNS)
 
+    @property
+    def create_only(self) -> bool:
+        """Whether the store was found to honour create-only writes when the run was begun."""
+        return bool(self.record["create_only"])
+
     def rows_of(self, index: int) -> int:
         """Rows of one shard."""
         return min(self.shard_size, self.n_rows - index * self.shard_size)
@@ -111,6 +122,14 @@ def freeze(
 ) -> Plan:
     """The plan of the run in ``store``: the one that is there if it fits, else a new one.
 
+    Before a new plan is written, the store is asked whether it honours create-only writes, and the answer
+    is kept in the plan, so that no later start asks again. Where it does not, each start warns once and
+    goes on: files still appear whole, and parts are named by their content, so that a shard that two runs
+    commit has one valid record or the other, and the tables are those of the records that were read. What
+    would be unsafe is two plans in one folder; two first starts within :data:`SETTLE_S` seconds therefore
+    wait and go by the plan that remains. More than one run at once there is for the user to avoid, as the
+    warning says.
+
     Parameters
     ----------
     shard_size
@@ -122,12 +141,17 @@ def freeze(
     ------
     OtherRun
         The folder holds a run of another manifest, other weights or other settings.
+    StorageError
+        The storage refused.
     """
     if shard_size < 1:
         raise RunError(f"a shard of {shard_size} scans is not possible; use 1 or more")
     frozen = load_plan(store)
     if frozen is None:
-        _write(store, manifest, conditions, shard_size, about)
+        create_only = store.honours_create()
+        _write(store, manifest, conditions, shard_size, dict(about), create_only)
+        if not create_only:
+            time.sleep(SETTLE_S)
         frozen = load_plan(store)
     if frozen is None:
         raise RunError(f"{store.url(RUN_FILE)} was written and is not there; is the storage consistent?")
@@ -136,6 +160,11 @@ def freeze(
         raise OtherRun(
             f"{store.url()} was begun with {' and '.join(others)}; "
             "start again with what it was begun with, or choose a new output folder"
+        )
+    if not frozen.create_only:
+        _log.warning(
+            "%s does not honour create-only writes: let no second run work on this folder at the same time",
+            store.url(),
         )
     return frozen
 
@@ -153,7 +182,10 @@ def load_plan(store: Store) -> Plan | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise RunError(f"{store.url(RUN_FILE)} is damaged; use a new output folder") from error
+        raise RunError(
+            f"{store.url(RUN_FILE)} is damaged; use a new output folder, or delete the file where no shard "
+            "was done yet"
+        ) from error
     if record.get("format_version") != FORMAT_VERSION:
         raise RunError(
             f"{store.url()} was begun by another version of spinenet; use that one, or a new output folder"
@@ -166,7 +198,12 @@ def load_plan(store: Store) -> Plan | None:
 
 
 def _write(
-    store: Store, manifest: Manifest, conditions: Conditions, shard_size: int, about: Mapping[str, Any]
+    store: Store,
+    manifest: Manifest,
+    conditions: Conditions,
+    shard_size: int,
+    about: Mapping[str, Any],
+    create_only: bool,
 ) -> None:
     data = to_parquet(manifest.table)
     file = f"_run/plan-{digest(data)[:16]}.parquet"
@@ -176,10 +213,11 @@ def _write(
         "manifest": {"url": manifest.url, "sha256": manifest.digest, "rows": manifest.table.num_rows},
         "plan": {"file": file, "sha256": digest(data), "shard_size": shard_size},
         "conditions": _plain(conditions),
+        "create_only": create_only,
         "about": dict(about),
     }
     # Whoever comes first is the run: a second starter reads this one's plan, and goes on or is refused.
-    store.create(RUN_FILE, (json.dumps(record, indent=2) + "\n").encode())
+    store.create(RUN_FILE, (json.dumps(record, indent=2) + "\n").encode(), atomic=create_only)
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:

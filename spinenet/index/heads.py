@@ -14,6 +14,7 @@ from spinenet.readers.frames import Frame
 from spinenet.readers.headers import PIXEL_HEAD, frames_from, read_frames
 from spinenet.readers.part10 import as_part10
 from spinenet.readers.pixels import UNDEFINED_LENGTH, pixel_value
+from spinenet.readers.walk import Held
 
 PAGE = 4096
 """Bytes that are read at once."""
@@ -102,6 +103,20 @@ class _Pages:
         self.read(size - self._at)
         return bytes(self._held[:size])
 
+    @property
+    def held(self) -> Held:
+        """The file's bytes as a walk takes them."""
+        return Held(self._held, PAGE, self._reach)
+
+    def _reach(self, begin: int, end: int) -> int:
+        """See :class:`spinenet.readers.walk.Held`."""
+        self.seek(begin)
+        self.read(end - begin)
+        page = begin // PAGE
+        while page in self._known:
+            page += 1
+        return min(page * PAGE, len(self._held))
+
     def _fetch(self, to: int) -> None:
         missing = [page for page in range(self._at // PAGE, -(-to // PAGE)) if page not in self._known]
         if not missing or self._ended:
@@ -178,7 +193,8 @@ def read_head(name: str, file: Readable, overrides: Mapping[str, str] | None = N
         if any(tag in head for tag in _PIXEL_TAGS) and (found := _whole_head(name, head, 0, overrides)):
             return found
         pages = _Pages(file, head)
-        frames = frames_from(name, pages, pages.upto, overrides, also=[Tag("PatientID")])  # type: ignore[arg-type]
+        also = [Tag("PatientID")]
+        frames = frames_from(name, pages, pages.upto, pages.held, overrides, also)  # type: ignore[arg-type]
         return Head(frames, pages.upto(pages.tell()), 0)
     # where bytes of the file are not bytes of the header, there is no telling where it ends
     while True:
@@ -198,7 +214,7 @@ def _whole_head(
     """The head, if the bytes hold it whole; what is cut off before its end may look like anything."""
     try:
         # the digest is of the header alone, however much more was read: a packed copy has the same
-        frames = frames_from(name, BytesIO(data), lambda size: data[:size], overrides)
+        frames = frames_from(name, BytesIO(data), lambda size: data[:size], Held.whole(data), overrides)
     except ScanError:
         return None
     start = frames[0].pixels.start

@@ -13,12 +13,15 @@ from fsspec.utils import get_protocol
 from spinenet.errors import ScanError
 from spinenet.readers.archives import members
 from spinenet.readers.limits import check_total
+from spinenet.storage import Retries
 
 MAX_DEPTH = 16
 """Levels of folders that are searched below a path."""
 
 _T = TypeVar("_T")
 _SINGLE_FILE_SUFFIXES = (".zip", ".tar", ".tgz", ".nii", ".gz", ".dcm", ".ima")
+_RETRIES = Retries()
+"""Of the whole process: a store that answered before is waited for longer."""
 _REFUSED = ("NoCredentialsError", "PartialCredentialsError", "ClientAuthenticationError")
 
 
@@ -65,7 +68,7 @@ def list_files(path: str, storage_options: Mapping[str, Any] | None = None) -> t
 def _guarded(action: Callable[[], _T], path: str) -> _T:
     """Turn what a filesystem may raise into a reason; its own text may name people's folders."""
     try:
-        return action()
+        return _RETRIES.call(action)
     except ScanError:
         raise
     except PermissionError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -23,7 +22,9 @@ from spinenet.readers.facts import known_body_part, known_maker, known_model, kn
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
+from spinenet.readers.siblings import sibling_of
 from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
+from spinenet.readers.walk import Held, walk
 
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
     {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
@@ -49,10 +50,7 @@ _WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
     *(Tag(tag) for tag in (MOSAIC_COUNT, MOSAIC_CREATOR)),
 )
-_OWN = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", *GROUPS)
-_SHARED = frozenset(map(int, _WANTED)) - {int(Tag(keyword)) for keyword in _OWN}
-"""Tags whose values the files of a series have in common."""
-_MOST_KNOWN, _MOST_BYTES = 4096, 8192
+_WALKED = frozenset(map(int, (*_WANTED, Tag("SpecificCharacterSet"))))
 
 
 def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> tuple[Frame, ...]:
@@ -81,13 +79,14 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
     """
     if data[128:132] != b"DICM":
         return ()
-    return frames_from(name, BytesIO(data), lambda size: data, overrides)
+    return frames_from(name, BytesIO(data), lambda size: data, Held.whole(data), overrides)
 
 
 def frames_from(
     name: str,
     file: BinaryIO,
     upto: Callable[[int], bytes],
+    held: Held,
     overrides: Mapping[str, str] | None = None,
     also: Sequence[int] = (),
 ) -> tuple[Frame, ...]:
@@ -99,10 +98,33 @@ def frames_from(
         At its start; with preamble, and not deflated.
     upto
         Gives at least as many of the file's first bytes, once the header has been read; they make the digest.
+    held
+        The same file.
     also
         Tags whose values are read besides, though nothing here tells them.
     """
     replaced = {tag: _override(tag, text) for tag, text in (overrides or {}).items()}
+    walked = walk(held, _WALKED.union(also))
+    sibling = sibling_of(walked, also, replaced) if walked is not None else None
+    frame = sibling.recalled() if sibling is not None else None
+    if walked is not None and frame is not None:
+        file.seek(walked.start)
+        digest = sha256(upto(walked.start + PIXEL_HEAD)).hexdigest()
+        return (replace(frame, name=name, digest=digest),)
+    file.seek(0)
+    found = _frames_by_pydicom(name, file, upto, replaced, also)
+    if sibling is not None and len(found) == 1 and not found[0].odd:
+        sibling.remember(found[0])
+    return found
+
+
+def _frames_by_pydicom(
+    name: str,
+    file: BinaryIO,
+    upto: Callable[[int], bytes],
+    replaced: Mapping[str, tuple[float, ...]],
+    also: Sequence[int],
+) -> tuple[Frame, ...]:
     with quiet_pydicom() as caught:
         try:
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_WANTED, *also])
@@ -113,20 +135,17 @@ def frames_from(
             every = frames_of(header)
             if len(every) > MAX_FRAMES:
                 raise ScanError("unreadable", f"a file has {len(every)} frames; the most is {MAX_FRAMES}")
-            found = [_common(header, replaced)] if every == (header,) else None
-            commons = found or [_common_of(header, tags, replaced) for tags in every]
+            found = [_frame(header, tags, replaced) for tags in every]
             return tuple(
                 replace(
-                    common,
+                    frame,
                     name=name,
                     digest=digest,
-                    position=numbers_of(tags, "ImagePositionPatient", 3),
-                    number=number_of(tags, "InstanceNumber"),
-                    pixels=replace(common.pixels, index=index, start=start),
+                    pixels=replace(frame.pixels, index=index, start=start),
                     described=len(every),
-                    odd=common.odd or bool(caught),
+                    odd=bool(caught),
                 )
-                for index, (tags, common) in enumerate(zip(every, commons, strict=True))
+                for index, frame in enumerate(found)
             )
         except ScanError:
             raise
@@ -149,44 +168,18 @@ def _override(tag: str, text: str) -> tuple[float, ...]:
     return numbers
 
 
-_known: dict[object, Frame] = {}
-"""Frames by the values that files of a series share, which are most of what a header takes time for."""
-
-
-def _common(header: FileDataset, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
-    """What the files of a series have in common; called under the lock of :func:`quiet_pydicom`."""
-    # plain numbers, for pydicom's tags compare slowly
-    elements = [(int(element.tag), element) for element in header.values()]
-    shared = tuple((tag, element.VR, element.value) for tag, element in elements if tag in _SHARED)
-    values = [value for _, _, value in shared if value is not None]
-    if not all(isinstance(value, bytes) for value in values) or sum(map(len, values)) > _MOST_BYTES:
-        # a broken file's sequence where text should be, or text of any length
-        return _common_of(header, header, replaced)
-    file_class = header.file_meta.get("MediaStorageSOPClassUID")
-    coded = (header.original_encoding, str(header.original_character_set), _syntax(header))
-    key = (shared, coded, file_class, *replaced.items())
-    if key not in _known:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            frame = _common_of(header, header, replaced)
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[key] = replace(frame, odd=bool(caught))
-    return _known[key]
-
-
-def _common_of(header: FileDataset, tags: Tags, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
+def _frame(header: FileDataset, tags: Tags, replaced: Mapping[str, tuple[float, ...]]) -> Frame:
     thickness = replaced.get("SliceThickness") or numbers_of(tags, "SliceThickness", 1)
     return Frame(
         name="",
         digest="",
         series_uid=known_uid(text_of(tags, "SeriesInstanceUID")),
         modality=text_of(tags, "Modality"),
-        position=None,
+        position=numbers_of(tags, "ImagePositionPatient", 3),
         orientation=replaced.get("ImageOrientationPatient") or numbers_of(tags, "ImageOrientationPatient", 6),
         spacing=replaced.get("PixelSpacing") or numbers_of(tags, "PixelSpacing", 2),
         thickness=thickness[0] if thickness else None,
-        number=None,
+        number=number_of(tags, "InstanceNumber"),
         pixels=_pixel_format(header, tags),
         facts=_facts(tags),
         image=is_image(header),

@@ -131,7 +131,7 @@ def test_the_highest_generation_counts(store: Store) -> None:
 def test_a_record_cut_short_uses_up_its_generation_only(store: Store, left: bytes) -> None:
     ledger = ledger_of(store)
     for index in range(3):
-        assert ledger.commit(Commit(index, 0, stage(ledger, index), {"done": 2}))
+        assert ledger.commit(Commit(index, 0, stage(ledger, index), {"done": ledger.plan.rows_of(index)}))
     store.write(f"{COMMITS}/00001-00.json", left)
     found = ledger.commits()
     assert found[1] == Commit(1, 0, {}, {})
@@ -145,7 +145,7 @@ def test_a_record_cut_short_uses_up_its_generation_only(store: Store, left: byte
 def test_damaged_parts_are_not_returned(store: Store, damage: str) -> None:
     ledger = ledger_of(store)
     for index in range(3):
-        assert ledger.commit(Commit(index, 0, stage(ledger, index), {"done": 2}))
+        assert ledger.commit(Commit(index, 0, stage(ledger, index), {"done": ledger.plan.rows_of(index)}))
     name = f"{STAGED}/{ledger.commits()[1].parts['scans'].file}"
     data = store.read(name)
     if damage == "absent":

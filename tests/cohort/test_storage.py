@@ -78,8 +78,9 @@ def test_create_keeps_the_first_content(store: Store) -> None:
 
 def test_urls_open_again(store: Store) -> None:
     store.write("a/one", b"1")
-    assert Store.at(store.url()).read("a/one") == b"1"
-    assert Store.at(store.url("a")).read("one") == b"1"
+    options = store.fs.storage_options
+    assert Store.at(store.url(), options).read("a/one") == b"1"
+    assert Store.at(store.url("a"), options).read("one") == b"1"
 
 
 def test_unfinished_files_are_not_listed(tmp_path: Path) -> None:

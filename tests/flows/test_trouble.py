@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import Entry, read_manifest
 from spinenet.cohort.plan import Conditions, freeze
+from spinenet.errors import RunError
 from spinenet.networks.bundle import load_bundle
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
@@ -94,6 +96,14 @@ def test_a_scan_that_takes_too_long_is_stopped(client: Client, tmp_path: Path) -
     began = time.monotonic()
     assert do_shard(work, 0) == {"time_limit": 1}
     assert time.monotonic() - began < 30
+
+
+def test_a_worker_with_another_version_is_refused(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["a"])
+    work = replace(work, orders=replace(work.orders, version="0.0.1"))
+    with pytest.raises(RunError, match=r"has spinenet \S+ and the flow 0\.0\.1; install the same on both"):
+        do_shard(work, 0)
+    assert work.ledger.commits() == {}
 
 
 def test_a_stopped_shard_commits_nothing(client: Client, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from fuzz import outcome, run
 from fuzz_cases import corpus, damaged
 
 from spinenet.errors import ScanError
-from spinenet.readers import headers
+from spinenet.readers import siblings
 from spinenet.readers.headers import read_frames
 from spinenet.readers.part10 import as_part10
 from spinenet.readers.series import read_scan
@@ -54,7 +54,7 @@ def test_what_was_read_before_changes_nothing():
     seen = [data for case in range(150) for data in damaged(case)[1].values()]
     alone = []
     for data in seen:
-        headers._known.clear()
+        siblings._known.clear()
         alone.append(told(data))
     assert [told(data) for data in seen] == alone
-    assert headers._known
+    assert siblings._known

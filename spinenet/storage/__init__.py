@@ -1,0 +1,6 @@
+"""A folder on any fsspec storage, where a run can lose nothing."""
+
+from spinenet.storage.retries import Retries
+from spinenet.storage.store import Store, digest
+
+__all__ = ["Retries", "Store", "digest"]
