@@ -9,5 +9,7 @@ if "PREFECT_API_URL" not in os.environ:
     # Without a server of the user's there is nobody to read Prefect's own log; runs report for themselves.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
+# Arrow's own allocator keeps tens of MB of what a long manifest takes for a moment; the system's does not.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 # Dask sets up its loggers when it is imported; the comings and goings of local workers are no news.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")

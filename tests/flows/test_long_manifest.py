@@ -31,7 +31,9 @@ class Onlooker(LogReporter):
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         super().shard(index, states, seconds)
         if index % 5 == 0:
-            self.futures.append(sum(isinstance(item, PrefectFuture) for item in gc.get_objects()))
+            gc.collect()
+            alive = (type(item) for item in gc.get_objects())
+            self.futures.append(sum(issubclass(kind, PrefectFuture) for kind in alive))
             told = read_status(self.store)
             assert sum(told.states.values()) == SCANS
             self.pending.append(told.states["pending"])
@@ -50,7 +52,7 @@ def test_shards_are_submitted_a_few_at_a_time(tmp_path: Path) -> None:
     assert read_results(store.root).scans["scan_id"].tolist() == [f"s{i}" for i in range(SCANS)]
     assert len(onlooker.futures) == SCANS // SHARD_SIZE // 5
     # of 50 shards; what has just ended may not have been collected yet
-    assert max(onlooker.futures) < 20
+    assert max(onlooker.futures) < 10, "of 50 shards"
     assert onlooker.pending[0] > onlooker.pending[-1] >= 0
     assert json.loads(store.read("_run/run.json"))["about"]["packages"].keys() >= {"torch", "prefect", "dask"}
     again = run_cohort(str(manifest), store.root, "synthetic", reporter=onlooker, steps=STEPS)
