@@ -24,7 +24,7 @@ from flows.shards import Stopped, Work, do_shard, window
 from flows.workers import Orders, WeightsRef, version
 from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
-from spinenet.cohort.finalise import DamagedParts, count_states, finalise, is_final
+from spinenet.cohort.finalise import DamagedParts, final_states, finalise
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, freeze
@@ -109,13 +109,13 @@ def run_cohort(
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
     store = Store.at(out)
     plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about())
+    states = final_states(store)
+    if states is not None and sum(states.values()) == plan.n_rows:
+        return RunSummary(store.url(), plan.n_rows, plan.n_rows, states, time.monotonic() - began)
     ledger = Ledger(store, plan)
     commits = ledger.commits()
     unfinished = ledger.unfinished(commits)
     before = plan.n_rows - sum(plan.rows_of(index) for index in unfinished)
-    if not unfinished and is_final(store):
-        states = count_states(commits.values())
-        return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
     orders = Orders(ref, settings, device, seconds_per_scan)
     generations = {index: commits[index].generation + 1 for index in unfinished if index in commits}
     reporter.started(plan.n_rows, before, plan.n_shards)

@@ -259,5 +259,8 @@ class Store:
 
 
 def _absent(error: Exception) -> bool:
-    """Whether a file is absent; without its bucket, everything is, and that is an error."""
-    return isinstance(error, FileNotFoundError | NotADirectoryError) and not Facts.of(error).no_bucket
+    """Whether a file is absent; without its bucket or its server, everything is, and that is an error."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return False
+    facts = Facts.of(error)
+    return not facts.no_bucket and not facts.passing

@@ -28,7 +28,7 @@ from spinenet.cohort.status import read_status
 from spinenet.errors import StorageError
 from spinenet.storage import Retries, Store
 
-A_RUN = Path(__file__).with_name("a_run.py")
+A_RUN = Path(__file__).parents[1] / "a_run.py"
 
 
 @pytest.fixture
