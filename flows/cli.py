@@ -15,10 +15,20 @@ from rich.table import Table
 from flows.cli_check import check
 from flows.cli_index import index
 from flows.cli_weights import weights_app
-from flows.terminal import DONE, SOME_FAILED, UNFINISHED, USAGE, Cluster, Manifest, Weights, table_console
+from flows.terminal import (
+    DONE,
+    SOME_FAILED,
+    UNFINISHED,
+    USAGE,
+    Cluster,
+    Manifest,
+    Weights,
+    duration,
+    table_console,
+)
 from spinenet import weights as store_of_weights
 from spinenet.cohort.status import RunStatus, read_status
-from spinenet.errors import ManifestError, OtherRun, SpinenetError, WeightsError
+from spinenet.errors import ManifestError, OtherRun, RootError, SpinenetError, WeightsError
 from spinenet.index.rules import RulesError
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
@@ -32,6 +42,10 @@ app = typer.Typer(
 app.add_typer(weights_app, name="weights")
 app.command()(index)
 app.command()(check)
+
+_SHOWN = 5
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
 
@@ -85,35 +99,58 @@ def run(
 
 @app.command()
 def status(
-    out: Out, as_json: Annotated[bool, typer.Option("--json", help="For machines: every row.")] = False
+    out: Out,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: every row.")] = False,
+    counts: Annotated[bool, typer.Option("--counts", help="No rows: quick however long the run.")] = False,
 ) -> None:
-    """Every manifest row's state, failures grouped by reason."""
-    account = read_status(Store.at(out))
+    """Every manifest row's state, failures grouped by reason, pace and time left."""
+    store = Store.at(out)
     if as_json:
-        typer.echo(json.dumps(_account(account), indent=2))
+        account = read_status(store, every_row=not counts)
+        typer.echo(json.dumps(_account(account, rows=not counts), indent=2))
         return
+    account = read_status(store, examples=0 if counts else _SHOWN)
     table = Table(title=f"{account.n_rows} scans in {account.out}")
     for column in ("state", "scans", "which"):
         table.add_column(column, justify="right" if column == "scans" else "left")
     for state in ("done", "excluded", "pending"):
         table.add_row(state, str(account.states[state]), "")
     for reason, rows in account.reasons.items():
-        shown = ", ".join(row.scan_id for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
-        table.add_row(f"failed: {reason}", str(len(rows)), shown)
+        count = account.states[reason]
+        shown = ", ".join(row.scan_id for row in rows) + (", ..." if count > len(rows) > 0 else "")
+        table.add_row(f"failed: {reason}", str(count), shown)
     table_console().print(table)
-    typer.echo("The tables are written." if account.finished else "The run is not finished; start it again.")
+    typer.echo(_pace(account))
+    typer.echo(
+        "The tables are written."
+        if account.finished
+        else "The run is not finished; if it is not running, start it again."
+    )
 
 
-def _account(account: RunStatus) -> dict[str, object]:
-    return {
+def _pace(account: RunStatus) -> str:
+    rate, left = account.rows_per_second, account.seconds_left
+    told = f"{account.n_committed} of {account.n_shards} shards are committed"
+    if rate is not None:
+        told += f", the last at {account.last_commit}; {rate:.2g} scans a second"
+    if rate is not None and left:
+        told += f", about {duration(left)} left at that pace"
+    return f"{told}."
+
+
+def _account(account: RunStatus, rows: bool) -> dict[str, object]:
+    told: dict[str, object] = {
         "out": account.out,
         "finished": account.finished,
         "rows": account.n_rows,
         "shards": account.n_shards,
         "committed": account.n_committed,
         "states": dict(account.states),
-        "scans": [vars(row) for row in account.rows],
+        "rows_per_second": account.rows_per_second,
+        "seconds_left": account.seconds_left,
+        "last_commit": account.last_commit,
     }
+    return told | {"scans": [vars(row) for row in account.rows]} if rows else told
 
 
 @app.command()
@@ -137,7 +174,7 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        usage = isinstance(error, ManifestError | RulesError | OtherRun | WeightsError)
+        usage = isinstance(error, ManifestError | RulesError | RootError | OtherRun | WeightsError)
         sys.exit(USAGE if usage else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
@@ -152,6 +189,9 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(UNFINISHED)
+    if status == _INTERRUPTED:
+        typer.echo("spinenet: stopped", err=True)
         sys.exit(UNFINISHED)
     sys.exit(status if isinstance(status, int) else DONE)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cluster import cores
-from flows.terminal import DONE, SOME_FAILED, Manifest, Weights, table_console
+from flows.terminal import DONE, SOME_FAILED, Manifest, Weights, duration, table_console
 from spinenet import weights as store_of_weights
 from spinenet.anatomy import REASONS
 from spinenet.cohort.plan import Conditions, differences, load_plan
@@ -77,16 +77,8 @@ def _estimate(found: Preflight, networks: Networks | None) -> None:
     )
     if networks is not None:
         seconds = estimated_seconds(scans, networks)
-        told += f"; inference takes about {_duration(seconds)} on this machine without a GPU"
+        told += f"; inference takes about {duration(seconds)} on this machine without a GPU"
     typer.echo(f"Estimate: {told}")
-
-
-def _duration(seconds: float) -> str:
-    units: Mapping[str, float] = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0}
-    for unit, length in units.items():
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(1.0, seconds):.0f} seconds"
 
 
 def _output(found: Preflight, networks: Networks | None, store: Store) -> str:

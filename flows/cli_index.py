@@ -31,6 +31,7 @@ def index(
 ) -> None:
     """Find every series below ROOT by headers alone, and write a manifest of them."""
     from flows.index import Subjects, index_root
+    from flows.progress import LogIndexing
 
     console = Console(stderr=True)
     with console.status("looking for series") as status:
@@ -40,7 +41,9 @@ def index(
             rules_text=_text(rules) if rules else None,
             subjects=Subjects(_key(subject_key_file), _listed(subjects)),
             cluster=cluster,
-            progress=lambda files, series: status.update(f"{files} files, {series} series"),
+            progress=(lambda files, series: status.update(f"{files} files, {series} series"))
+            if console.is_terminal
+            else LogIndexing(),
         )
     table = Table(title=f"{summary.n_series} series of {summary.n_subjects} subjects in {root}")
     table.add_column("series")

@@ -36,7 +36,7 @@ class Slots:
 
 def header_workers() -> dict[str, Any]:
     """A CPU-class process for each core: reading headers holds Python's lock all the time."""
-    return {f"cpu-{index}": _nanny(1, {CPU: 1}, {"CUDA_VISIBLE_DEVICES": ""}) for index in range(cores())}
+    return {f"cpu-{index}": nanny(1, {CPU: 1}, {"CUDA_VISIBLE_DEVICES": ""}) for index in range(cores())}
 
 
 @contextmanager
@@ -135,12 +135,12 @@ def _local_workers() -> dict[str, Any]:
     workers, left = {}, max(1, cores() - 1)
     for index in range(-(-left // THREADS_PER_PROCESS)):
         threads = min(THREADS_PER_PROCESS, left - index * THREADS_PER_PROCESS)
-        workers[f"cpu-{index}"] = _nanny(threads, {CPU: threads}, {"CUDA_VISIBLE_DEVICES": ""})
+        workers[f"cpu-{index}"] = nanny(threads, {CPU: threads}, {"CUDA_VISIBLE_DEVICES": ""})
     for index in range(max(1, gpus)):
         environment = {THREADS_VARIABLE: str(max(1, cores() // max(1, gpus)))}
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = _device(index)
-        workers[f"gpu-{index}"] = _nanny(1, {GPU: 1}, environment)
+        workers[f"gpu-{index}"] = nanny(1, {GPU: 1}, environment)
     return workers
 
 
@@ -149,7 +149,8 @@ def _device(index: int) -> str:
     return visible.split(",")[index] if visible else str(index)
 
 
-def _nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, Any]:
+def nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, Any]:
+    """A local worker of so many threads, as :class:`distributed.SpecCluster` takes it."""
     options = {
         "nthreads": threads,
         "resources": dict(resources),

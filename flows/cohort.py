@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import importlib.metadata
 import platform
 import signal
 import sys
@@ -17,15 +18,17 @@ from typing import Any
 
 import torch
 
-from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.cluster import cluster_address, connected, cores, wait_for_slots
 from flows.progress import LogReporter, Reporter
 from flows.server import prefect_api
-from flows.shards import Stopped, Work, do_shard, window
-from flows.workers import Orders, WeightsRef, version
+from flows.shards import Stopped, Work, do_shard
+from flows.window import Window
+from flows.workers import STEPS, Orders, Steps, WeightsRef, version
 from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
+from spinenet.cohort.checkpoints import by_shard
 from spinenet.cohort.finalise import DamagedParts, final_states, finalise
-from spinenet.cohort.ledger import Ledger
+from spinenet.cohort.ledger import COMMITS, Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, freeze
 from spinenet.errors import RunError
@@ -35,8 +38,8 @@ from spinenet.pipeline import Settings
 from spinenet.storage import Store
 
 SHARD_SIZE = 64
-SHARDS_IN_FLIGHT = 2
-"""Two shards overlap: one decodes while the other's last scans are on the GPU-class workers."""
+PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pydicom", "pyarrow", "dask", "prefect")
+"""Those whose versions ``run.json`` records."""
 ROUNDS = 3
 """How often damaged parts are made again before the storage is given up on."""
 
@@ -76,6 +79,7 @@ def run_cohort(
     settings: Settings = Settings(),
     seconds_per_scan: float = 3600.0,
     reporter: Reporter | None = None,
+    steps: Steps = STEPS,
 ) -> RunSummary:
     """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
 
@@ -91,6 +95,8 @@ def run_cohort(
         Scans that are committed together; a run that was begun keeps its own.
     seconds_per_scan
         A scan that takes longer, in reading or inference, fails with the reason "time_limit".
+    steps
+        What workers do for a scan.
 
     Raises
     ------
@@ -106,24 +112,25 @@ def run_cohort(
     description = read_description(folder)
     digests = verify_files(folder, description)
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
+    orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
     store = Store.at(out)
-    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about())
-    states = final_states(store)
-    if states is not None and sum(states.values()) == plan.n_rows:
-        return RunSummary(store.url(), plan.n_rows, plan.n_rows, states, time.monotonic() - began)
+    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders))
     ledger = Ledger(store, plan)
+    final = final_states(store, plan)
+    if final is not None:
+        return RunSummary(store.url(), plan.n_rows, plan.n_rows, final, time.monotonic() - began)
     commits = ledger.commits()
     unfinished = ledger.unfinished(commits)
     before = plan.n_rows - sum(plan.rows_of(index) for index in unfinished)
-    orders = Orders(ref, settings, device, seconds_per_scan)
     generations = {index: commits[index].generation + 1 for index in unfinished if index in commits}
+    del commits, rows
     reporter.started(plan.n_rows, before, plan.n_shards)
     try:
         for _ in range(ROUNDS):
             if unfinished:
                 detector = digests[file_name("detector")]
-                _shards(ledger, orders, detector, unfinished, generations, cluster, reporter)
+                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
             try:
                 states = finalise(ledger)
             except DamagedParts as damaged:
@@ -140,6 +147,7 @@ def run_cohort(
 def _shards(
     ledger: Ledger,
     orders: Orders,
+    steps: Steps,
     detector_digest: str,
     indices: Sequence[int],
     generations: Mapping[int, int],
@@ -158,11 +166,12 @@ def _shards(
             ledger=ledger,
             orders=orders,
             detector_digest=detector_digest,
-            checkpoints=list(ledger.store.sizes(CHECKPOINTS)),
+            checkpoints=by_shard(ledger.store.sizes(CHECKPOINTS)),
             generations=generations,
-            in_flight=window(wait_for_slots(client), SHARDS_IN_FLIGHT),
+            window=Window.over(wait_for_slots(client)),
             stop=stop,
             reporter=reporter,
+            steps=steps,
         )
         url = str(ledger.plan.record["manifest"]["url"])
         # In the main thread Prefect takes signals for itself, and its pool then waits for ever.
@@ -172,11 +181,12 @@ def _shards(
 def _flow(work: Work, indices: Sequence[int]) -> Any:
     """The Prefect flow over some shards; its parameters only name the run."""
     from prefect import flow, task
-    from prefect.artifacts import create_progress_artifact
+    from prefect.artifacts import create_link_artifact, create_progress_artifact
     from prefect.cache_policies import NO_CACHE
     from prefect.task_runners import ThreadPoolTaskRunner
 
     failures: list[Exception] = []
+    in_flight = work.window.shards_in_flight(work.ledger.plan.shard_size)
 
     @task(name="shard", task_run_name="shard-{index}", cache_policy=NO_CACHE, persist_result=False)
     def shard(index: int) -> None:
@@ -190,18 +200,28 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
             work.stop.set()
             raise
         told = ", ".join(f"{count} {state}" for state, count in states.items())
-        create_progress_artifact(100.0, key=f"shard-{index:05d}", description=told)
+        record = work.ledger.store.url(f"{COMMITS}/{index:05d}-{work.generations.get(index, 0):02d}.json")
+        create_progress_artifact(100.0, f"shard-{index:05d}", f"{told}: [commit record]({record})")
         work.reporter.shard(index, states, time.monotonic() - started)
 
     @flow(
         name="spinenet-cohort",
-        task_runner=ThreadPoolTaskRunner(max_workers=SHARDS_IN_FLIGHT),
+        task_runner=ThreadPoolTaskRunner(max_workers=in_flight),
         persist_result=False,
         validate_parameters=False,
     )
     def cohort(manifest: str, out: str) -> None:
-        for future in [shard.submit(index) for index in indices]:
-            future.wait()
+        create_link_artifact(work.ledger.store.url(), link_text="tables", key="tables")
+        # A shard is submitted when another has ended, and no future is kept: nothing grows with the manifest.
+        room = threading.Semaphore(in_flight)
+        for index in indices:
+            room.acquire()
+            if work.stop.is_set():
+                room.release()
+                break
+            shard.submit(index).add_done_callback(lambda _: room.release())
+        for _ in range(in_flight):
+            room.acquire()
         if failures:
             # Others stop because the first one failed; the user is told of that one.
             raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
@@ -256,10 +276,16 @@ def _source(weights: str | Path) -> str:
     return str(Path(text).resolve()) if Path(text).is_dir() else text
 
 
-def _about() -> dict[str, str]:
+def _about(orders: Orders) -> dict[str, Any]:
+    """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
     return {
         "spinenet": version(),
         "python": sys.version.split()[0],
-        "torch": torch.__version__,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "device": orders.device,
+        "batch_size": orders.settings.batch_size,
+        "seconds_per_scan": orders.seconds,
         "machine": f"{platform.system()} {platform.machine()}",
+        "cores": cores(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }

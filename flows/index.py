@@ -13,7 +13,7 @@ from distributed import Client, Future, as_completed
 
 from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.server import prefect_api
-from spinenet.errors import RunError, StorageError
+from spinenet.errors import RootError, RunError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, read_index, write_index
 from spinenet.index.findings import Findings, scattered, to_look_at
 from spinenet.index.places import Place, as_url, joined
@@ -21,6 +21,7 @@ from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, listed_subjects
 from spinenet.index.survey import Survey, survey_all
+from spinenet.index.unfinished import Account, drop_unfinished, read_unfinished
 
 FILES_PER_TASK = 1000
 """Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
@@ -95,8 +96,8 @@ def index_root(
     root
         A folder, archive or file at any fsspec URL.
     out
-        The manifest, at any fsspec URL; an index that is there is gone on with, and what has not changed
-        since is not read again.
+        The manifest, at any fsspec URL; an index that is there, or was interrupted, is gone on with, and
+        what has not changed since is not read again.
     rules_text
         TOML; None for the rules of the package.
     cluster
@@ -106,46 +107,57 @@ def index_root(
     ------
     RulesError, ManifestError
         Bad rules, or a bad name of the manifest.
-    StorageError
+    RootError
         There is no such root.
+    StorageError
+        The storage of the manifest refused.
     RunError
-        The cluster failed.
+        The cluster failed, or somebody stopped it.
     """
     rules = load_rules(rules_text, SERIES.names, NUMBERS)
-    earlier = read_index(out, subjects.mark)
+    earlier = read_unfinished(out, subjects.mark).over(read_index(out, subjects.mark))
     if not subjects.key:
         # folders or a table name subjects, and either may have changed
         earlier.rows = [{**row, "subject_id": None} for row in earlier.rows]
     try:
         fs, base = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
-        raise StorageError(f"cannot open {root}: {error}") from error
+        raise RootError(f"cannot open {root}: {error}") from error
     if not fs.exists(base):
-        raise StorageError(f"there is nothing at {root}; name a folder, an archive or a file")
-    found, seconds = _surveyed(fs, base, root, earlier, subjects.key, cluster, progress or _quiet)
+        raise RootError(f"there is nothing at {root}; name a folder, an archive or a file")
+    account = Account(out, subjects.mark, earlier)
+    try:
+        seconds = _survey(fs, base, root, account, subjects.key, cluster, progress or _quiet)
+    except BaseException as error:
+        account.save()
+        if isinstance(error, Exception):
+            raise
+        # Ctrl-C, or what Prefect makes of a signal to end
+        raise RunError("stopped; start it again and it goes on") from None
+    found = account.found
     rows = choose_all(found.rows, rules, _namer(as_url(fs, base), subjects))
     write_index(out, rows, found.places.values(), subjects.mark)
+    drop_unfinished(out)
     return _summary(out, found, rows, seconds)
 
 
-def _surveyed(
-    fs: Any, base: str, root: str, earlier: Findings, key: bytes, cluster: str, progress: Progress
-) -> tuple[Findings, float]:
-    """What lies below the root, and seconds. Without anything new, no cluster is started."""
+def _survey(
+    fs: Any, base: str, root: str, account: Account, key: bytes, cluster: str, progress: Progress
+) -> float:
+    """Find out what lies below the root, and say in how many seconds. Nothing new needs no cluster."""
     unchanged: set[str] = set()
-    found = Findings()
     started = time.monotonic()
-    batches = _batches(to_look_at(fs, base, earlier, unchanged))
+    batches = _batches(to_look_at(fs, base, account.earlier, unchanged))
     first = next(batches, None)
     if first is not None:
         with prefect_api(), cluster_address(cluster, header_workers) as address, connected(address) as client:
             slots = wait_for_slots(client, classes=(CPU,)).cpu
             started = time.monotonic()
             work = _Work(client, fs, key, BATCHES_AHEAD * slots, progress)
-            _flow(work, first, batches, found, unchanged, earlier)(root=root)
+            _flow(work, first, batches, account, unchanged)(root=root)
     else:
-        found.keep(earlier, unchanged)
-    return found, time.monotonic() - started
+        account.found.keep(account.earlier, unchanged)
+    return time.monotonic() - started
 
 
 @dataclass(frozen=True)
@@ -161,9 +173,8 @@ def _flow(
     work: _Work,
     first: Sequence[Place],
     rest: Iterator[Sequence[Place]],
-    found: Findings,
+    account: Account,
     unchanged: Collection[str],
-    earlier: Findings,
 ) -> Any:
     """The Prefect flow: a task for the headers, and one for series that several folders share."""
     from prefect import flow, task
@@ -175,11 +186,12 @@ def _flow(
             yield first
             yield from rest
 
-        _through_cluster(work, every(), found)
-        found.keep(earlier, unchanged)
+        _through_cluster(work, every(), account)
+        account.found.keep(account.earlier, unchanged)
 
     @task(name="scattered series", cache_policy=NO_CACHE, persist_result=False)
     def scattered_series() -> None:
+        found = account.found
         for folders, uids in scattered(found.rows).items():
             place = joined(work.fs, folders)
             (result,) = _result(_submit(work, [place]))
@@ -206,29 +218,31 @@ def _batches(places: Iterable[Place]) -> Iterator[Sequence[Place]]:
         yield batch
 
 
-def _through_cluster(work: _Work, batches: Iterator[Sequence[Place]], found: Findings) -> None:
+def _through_cluster(work: _Work, batches: Iterator[Sequence[Place]], account: Account) -> None:
     """A bounded window of batches, so that memory does not grow with the root."""
     files = 0
     flying = as_completed(loop=work.client.loop)
     for batch in batches:
         flying.add(_submit(work, batch))
         if flying.count() >= work.in_flight:
-            files += _take(next(flying), found)
-            work.progress(files, len(found.rows))
+            files += _take(work, next(flying), account, files)
     for future in flying:
-        files += _take(future, found)
-        work.progress(files, len(found.rows))
+        files += _take(work, future, account, files)
 
 
 def _submit(work: _Work, batch: Sequence[Place]) -> Future:
     return work.client.submit(survey_all, work.fs, batch, work.key, resources={CPU: 1}, pure=False)
 
 
-def _take(future: Future, found: Findings) -> int:
+def _take(work: _Work, future: Future, account: Account, before: int) -> int:
+    """Take in what a worker found, tell it, and say how many files that were."""
     results = _result(future)
     for result in results:
-        found.add(result)
-    return sum(result.n_files for result in results)
+        account.found.add(result)
+    files = sum(result.n_files for result in results)
+    work.progress(before + files, len(account.found.rows))
+    account.save_if_due()
+    return files
 
 
 def _result(future: Future) -> list[Survey]:

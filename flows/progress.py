@@ -70,6 +70,21 @@ class LogReporter:
         """See :class:`Reporter`."""
 
 
+class LogIndexing:
+    """A line now and then of how far an index has come."""
+
+    def __init__(self, seconds: float = 10.0) -> None:
+        self._seconds = seconds
+        self._due = self._began = time.monotonic()
+
+    def __call__(self, files: int, series: int) -> None:
+        """Told how many files have been looked at and how many series were found."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + self._seconds
+            log.info("%d files looked at, %d series found, %.0f s", files, series, now - self._began)
+
+
 class BarReporter:
     """A bar of scans on a terminal; failures are counted beside it."""
 

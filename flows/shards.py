@@ -5,15 +5,18 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from distributed import Client, Future, KilledWorker
 
-from flows.cluster import CPU, GPU, Slots
+from flows.cluster import CPU, GPU
 from flows.progress import Reporter
-from flows.workers import Orders, Outcome, prepare, read, version
+from flows.window import Window
+from flows.workers import STEPS, Orders, Outcome, Steps, version
 from spinenet.cohort.checkpoints import (
     Detections,
     detection_key,
@@ -30,6 +33,9 @@ from spinenet.errors import RunError
 TRIES_ALONE = 2
 """How often a scan whose worker died is tried with no other of its run's suspects beside it."""
 
+PATIENCE = 0.5
+"""Seconds between two looks at whether the run is to stop."""
+
 
 class Stopped(RunError):  # noqa: N818 - a wish of the user's, no defect
     """The run was asked to stop; what is committed stays."""
@@ -44,26 +50,22 @@ class Work:
     generations
         Generation of each shard's next commit; 0 where absent.
     checkpoints
-        Names of the detection checkpoints that were there at the start.
-    in_flight
-        Scans that one shard may have on the cluster at once.
+        Names of each shard's detection checkpoints that were there at the start.
+    window
+        Room on the cluster, shared by all shards.
     """
 
     client: Client
     ledger: Ledger
     orders: Orders
     detector_digest: str
-    checkpoints: Sequence[str]
+    checkpoints: Mapping[int, Sequence[str]]
     generations: Mapping[int, int]
-    in_flight: int
+    window: Window
     stop: threading.Event
     reporter: Reporter
+    steps: Steps = STEPS
     alone: threading.Lock = field(default_factory=threading.Lock)
-
-
-def window(slots: Slots, shards_in_flight: int) -> int:
-    """Scans in flight for each shard: twice what the workers hold, over all shards."""
-    return max(2, -(-2 * (slots.cpu + slots.gpu) // shards_in_flight))
 
 
 def do_shard(work: Work, index: int) -> Mapping[str, int]:
@@ -81,10 +83,11 @@ def do_shard(work: Work, index: int) -> Mapping[str, int]:
     RunError
         The cluster or the weights failed, not a scan.
     """
+    began = time.monotonic()
     shard = work.ledger.plan.shard(index)
     settings = {"remove_single_slice": work.orders.settings.remove_single_slice}
     key = detection_key(work.detector_digest, settings, shard.entries)
-    known = load_detections(work.ledger.store, work.checkpoints, index, key)
+    known = load_detections(work.ledger.store, work.checkpoints.get(index, ()), index, key)
     outcomes = {entry.scan_id: Outcome(excluded_rows(entry)) for entry in shard.entries if entry.excluded}
     for outcome in _through_cluster(work, [entry for entry in shard.entries if not entry.excluded], known):
         scan = outcome.rows.scan
@@ -93,10 +96,10 @@ def do_shard(work: Work, index: int) -> Mapping[str, int]:
     found = {scan_id: o.detections for scan_id, o in outcomes.items() if o.detections is not None}
     if found.keys() != known.keys():
         save_detections(work.ledger.store, index, key, dict(sorted(found.items())))
-    return _commit(work, shard, outcomes)
+    return _commit(work, shard, outcomes, began)
 
 
-def _commit(work: Work, shard: Shard, outcomes: Mapping[str, Outcome]) -> Mapping[str, int]:
+def _commit(work: Work, shard: Shard, outcomes: Mapping[str, Outcome], began: float) -> Mapping[str, int]:
     ordered = [outcomes[entry.scan_id] for entry in shard.entries]
     rows = [outcome.rows for outcome in ordered]
     parts = work.ledger.stage(
@@ -111,10 +114,16 @@ def _commit(work: Work, shard: Shard, outcomes: Mapping[str, Outcome]) -> Mappin
     workers: dict[str, Counter[str]] = {}
     for kind, worker in (step for outcome in ordered for step in outcome.trace):
         workers.setdefault(kind, Counter())[worker] += 1
-    generation = work.generations.get(shard.index, 0)
-    work.ledger.commit(
-        Commit(shard.index, generation, parts, dict(states), {k: dict(v) for k, v in workers.items()})
+    commit = Commit(
+        shard=shard.index,
+        generation=work.generations.get(shard.index, 0),
+        parts=parts,
+        states=dict(states),
+        workers={kind: dict(counts) for kind, counts in workers.items()},
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        seconds=round(time.monotonic() - began, 3),
     )
+    work.ledger.commit(commit)
     return states
 
 
@@ -127,63 +136,94 @@ def _through_cluster(
     work: Work, entries: Sequence[Entry], known: Mapping[str, Detections]
 ) -> Iterator[Outcome]:
     """Outcomes as they come; those whose worker died last, each tried alone."""
-    waiting, suspects = list(reversed(entries)), []
+    waiting, suspects = deque(entries), []
     done: queue.SimpleQueue[Future] = queue.SimpleQueue()
     flying: dict[Future, Entry] = {}
     try:
         while waiting or flying:
-            while waiting and len(flying) < work.in_flight:
-                entry = waiting.pop()
-                flying[_submit(work, entry, known, done)] = entry
-            future = _next(done, work)
-            entry = flying.pop(future)
-            outcome = _outcome(future)
-            if outcome is None:
-                suspects.append(entry)
-            else:
-                yield outcome
+            _refuse_if_over(work)
+            room = work.window.take(len(waiting), 0 if flying else PATIENCE) if waiting else 0
+            if room:
+                some = [waiting.popleft() for _ in range(room)]
+                flying |= zip(_submit(work, some, known, done), some, strict=True)
+            if flying:
+                ended = _next(done, work)
+                landed = [flying.pop(future) for future in ended]
+                work.window.give(len(landed))
+                for entry, outcome in zip(landed, _outcomes(work.client, ended), strict=True):
+                    if outcome is None:
+                        suspects.append(entry)
+                    else:
+                        yield outcome
         for entry in suspects:
             yield _alone(work, entry, known)
     finally:
         if flying:
             work.client.cancel(list(flying), force=True)
+            work.window.give(len(flying))
 
 
 def _submit(
-    work: Work, entry: Entry, known: Mapping[str, Detections], done: queue.SimpleQueue[Future]
-) -> Future:
-    """Start both steps of a scan; the decoded volume goes from worker to worker."""
-    client, name = work.client, entry.scan_id
-    prepared = client.submit(prepare, entry, work.orders, resources={CPU: 1}, pure=False)
-    future = client.submit(read, prepared, work.orders, known.get(name), resources={GPU: 1}, pure=False)
-    future.add_done_callback(done.put)
-    return future
+    work: Work, entries: Sequence[Entry], known: Mapping[str, Detections], done: queue.SimpleQueue[Future]
+) -> list[Future]:
+    """Start both steps of some scans, two tasks each; a decoded volume goes from worker to worker."""
+    client, orders = work.client, [work.orders] * len(entries)
+    found = [known.get(entry.scan_id) for entry in entries]
+    prepared = client.map(work.steps.prepare, entries, orders, resources={CPU: 1}, pure=False)
+    futures: list[Future] = client.map(
+        work.steps.read, prepared, orders, found, resources={GPU: 1}, pure=False
+    )
+    for future in futures:
+        future.add_done_callback(done.put)
+    return futures
 
 
-def _next(done: queue.SimpleQueue[Future], work: Work) -> Future:
+def _refuse_if_over(work: Work) -> None:
+    if work.stop.is_set():
+        raise Stopped("the run was stopped; start it again to go on where it was")
+
+
+def _next(done: queue.SimpleQueue[Future], work: Work) -> list[Future]:
+    """All futures that have ended, at least one."""
     while True:
-        if work.stop.is_set():
-            raise Stopped("the run was stopped; start it again to go on where it was")
+        _refuse_if_over(work)
         try:
-            return done.get(timeout=0.5)
+            ended = [done.get(timeout=PATIENCE)]
         except queue.Empty:
             if work.client.status != "running":
-                raise RunError(
-                    "the Dask scheduler was lost; start the run again to go on where it was"
-                ) from None
+                raise _lost() from None
+        else:
+            # This thread is the only one that takes from the queue.
+            while not done.empty():
+                ended.append(done.get())
+            return ended
+
+
+def _lost() -> RunError:
+    return RunError("the Dask scheduler was lost; start the run again to go on where it was")
+
+
+def _outcomes(client: Client, futures: Sequence[Future]) -> list[Outcome | None]:
+    """Results of futures that have ended, fetched together; None for each whose worker died with it."""
+    if len(futures) > 1 and all(future.status == "finished" for future in futures):
+        # What goes wrong with one of them is found, and told, when each is asked for alone.
+        with suppress(Exception):
+            together: list[Outcome | None] = client.gather(list(futures))
+            return together
+    return [_outcome(future) for future in futures]
 
 
 def _outcome(future: Future) -> Outcome | None:
     """The future's result, or None if its worker died with it."""
-    if future.status == "finished":
+    if future.status not in ("finished", "error"):
+        raise _lost()
+    try:
         outcome: Outcome = future.result()
-        return outcome
-    if future.status != "error":
-        raise RunError("the Dask scheduler was lost; start the run again to go on where it was")
-    error = future.exception()
-    if isinstance(error, KilledWorker):
+    except KilledWorker:
         return None
-    raise RunError(f"a worker could not do its work: {error}") from error
+    except Exception as error:
+        raise RunError(f"a worker could not do its work: {error}") from error
+    return outcome
 
 
 def _alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome:
@@ -191,9 +231,9 @@ def _alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome
     with work.alone:
         started = time.monotonic()
         for _ in range(TRIES_ALONE):
-            future = _submit(work, entry, known, done)
+            (future,) = _submit(work, [entry], known, done)
             try:
-                outcome = _outcome(_next(done, work))
+                outcome = _outcome(*_next(done, work))
             finally:
                 future.release()
             if outcome is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -19,3 +20,12 @@ Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://H
 def table_console(width: int = 160) -> Console:
     """A console as wide as the terminal; without one ``width``, for broken lines cannot be searched."""
     return Console(width=None if sys.stdout.isatty() else width)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the largest unit that it holds twice."""
+    units: Mapping[str, float] = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0}
+    for unit, length in units.items():
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1.0, seconds):.0f} seconds"

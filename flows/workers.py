@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from spinenet import weights
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifest import Entry
 from spinenet.cohort.rows import Failure, Provenance, ScanFacts, ScanRows, failed_rows, result_rows
-from spinenet.errors import ScanError, WeightsError
+from spinenet.errors import RunError, ScanError, WeightsError
 from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.networks.bundle import Networks, load_bundle
 from spinenet.pipeline import Settings, detect, read_spine
@@ -54,12 +54,21 @@ class WeightsRef:
 
 @dataclass(frozen=True)
 class Orders:
-    """What is the same for every scan of a run."""
+    """What is the same for every scan of a run.
+
+    Attributes
+    ----------
+    seconds
+        Time limit of each step of a scan.
+    version
+        Of the package that the flow runs; a worker with another one does nothing.
+    """
 
     weights: WeightsRef
     settings: Settings
     device: str = "auto"
     seconds: float = 3600.0
+    version: str = field(default_factory=lambda: version())
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +101,14 @@ class Outcome:
 
 
 def prepare(entry: Entry, orders: Orders) -> Prepared:
-    """Read and decode a scan and bring it to square pixels. Never raises for a scan's own fault."""
+    """Read and decode a scan and bring it to square pixels. Never raises for a scan's own fault.
+
+    Raises
+    ------
+    RunError
+        This worker has another version of the package than the flow.
+    """
+    _refuse_other_version(orders)
     started = time.perf_counter()
     trace: Trace = (("decode", _here()),)
 
@@ -118,9 +134,10 @@ def read(prepared: Prepared, orders: Orders, known: Detections | None = None) ->
 
     Raises
     ------
-    WeightsError
-        This worker has not the run's weights: no fault of the scan.
+    WeightsError, RunError
+        This worker has not the run's weights, or another version of the package: no fault of the scan.
     """
+    _refuse_other_version(orders)
     entry, scan, facts = prepared.entry, prepared.scan, prepared.facts
     made_by = _provenance(orders.weights)
     if scan is None or facts is None:
@@ -139,6 +156,25 @@ def read(prepared: Prepared, orders: Orders, known: Detections | None = None) ->
         failure = Failure("no_vertebrae", "no vertebra was found in the scan", reading.seconds)
         return Outcome(failed_rows(entry, failure, made_by, facts), detections, trace)
     return Outcome(result_rows(entry, facts, reading, made_by), detections, trace)
+
+
+def _refuse_other_version(orders: Orders) -> None:
+    if version() != orders.version:
+        raise RunError(
+            f"worker {_here()} has spinenet {version()} and the flow {orders.version}; "
+            "install the same on both"
+        )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The two tasks of a scan, by functions that workers can import."""
+
+    prepare: Callable[[Entry, Orders], Prepared] = prepare
+    read: Callable[[Prepared, Orders, Detections | None], Outcome] = read
+
+
+STEPS = Steps()
 
 
 def _infer(
@@ -175,6 +211,8 @@ def _guarded(action: Callable[[], T], orders: Orders) -> T | Failure:
         return Failure(error.reason, error.detail)
     except WeightsError:
         raise
+    except MemoryError:
+        return Failure("out_of_memory", "the worker's memory did not hold the scan")
     except Exception as error:
         return Failure("internal_error", _where(error))
 

@@ -100,6 +100,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "localizer": "the series is a localizer: slices of several planes",
         "unsafe_archive": "the archive has a member whose path points outside it",
         "duplicate_series": "the same series lies in several places and counts once",
+        "out_of_memory": "memory did not hold the scan, or a single image of it in a network",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""

@@ -51,5 +51,9 @@ class StorageError(SpinenetError, OSError):
     """Storage that refused, or does not keep a promise that a run needs."""
 
 
+class RootError(StorageError):
+    """A place to look for series in that is not there, or is named wrongly."""
+
+
 class DiscError(SpinenetError, ValueError):
     """A disc whose image cannot be made; its text goes into :class:`spinenet.types.DiscFailure`."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from spinenet.errors import DiscError
 from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.networks.bundle import Networks
+from spinenet.networks.passes import device_of, pass_through
 from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
 from spinenet.stages.grades import disc_grade
 from spinenet.stages.grouping import group
@@ -132,14 +132,14 @@ def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra
     # Windows at the far edges can repeat each other: the detector sees each once.
     distinct = list(dict.fromkeys(windows))
     places = [distinct.index(window) for window in windows]
-    if _device(networks.detector).type == "cpu":
+    if device_of(networks.detector).type == "cpu":
         # 2-D convolutions on a CPU are fastest with channels last; the parameters' values stay as they are.
         networks.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     quads = []
     for index in range(slices):
         image = np.ascontiguousarray(scan.volume[:, :, index])
         patches = np.stack([cut_patch(image, window) for window in distinct])[:, None]
-        (responses,) = _run(networks.detector, patches, settings.batch_size)
+        (responses,) = pass_through(networks.detector, patches, settings.batch_size)
         quads.append(slice_quads(responses[places], windows, scale_edge, (height, width))[1])
     return group(quads, remove_single_slice=settings.remove_single_slice)
 
@@ -164,13 +164,13 @@ def label(
     logits, empty = [], []
     for batch in _batches(vertebrae, settings.batch_size):
         volumes = np.stack([vertebra_volume(scan.volume, v.mean_quad) for v in batch])
-        logits.append(_run(networks.appearance, volumes[:, None], settings.batch_size)[0])
+        logits.append(pass_through(networks.appearance, volumes[:, None], settings.batch_size)[0])
         empty.append(~volumes.any(axis=(1, 2, 3)))
     looks = appearance_probabilities(np.concatenate(logits), np.concatenate(empty))
     height, spacing = scan.shape[0], scan.pixel_spacing[0]
     means = [v.mean_quad for v in vertebrae]
     image = context_image(height, spacing, means, looks)
-    (context,) = _run(networks.context, image[None, None], 1)
+    (context,) = pass_through(networks.context, image[None, None], 1)
     probabilities = level_probabilities(context[0, 0], centroid_rows(height, spacing, means))
     levels, _ = decode(probabilities, skip_penalty=settings.skip_penalty)
     return tuple(
@@ -204,7 +204,7 @@ def grade_discs(discs: Sequence[Disc], grading: nn.Module, batch_size: int) -> t
     """Grade disc images, in their order, ``batch_size`` in one pass of the grading network."""
     grades = []
     for batch in _batches(discs, batch_size):
-        heads = _run(grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
+        heads = pass_through(grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
         for k, disc in enumerate(batch):
             grades.append(disc_grade(disc.level, disc.mid_slice, [head[k] for head in heads]))
     return tuple(grades)
@@ -240,26 +240,3 @@ def disc_images(
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((p.device for p in network.parameters()), torch.device("cpu"))
-
-
-def _run(
-    network: nn.Module, images: npt.NDArray[np.float32], batch_size: int
-) -> tuple[npt.NDArray[np.float32], ...]:
-    """Pass images through a network in batches; its outputs (one or more) on the CPU."""
-    device = _device(network)
-    planar_on_cpu = device.type == "cpu" and images.ndim == 4
-    outputs: list[tuple[Tensor, ...]] = []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            batch = torch.from_numpy(np.ascontiguousarray(images[start : start + batch_size])).to(device)
-            if planar_on_cpu:
-                batch = batch.contiguous(memory_format=torch.channels_last)
-            output = network(batch)
-            outputs.append((output,) if isinstance(output, Tensor) else tuple(output))
-        return tuple(
-            torch.cat(parts).float().cpu().contiguous().numpy() for parts in zip(*outputs, strict=True)
-        )

@@ -162,3 +162,24 @@ def test_the_directory_of_a_disc_is_told_as_reading_tells_it(tmp_path: Path) -> 
     assert names(check_manifest(str(tmp_path / "m.csv"))) == {"not_image": ["a"]}
     with pytest.raises(ScanError, match="not_image"):
         read_scan(tmp_path / "DICOMDIR")
+
+
+def test_images_in_archives_are_told_as_they_are_read(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    whole = nibabel.Nifti1Image(np.zeros((4, 96, 96), np.int16), np.diag([4.0, 3.0, 3.0, 1.0])).to_bytes()
+    held = {"whole": [whole], "cut": [whole[:-2]], "two": [whole, whole + b"\0"]}
+    for name, images in held.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for number, image in enumerate(images):
+                archive.writestr(f"{number}.nii", image)
+    lines = ["scan_id,path", *(f"{name},{name}.zip" for name in held)]
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    told = {row.scan_id: row.what for row in check_manifest(str(tmp_path / "m.csv")).rows}
+    assert told == {"whole": WOULD_RUN, "cut": "bad_pixels", "two": "not_dicom"}
+    for name, what in told.items():
+        if what == WOULD_RUN:
+            assert read_scan(tmp_path / f"{name}.zip").shape == (96, 96, 4)
+        else:
+            with pytest.raises(ScanError) as caught:
+                read_scan(tmp_path / f"{name}.zip")
+            assert caught.value.reason == what

@@ -65,13 +65,21 @@ def save_detections(store: Store, shard: int, key: str, found: Mapping[str, Dete
     store.write(f"{FOLDER}/{shard:05d}-{key[:16]}-{digest(data)[:16]}.parquet", data)
 
 
+def by_shard(files: Iterable[str]) -> dict[int, list[str]]:
+    """Names in :data:`FOLDER` by the shard that they are of."""
+    found: dict[int, list[str]] = {}
+    for name in files:
+        found.setdefault(int(name.split("-", 1)[0]), []).append(name)
+    return found
+
+
 def load_detections(store: Store, files: Iterable[str], shard: int, key: str) -> dict[str, Detections]:
     """A shard's checkpoint by scan_id; empty where there is none for ``key`` or it is damaged.
 
     Parameters
     ----------
     files
-        Names in :data:`FOLDER`, listed once for all shards.
+        Names in :data:`FOLDER`, perhaps of other shards too; see :func:`by_shard`.
     """
     start = f"{shard:05d}-{key[:16]}-"
     for name in sorted(name for name in files if name.startswith(start)):

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from spinenet.cohort.checkpoints import FOLDER as DETECTIONS
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
-from spinenet.cohort.tables import TABLES, schema, to_parquet
+from spinenet.cohort.pace import rows_per_second
+from spinenet.cohort.plan import Plan
+from spinenet.cohort.tables import TABLES, parquet_writer, schema
 from spinenet.errors import RunError
-from spinenet.storage import Store, digest
+from spinenet.storage import Store
 
 SUCCESS = "_SUCCESS"
 ROWS_PER_FILE = 500_000
-SHARDS_AT_ONCE = 128
+ROWS_PER_GROUP = 20_000
+"""Rows of a table that are in memory at a time, however many it has."""
+SHARDS_AT_ONCE = 32
 FOLDERS = ("", "_run", COMMITS, STAGED, DETECTIONS, *TABLES)
 """Where a run writes."""
 
@@ -37,29 +44,36 @@ class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends
         self.shards = tuple(shards)
 
 
-def is_final(store: Store) -> bool:
-    """Whether the tables are all there, each with the digest that ``_SUCCESS`` names."""
-    return final_states(store) is not None
+def final_states(store: Store, plan: Plan) -> Mapping[str, int] | None:
+    """Rows by state of a run of ``plan`` whose tables are all there, each with the digest in ``_SUCCESS``.
 
+    Neither commits nor parts are looked at: once the tables are whole nothing hangs on them.
 
-def final_states(store: Store) -> dict[str, int] | None:
-    """Rows by "done", "excluded" or reason of a finished run; None if it is not, or a table is damaged.
-
-    A resumed run that asks this first needs no commit record: one request for ``_SUCCESS``, and one for
-    each file of the tables, whose digests are checked.
+    Returns
+    -------
+    Mapping or None
+        Rows by "done", "excluded" or reason; None where the tables are absent, damaged or of another plan.
     """
-    try:
-        record = json.loads(store.read(SUCCESS))
-        states = {str(state): int(count) for state, count in record["states"].items()}
-        wanted = {
-            f"{name}/{part['file']}": part["sha256"] for name in TABLES for part in record["tables"][name]
-        }
-        for name, sha256 in wanted.items():
-            if digest(store.read(name)) != sha256:
-                return None
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+    record = success_of(store, plan)
+    if record is None:
         return None
-    return states if sum(states.values()) == record["rows"] else None
+    wanted = {f"{name}/{part['file']}": part for name in TABLES for part in record["tables"][name]}
+    sizes = {f"{name}/{file}": size for name in TABLES for file, size in store.sizes(name).items()}
+    if any(sizes.get(name) != part["bytes"] for name, part in wanted.items()):
+        return None
+    if any(store.digest_of(name, part["bytes"]) != part["sha256"] for name, part in wanted.items()):
+        return None
+    states: Mapping[str, int] = record["states"]
+    return states
+
+
+def success_of(store: Store, plan: Plan) -> dict[str, Any] | None:
+    """What ``_SUCCESS`` holds, or None where it is absent, damaged or of another plan."""
+    try:
+        record: dict[str, Any] = json.loads(store.read(SUCCESS))
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if record.get("plan") == plan.digest else None
 
 
 def finalise(ledger: Ledger) -> Mapping[str, int]:
@@ -85,7 +99,14 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
     ledger.store.remove([SUCCESS])
     written = {table: _write_table(ledger, table, commits) for table in TABLES}
     states = count_states(commits.values())
-    record = {"rows": ledger.plan.n_rows, "states": states, "tables": written}
+    record = {
+        "plan": ledger.plan.digest,
+        "rows": ledger.plan.n_rows,
+        "states": states,
+        "rows_per_second": rows_per_second(commits.values(), last=None),
+        "last_commit": max(commit.at for commit in commits.values()) or None,
+        "tables": written,
+    }
     ledger.store.write(SUCCESS, (json.dumps(record, indent=2) + "\n").encode())
     return states
 
@@ -102,18 +123,34 @@ def count_states(commits: Any) -> dict[str, int]:
 
 def _write_table(ledger: Ledger, table: str, commits: Mapping[int, Commit]) -> list[dict[str, Any]]:
     """Files of a few hundred thousand rows whose borders do not depend on the shards."""
-    store = ledger.store
+    store, declared = ledger.store, schema(table, ledger.plan.carried)
     written: list[dict[str, Any]] = []
-    for rows in _regroup(_parts(ledger, table, commits), schema(table, ledger.plan.carried)):
-        data = to_parquet(rows)
-        file = f"part-{len(written):05d}.parquet"
-        store.write(f"{table}/{file}", data)
-        written.append({"file": file, "rows": rows.num_rows, "sha256": digest(data)})
+    groups = _regroup(_parts(ledger, table, commits), declared)
+    with tempfile.TemporaryDirectory(prefix="spinenet-") as folder:
+        while (first := next(groups, None)) is not None or not written:
+            file = Path(folder, f"part-{len(written):05d}.parquet")
+            rows = _write_file(file, declared, first, groups)
+            with file.open("rb") as data:
+                sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+            written.append({"file": file.name, "rows": rows, "bytes": file.stat().st_size, "sha256": sha256})
+            store.write_file(f"{table}/{file.name}", file)
+            file.unlink()
     kept = {part["file"] for part in written}
     store.remove(
         f"{table}/{name}" for name in store.sizes(table) if name.startswith("part-") and name not in kept
     )
     return written
+
+
+def _write_file(file: Path, declared: pa.Schema, first: pa.Table | None, groups: Iterator[pa.Table]) -> int:
+    """A Parquet file of up to :data:`ROWS_PER_FILE` rows, a row group in memory at a time; its rows."""
+    rows = 0
+    with parquet_writer(file, declared) as writer:
+        while first is not None:
+            writer.write_table(first, row_group_size=first.num_rows)
+            rows += first.num_rows
+            first = next(groups, None) if rows < ROWS_PER_FILE else None
+    return rows
 
 
 def _parts(ledger: Ledger, table: str, commits: Mapping[int, Commit]) -> Iterator[pa.Table]:
@@ -138,15 +175,14 @@ def _parts(ledger: Ledger, table: str, commits: Mapping[int, Commit]) -> Iterato
 
 
 def _regroup(parts: Iterator[pa.Table], declared: pa.Schema) -> Iterator[pa.Table]:
-    """Tables of :data:`ROWS_PER_FILE` rows, the last one shorter; at least one, be it empty."""
-    held = declared.empty_table()
-    yielded = False
+    """Tables of :data:`ROWS_PER_GROUP` rows, the last one of a file or of all perhaps shorter."""
+    held, room = declared.empty_table(), ROWS_PER_FILE
     for part in parts:
         held = pa.concat_tables([held, part.cast(declared)])
-        while held.num_rows >= ROWS_PER_FILE:
-            yield _joined(held.slice(0, ROWS_PER_FILE))
-            held, yielded = held.slice(ROWS_PER_FILE), True
-    if held.num_rows or not yielded:
+        while held.num_rows >= (size := min(ROWS_PER_GROUP, room)):
+            yield _joined(held.slice(0, size))
+            held, room = held.slice(size), (room - size) or ROWS_PER_FILE
+    if held.num_rows:
         yield _joined(held)
 
 

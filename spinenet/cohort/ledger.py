@@ -44,6 +44,10 @@ class Commit:
         Rows by "done", "excluded" or the reason of their failure.
     workers
         For each kind of task, how many of the shard's scans each worker did.
+    at
+        When it was finished, in UTC as ISO 8601; empty where that is not known.
+    seconds
+        From the start of the shard to then.
     """
 
     shard: int
@@ -51,6 +55,8 @@ class Commit:
     parts: Mapping[str, Part]
     states: Mapping[str, int]
     workers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    at: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ class Ledger:
     def commit(self, commit: Commit) -> bool:
         """Record a shard as done; False if somebody else's record was there first, and counts."""
         told = asdict(commit)
-        record = json.dumps({"commit": told, "sha256": _digest_of(told)}, sort_keys=True).encode()
+        record = json.dumps({**told, "sha256": _digest_of(told)}, sort_keys=True).encode()
         name = f"{COMMITS}/{commit.shard:05d}-{commit.generation:02d}.json"
         return self.store.create(name, record, atomic=self.plan.create_only)
 
@@ -122,9 +128,8 @@ class Ledger:
         """
         damaged = Commit(shard, generation, {}, {})
         try:
-            record = json.loads(data)
-            told: dict[str, Any] = record["commit"]
-            if record["sha256"] != _digest_of(told):
+            told: dict[str, Any] = dict(json.loads(data))
+            if told.pop("sha256") != _digest_of(told):
                 return damaged
             parts = {name: Part(**part) for name, part in told.pop("parts").items()}
             commit = Commit(parts=parts, **told)

@@ -8,12 +8,13 @@ import io
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -29,6 +30,9 @@ COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "excl
 
 OVERRIDES: tuple[str, ...] = tuple(OVERRIDABLE)
 """Carried columns that also replace the tags of these names in a scan's headers, where they are not empty."""
+
+_ROWS_AT_ONCE = 8192
+"""Rows that are Python values at a time: a long manifest is held as Arrow columns, a tenth of the size."""
 
 _TEXT = {name: pa.string() for name in COLUMNS}
 _NOT_EXCLUDED = frozenset({"", "0", "0.0", "false", "no", "n", "none"})
@@ -85,7 +89,11 @@ class Manifest:
         state = hashlib.sha256()
         for field, column in zip(self.table.schema, self.table.columns, strict=True):
             state.update(f"{field.name}:{field.type}\n".encode())
-            state.update(json.dumps(column.to_pylist(), default=str).encode())
+            # One JSON list for each column, made piece by piece.
+            for start in range(0, max(1, len(column)), _ROWS_AT_ONCE):
+                piece = json.dumps(column.slice(start, _ROWS_AT_ONCE).to_pylist(), default=str)
+                state.update((", " if start else "[").encode() + piece[1:-1].encode())
+            state.update(b"]")
         return state.hexdigest()
 
 
@@ -125,13 +133,12 @@ def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) ->
         )
     if raw.num_rows == 0:
         raise ManifestError(f"{url} has no rows; list at least one scan")
-    known = {name: _as_text(raw, name) for name in COLUMNS}
-    _refuse_blank(url, "scan_id", known["scan_id"])
-    _refuse_blank(url, "path", known["path"])
-    _refuse_repeats(url, known["scan_id"])
-    known["path"] = [resolve_path(str(path), place) for path in known["path"]]
-    _refuse_secrets(url, known["path"])
-    columns: dict[str, Any] = {name: pa.array(values, pa.string()) for name, values in known.items()}
+    columns: dict[str, Any] = {name: _as_text(raw, name) for name in COLUMNS}
+    _refuse_blank(url, "scan_id", columns["scan_id"])
+    _refuse_blank(url, "path", columns["path"])
+    _refuse_repeats(url, columns["scan_id"])
+    columns["path"] = _by_pieces(columns["path"], lambda path: resolve_path(path, place))
+    _refuse_secrets(url, columns["path"])
     for field in raw.schema:
         if field.name not in COLUMNS:
             columns[field.name] = _carried(url, field, raw.column(field.name))
@@ -197,22 +204,30 @@ def _delimiter(name: str, data: bytes) -> str:
     return next((mark for mark in (",", "\t", ";") if mark.encode() in header), ",")
 
 
-def _as_text(table: pa.Table, name: str) -> list[str | None]:
+def _as_text(table: pa.Table, name: str) -> pa.Array:
     if name not in table.column_names:
-        return [None] * table.num_rows
-    values = table.column(name).to_pylist()
-    return [None if value is None else str(value).strip() for value in values]
+        return pa.nulls(table.num_rows, pa.string())
+    return _by_pieces(table.column(name), lambda value: None if value is None else str(value).strip())
 
 
-def _refuse_blank(url: str, name: str, values: Sequence[str | None]) -> None:
-    rows = [row for row, value in enumerate(values, start=1) if not value]
-    if rows:
-        raise ManifestError(f"{url} has no {name} in row {_some(rows)}; every row needs one")
+def _by_pieces(column: pa.ChunkedArray | pa.Array, change: Callable[[Any], str | None]) -> pa.Array:
+    pieces = [
+        pa.array(map(change, column.slice(start, _ROWS_AT_ONCE).to_pylist()), pa.string())
+        for start in range(0, len(column), _ROWS_AT_ONCE)
+    ]
+    return pa.concat_arrays(pieces)
 
 
-def _refuse_secrets(url: str, paths: Sequence[str | None]) -> None:
+def _refuse_blank(url: str, name: str, values: pa.Array) -> None:
+    blank = pc.fill_null(pc.equal(values, ""), True)
+    if pc.any(blank).as_py():
+        rows = pc.indices_nonzero(blank).to_pylist()
+        raise ManifestError(f"{url} has no {name} in row {_some([r + 1 for r in rows])}; every row needs one")
+
+
+def _refuse_secrets(url: str, paths: pa.Array) -> None:
     """The paths of a manifest are kept with the run, which is no place for a password."""
-    rows = [row for row, path in enumerate(paths, start=1) if redacted(str(path)) != path]
+    rows = [row for row, path in enumerate(paths.to_pylist(), start=1) if redacted(path) != path]
     if rows:
         raise ManifestError(
             f"{url} has a password, token or signature in the path of row {_some(rows)}, and a run keeps its "
@@ -220,12 +235,12 @@ def _refuse_secrets(url: str, paths: Sequence[str | None]) -> None:
         )
 
 
-def _refuse_repeats(url: str, values: Sequence[str | None]) -> None:
-    if len(set(values)) == len(values):
+def _refuse_repeats(url: str, values: pa.Array) -> None:
+    if pc.count_distinct(values).as_py() == len(values):
         return
-    seen: set[str | None] = set()
-    repeated = [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
-    raise ManifestError(f"{url} repeats scan_id {_some(dict.fromkeys(repeated))}; each must be unique")
+    counts = pc.value_counts(values)
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    raise ManifestError(f"{url} repeats scan_id {_some(repeated.to_pylist())}; each must be unique")
 
 
 def _some(items: Any, most: int = 3) -> str:

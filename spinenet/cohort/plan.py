@@ -84,6 +84,11 @@ class Plan:
         return -(-self.n_rows // self.shard_size)
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the file that holds the rows."""
+        return str(self.record["plan"]["sha256"])
+
+    @property
     def carried(self) -> tuple[pa.Field, ...]:
         """The manifest's own columns."""
         return tuple(field for field in self.table.schema if field.name not in COLUMNS)

@@ -149,7 +149,7 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
     StorageError
         The storage refused.
     """
-    store, name = _at(url)
+    store, name = located(url)
     rows = list(rows)
     held: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -166,7 +166,7 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
 
 def read_index(url: str, made_with: str) -> Findings:
     """What an earlier index found, before it chose; nothing where there is none made in the same way."""
-    store, name = _at(url)
+    store, name = located(url)
     if not store.exists(name) or not store.exists(places_name(name)):
         return Findings()
     manifest = store.read(name)
@@ -204,7 +204,14 @@ def places_name(name: str) -> str:
     return name.removesuffix(SUFFIX) + ".places" + SUFFIX
 
 
-def _at(url: str) -> tuple[Store, str]:
+def located(url: str) -> tuple[Store, str]:
+    """(folder, name in it) of a manifest.
+
+    Raises
+    ------
+    ManifestError
+        The name is none of a manifest.
+    """
     whole = Store.at(url)
     folder, name = posixpath.split(whole.root)
     if not name.endswith(SUFFIX) or name == SUFFIX:

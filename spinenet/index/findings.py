@@ -61,6 +61,16 @@ class Findings:
         self.places |= {name: {**earlier.places[name], "bytes_read": 0} for name in known}
         self.rows += [row for row in earlier.rows if known.issuperset(row["places"])]
 
+    def over(self, earlier: Findings) -> Findings:
+        """These findings, and what an earlier index says of all other places.
+
+        A place that shares a series with one of these is left out: neither index knows all of the series.
+        """
+        together = Findings(list(self.rows), dict(self.places))
+        others = earlier.places.keys() - self.places.keys()
+        together.keep(earlier, others - earlier.bereft(others))
+        return together
+
     def replace(self, uids: Collection[str], folders: Collection[str], rows: Iterable[Row]) -> None:
         """Put the rows of series that were read from several folders in the place of those of each."""
         joined = [{**row, "places": list(folders)} for row in rows if row.get("series_uid") in uids]

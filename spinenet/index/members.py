@@ -12,12 +12,15 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.index.heads import MAX_HEAD, Counted, Readable
-from spinenet.index.places import OTHER, Place
+from spinenet.index.places import OTHER, VOXELS, Place
 from spinenet.readers.archives import ZIP_MAGIC, ArchiveMember, tar_members, zip_members
 from spinenet.readers.limits import GZIP_MAGIC, check_total
 
 _BLOCK = 1 << 16
 """Bytes that are fetched at once from storage that is no local disk."""
+
+_PASSED_OVER = tuple(ending for ending in OTHER if ending not in VOXELS)
+"""Endings of members that are not opened."""
 
 Member = tuple[str, int, Readable]
 """Name, size in bytes, and the file at its start; open until the next member is asked for."""
@@ -53,7 +56,7 @@ def open_members(fs: Any, place: Place, count: Callable[[int], None]) -> Iterato
         counted.seek(0)
         try:
             for name, size, opened in (zip_members if zipped else _tar_members)(counted):
-                if not name.lower().endswith(OTHER):
+                if not name.lower().endswith(_PASSED_OVER):
                     with opened() as member:
                         yield name, size, member
         finally:

@@ -24,9 +24,13 @@ OTHER = (
 )
 """Endings of files that are no image and are not opened."""
 
-UNNAMEABLE, REFUSED, FAILED = "unnameable", "refused", "failed"
+_HEADER = ".mhd"
+VOXELS = (".raw", ".zraw")
+"""Endings of files that usually have the voxels of a MetaImage's header, ``.mhd``, beside it."""
+
+UNNAMEABLE, REFUSED, FAILED, EMPTY = "unnameable", "refused", "failed", "empty"
 """Kinds of places that are not looked into: a manifest cannot hold the path, storage refused to list it, or
-failed."""
+failed, or there is nothing in it."""
 
 _CHANGED = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 """What filesystems call the mark of a file's content or time, the best first."""
@@ -73,7 +77,7 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
     ------
     Place
         In order of their paths; those without a file to open are left out, but for those that could not be
-        listed or named.
+        listed or named, and folders in which nothing lies at all.
 
     Raises
     ------
@@ -106,6 +110,8 @@ def _below(fs: Any, folder: str, depth: int) -> Iterator[Place]:
         name = str(info["name"]).rstrip("/")
         if info["type"] == "directory" and name != folder and not posixpath.basename(name).startswith("."):
             folders.append(name)
+    if not listed:
+        yield Place(folder, EMPTY, {}, EMPTY)
     yield from _of_folder(folder, [info for info in listed if info["type"] == "file"])
     if depth > 1:
         for inner in folders:
@@ -132,7 +138,7 @@ def _followed(fs: Any, info: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Place]:
-    loose, alone, sidecars = [], [], {}
+    loose, alone, sidecars, voxels = [], [], {}, {}
     for info in files:
         lower = str(info["name"]).lower()
         if posixpath.basename(lower).startswith("."):
@@ -141,6 +147,8 @@ def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Plac
             alone.append(info)
         elif lower.endswith(".json"):
             sidecars[str(info["name"])] = info
+        elif lower.endswith(VOXELS):
+            voxels[str(info["name"])] = info
         elif _is_loose(lower):
             loose.append(info)
     if loose:
@@ -153,7 +161,12 @@ def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Plac
             yield _place(path, "archive", [info])
         else:
             sidecar = sidecars.get(sidecar_of(path))
-            yield _place(path, "volume", [info, sidecar] if sidecar else [info])
+            beside = [sidecar] if sidecar else []
+            if path.lower().endswith(_HEADER):
+                # the voxels are usually there, so that they count for the stamp
+                wanted = {path[: -len(_HEADER)] + ending for ending in VOXELS}
+                beside += [voxels[name] for name in sorted(wanted & voxels.keys())]
+            yield _place(path, "volume", [info, *beside])
 
 
 def _is_loose(name: str) -> bool:

@@ -63,12 +63,15 @@ def preview(
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
-    volumes = [name for name in sizes if name.lower().endswith(VOLUMES)]
-    found = Gathered() if len(volumes) == len(sizes) else _gathered(fs, _place(fs, path, sizes), overrides)
-    if len(volumes) == 1 and not found.n_dicom:
-        grid = volume_grid(fs, Place(volumes[0], "volume", sizes, ""), _uncounted)
-        # a header has nothing of its own
-        marks = [path]
+    only = next(iter(sizes)) if len(sizes) == 1 else ""
+    # of an image given alone, the voxels may lie beside it
+    found = None if only.lower().endswith(VOLUMES) else _gathered(fs, _place(fs, path, sizes), overrides)
+    # a header of these has nothing of its own
+    marks = [path]
+    if found is None:
+        grid = volume_grid(fs, Place(only, "volume", sizes, ""), _uncounted)
+    elif found.image() is not None:
+        grid = found.image_grid()
     else:
         stack = _stack(found, series_uid, thickness_given="SliceThickness" in (overrides or {}))
         marks = sorted({frame.digest for frame in stack.frames})

@@ -8,10 +8,10 @@ from typing import Any
 
 from spinenet.errors import ScanError
 from spinenet.index.gather import Gathered, gather
-from spinenet.index.places import FAILED, REFUSED, UNNAMEABLE, Place, is_text
+from spinenet.index.places import EMPTY, FAILED, REFUSED, UNNAMEABLE, Place, is_text, sidecar_of
 from spinenet.index.rows import Row, bare_row, because, field_of_view, grid_row
 from spinenet.index.subjects import keyed_subject
-from spinenet.index.volumes import volume_row
+from spinenet.index.volumes import image_row, volume_row
 from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.frames import Frame
 from spinenet.readers.limits import check_total
@@ -23,6 +23,7 @@ _NOT_LOOKED_INTO = {
     UNNAMEABLE: ScanError("unreadable", "the path is no UTF-8 text, so no manifest can name it; rename it"),
     REFUSED: ScanError("permission_denied", "storage refused to let the folder be listed"),
     FAILED: ScanError("unreadable", "storage failed to list the folder"),
+    EMPTY: ScanError("no_files", "the path holds no files"),
 }
 
 
@@ -68,7 +69,8 @@ def survey(fs: Any, place: Place, subject_of: Callable[[bytes], str | None] | No
         if place.kind in _NOT_LOOKED_INTO:
             raise _NOT_LOOKED_INTO[place.kind]
         if place.kind == "volume":
-            rows, n_files, n_dicom = [volume_row(fs, place, read.append)], len(place.files), 0
+            rows, n_dicom = [volume_row(fs, place, read.append)], 0
+            n_files = 1 + (sidecar_of(place.path) in place.files)
         else:
             rows, n_files, n_dicom = _dicom(fs, place, subject_of, read.append)
     except Exception as error:
@@ -113,7 +115,21 @@ def _dicom(
     ]
     if not rows and found.broken is not None:
         rows.append(_unusable(fs, place, found.broken))
+    elif not rows and found.volumes:
+        rows.append(_packed_image(fs, place, found))
     return rows, found.n_files, found.n_dicom
+
+
+def _packed_image(fs: Any, place: Place, found: Gathered) -> Row:
+    """The row of an archive without DICOM: of its image, or of several that nobody can choose from."""
+    name = found.image()
+    if name is not None:
+        return bare_row(fs, place.path) | image_row(name, found.listed[name], found.image_grid)
+    try:
+        found.required()
+    except ScanError as error:
+        return _unusable(fs, place, error)
+    raise AssertionError("an archive with a series has a row of it")
 
 
 def _series_row(fs: Any, place: Place, series: Series, found: Gathered) -> Row:

@@ -13,7 +13,7 @@ from spinenet.index.places import Place, sidecar_of
 from spinenet.index.rows import Row, bare_row, because, grid_row
 from spinenet.readers.facts import sequence_of
 from spinenet.readers.limits import GZIP_MAGIC, gunzipped_head
-from spinenet.readers.metaimage import MAX_HEADER, is_metaimage, metaimage_grid
+from spinenet.readers.metaimage import MAX_HEADER, data_file, is_metaimage, metaimage_grid
 from spinenet.readers.nifti import nifti_grid
 from spinenet.readers.orientation import Grid
 from spinenet.readers.volumes import sequence_named
@@ -31,17 +31,27 @@ def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
     count
         Told how many bytes were read from storage, file by file.
     """
-    row = bare_row(fs, place.path) | {
-        "sequence": sequence_named(place.path),
-        "n_files": 1,
-        "bytes": place.files[place.path],
-    }
+    row = bare_row(fs, place.path) | image_row(
+        place.path, place.files[place.path], lambda: volume_grid(fs, place, count)
+    )
+    return row | _sidecar(fs, place, row["sequence"], count) if row["usable"] else row
+
+
+def image_row(name: str, size: int, grid: Callable[[], Grid]) -> Row:
+    """What a row says of an image.
+
+    Parameters
+    ----------
+    name, size
+        Of the file; the size in bytes.
+    grid
+        Finds the grid, or raises ScanError.
+    """
+    row: Row = {"sequence": sequence_named(name), "n_files": 1, "bytes": size}
     try:
-        grid = volume_grid(fs, place, count)
+        return row | grid_row(grid()) | {"plane": "sagittal"}
     except ScanError as error:
         return row | because(error)
-    row |= grid_row(grid) | {"plane": "sagittal"}
-    return row | _sidecar(fs, place, row["sequence"], count)
 
 
 def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:
@@ -55,11 +65,44 @@ def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:
     with open_file(fs, place.path) as file:
         head = file.read(MAX_HEADER)
     count(len(head))
-    if is_metaimage(place.path):
-        return metaimage_grid(head)
+    return grid_told(place.path, head, place.files[place.path], lambda name: _size(fs, name))
+
+
+def grid_told(name: str, head: bytes, size: int, size_of: Callable[[str], int | None]) -> Grid:
+    """The grid of a file, by what was read of it.
+
+    Parameters
+    ----------
+    name
+        Of the file, with its folder.
+    head
+        Its first :data:`spinenet.readers.metaimage.MAX_HEADER` bytes.
+    size
+        Its bytes.
+    size_of
+        Says the bytes of another file; None where there is none of the name.
+
+    Raises
+    ------
+    ScanError
+        As :func:`volume_grid`.
+    """
+    if is_metaimage(name):
+        voxels = data_file(head)
+        held = size if voxels is None else size_of(posixpath.join(posixpath.dirname(name), voxels))
+        if held is None:
+            raise ScanError("no_pixels", "the file of voxels that the header names is not there")
+        return metaimage_grid(head, held)
     if head.startswith(GZIP_MAGIC):
         return nifti_grid(gunzipped_head(head, MAX_HEADER))
-    return nifti_grid(head, place.files[place.path])
+    return nifti_grid(head, size)
+
+
+def _size(fs: Any, name: str) -> int | None:
+    try:
+        return int(fs.info(name)["size"])
+    except FileNotFoundError:
+        return None
 
 
 def _sidecar(fs: Any, place: Place, named: str, count: Callable[[int], None]) -> Row:

@@ -49,6 +49,9 @@ _HANDED_ON = frozenset(
 )
 """Keys that the library gets to see."""
 
+_PACKING = 1032
+"""Bytes that a packed one stands for at most."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.+ -]{1,200}")
 
 
@@ -130,22 +133,25 @@ def _states(header: Mapping[str, str], keys: tuple[str, ...], count: int) -> boo
         return False
 
 
-def metaimage_grid(head: bytes) -> Grid:
+def metaimage_grid(head: bytes, held: int | None = None) -> Grid:
     """The sagittal grid of an image, from its header's text alone.
 
     Parameters
     ----------
     head
         The first bytes of the file, at least as many as its header has.
+    held
+        Bytes of the file, or of the one beside it that :func:`data_file` names; None if not known.
 
     Raises
     ------
     ScanError
         As :func:`read_metaimage`, but for what only the voxels can show.
     """
-    header, _ = _split(head)
-    shape, itemsize = _claimed(header)
-    check_held(shape, itemsize, None)
+    header, rest = _split(head)
+    if held is not None and data_file(head) is None:
+        held -= len(head) - len(rest)
+    shape, _ = _checked_claim(header, held)
     directions, spacing = (
         np.array([float(word) for word in next(header[key] for key in keys if key in header).split()])
         for keys in (_DIRECTIONS, _SPACINGS)
@@ -171,20 +177,29 @@ def _claimed(header: Mapping[str, str]) -> tuple[list[int], int]:
     return [int(size) for size in sizes], _TYPES[header["ElementType"]]
 
 
+def _checked_claim(header: Mapping[str, str], held: int | None) -> tuple[list[int], int]:
+    """As :func:`_claimed`, once the claim is seen to fit the bytes stored for the voxels, if known."""
+    shape, itemsize = _claimed(header)
+    if _skipped(header) not in ("0", "-1"):
+        raise ScanError("unsupported_image", "the voxels lie behind a header of another format")
+    if held is not None and _true(header, "CompressedData"):
+        held = max(held, 0) * _PACKING
+    check_held(shape, itemsize, held)
+    return shape, itemsize
+
+
+def _skipped(header: Mapping[str, str]) -> str:
+    return header.get("HeaderSize", "0")
+
+
 def _voxels(header: Mapping[str, str], held: bytes) -> bytes:
     """The voxels' bytes, unpacked, once the header's claim is seen to fit them."""
-    shape, itemsize = _claimed(header)
-    skipped = header.get("HeaderSize", "0")
-    if skipped not in ("0", "-1"):
-        raise ScanError("unsupported_image", "the voxels lie behind a header of another format")
-    packed = _true(header, "CompressedData")
-    # a byte that is packed stands for 1032 at most
-    check_held(shape, itemsize, len(held) * 1032 if packed else len(held))
+    shape, itemsize = _checked_claim(header, len(held))
     needed = int(np.prod(shape)) * itemsize
-    if packed:
+    if _true(header, "CompressedData"):
         held = _unpacked(held, needed)
         check_held(shape, itemsize, len(held))
-    return held[-needed:] if skipped == "-1" else held[:needed]
+    return held[-needed:] if _skipped(header) == "-1" else held[:needed]
 
 
 def _unpacked(packed: bytes, size: int) -> bytes:

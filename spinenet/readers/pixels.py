@@ -27,6 +27,13 @@ _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 UNDEFINED_LENGTH = 0xFFFFFFFF
 """Of a pixel data element that ends with a delimiter, as compressed ones do (PS3.5 A.4)."""
 
+_PLUGINS = ("pydicom", "pylibjpeg")
+"""pydicom's names of what decodes, the first that knows a transfer syntax: RLE by its own, JPEG by pylibjpeg.
+
+Others that happen to be installed are left alone, though some are faster: on damaged streams gdcm ends the
+whole process, pyjpegls does not return, and pylibjpeg-rle panics; tests/benchmarks/decoders.py shows it.
+"""
+
 _RLE_GAIN = 64
 """Pixels' bytes that a byte of RLE can stand for at most: 128 for 2 (PS3.5 G.3.1)."""
 
@@ -43,11 +50,8 @@ def check_format(pixels: PixelFormat) -> None:
         # a malformed UID makes pydicom warn, hence the quiet
         with quiet_pydicom():
             name = UID(pixels.transfer_syntax).name
-            try:
-                available = get_decoder(pixels.transfer_syntax).is_available
-            except NotImplementedError:
-                available = False
-        if not available:
+            plugin = _plugin(pixels.transfer_syntax)
+        if plugin is None:
             raise ScanError("unsupported_syntax", f"the transfer syntax is {name[:64]}")
     allocated = pixels.bits_allocated
     if allocated not in (8, 16, 32):
@@ -224,12 +228,27 @@ def _decoded(
     with quiet_pydicom() as caught:
         try:
             decoder = get_decoder(pixels.transfer_syntax)
-            decoded, _ = decoder.as_array(encapsulate([encoded]), index=0, raw=True, **options)
+            decoded, _ = decoder.as_array(
+                encapsulate([encoded]),
+                index=0,
+                raw=True,
+                decoding_plugin=_plugin(pixels.transfer_syntax) or "",
+                **options,
+            )
         except (Exception, RecursionError) as error:
             raise ScanError("bad_pixels", f"pixels cannot be decoded ({type(error).__name__})") from None
     if decoded.shape != shape:
         raise ScanError("bad_pixels", f"pixels decode to {decoded.shape}, the header says {shape}")
     return decoded, bool(caught)
+
+
+def _plugin(transfer_syntax: str) -> str | None:
+    """Which of :data:`_PLUGINS` decodes a transfer syntax; None where none does."""
+    try:
+        available = get_decoder(transfer_syntax).available_plugins
+    except NotImplementedError:
+        return None
+    return next((name for name in _PLUGINS if name in available), None)
 
 
 def codestream_size(frame: bytes) -> tuple[int, int] | None:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
+PIECE = 1 << 24
+"""Bytes of a large file that are in memory at a time."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
-def write_whole(target: Path, data: bytes) -> None:
-    """Write a file in place of any that is there: a temporary name, flushed, renamed."""
+def write_whole(target: Path, data: bytes | Path) -> None:
+    """Write a file in place of any that is there: a temporary name, flushed, renamed.
+
+    Parameters
+    ----------
+    data
+        What it is to hold, or a file that holds it.
+    """
     temporary = _flushed_neighbour(target, data)
     try:
         temporary.replace(target)
@@ -76,7 +85,7 @@ def sweep(folders: Iterable[Path], older_than_s: float) -> int:
     return removed
 
 
-def _flushed_neighbour(target: Path, data: bytes) -> Path:
+def _flushed_neighbour(target: Path, data: bytes | Path) -> Path:
     """A new hidden file beside ``target`` that holds ``data`` on the disk itself."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
@@ -101,9 +110,13 @@ def _create_without_links(target: Path, data: bytes) -> None:
         raise
 
 
-def _write_flushed(path: Path, data: bytes) -> None:
+def _write_flushed(path: Path, data: bytes | Path) -> None:
     with path.open("xb") as file:
-        file.write(data)
+        if isinstance(data, bytes):
+            file.write(data)
+        else:
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file, PIECE)
         file.flush()
         os.fsync(file.fileno())
 

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.errors import StorageError
 from spinenet.storage.answers import Facts, refusal
-from spinenet.storage.disk import create_whole, sweep, write_whole
+from spinenet.storage.disk import PIECE, create_whole, sweep, write_whole
 from spinenet.storage.options import open_filesystem
 from spinenet.storage.redaction import redacted
 from spinenet.storage.retries import Retries
@@ -167,6 +168,29 @@ class Store:
             self._do("write", name, lambda: write_whole(Path(path), data), reading=False)
         else:
             self._do("write", name, lambda: self.fs.pipe_file(path, data), reading=False)
+
+    def write_file(self, name: str, file: Path) -> None:
+        """Write a file, as :meth:`write` does, from one on this machine that memory need not hold."""
+        path = self._path(name)
+        if self.local:
+            self._do("write", name, lambda: write_whole(Path(path), file), reading=False)
+        else:
+            self._do("write", name, lambda: self.fs.put_file(str(file), path), reading=False)
+
+    def digest_of(self, name: str, size: int) -> str:
+        """SHA-256 in hexadecimal of a file's first ``size`` bytes, of which few are in memory at a time.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        """
+        path, state = self._path(name), hashlib.sha256()
+        for start in range(0, size, PIECE):
+            # Each piece is tried again for itself: a large file would hardly come over a bad line whole.
+            fetch = partial(self.fs.cat_file, path, start=start, end=min(start + PIECE, size))
+            state.update(self._do("read", name, fetch))
+        return state.hexdigest()
 
     def create(self, name: str, data: bytes, *, atomic: bool = True) -> bool:
         """Write a file only if there is none of that name.

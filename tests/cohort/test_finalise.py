@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spinenet.cohort.finalise import DamagedParts, finalise, is_final
+from spinenet.cohort.finalise import DamagedParts, final_states, finalise
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifest import Manifest, read_manifest
 from spinenet.cohort.plan import Conditions, Plan, freeze, load_plan
@@ -23,6 +23,11 @@ from spinenet.storage import Store
 
 CONDITIONS = Conditions("tiny", "f" * 64, {"detector.safetensors": "0" * 64}, {"skip_penalty": True})
 MADE_BY = Provenance("tiny", "f" * 64, "0", "0")
+
+
+def is_final(store: Store) -> bool:
+    plan = load_plan(store)
+    return plan is not None and final_states(store, plan) is not None
 
 
 def manifest_of(folder: Path, rows: int = 11) -> Manifest:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort import finalise as finaliser
-from spinenet.cohort.finalise import SUCCESS, finalise, is_final
+from spinenet.cohort.finalise import SUCCESS, final_states, finalise
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifest import Entry, Manifest
-from spinenet.cohort.plan import Conditions, freeze
+from spinenet.cohort.plan import Conditions, freeze, load_plan
 from spinenet.cohort.results import read_results
 from spinenet.cohort.rows import (
     Failure,
@@ -42,6 +42,11 @@ N_ROWS = 23
 MADE_BY = Provenance("tiny", "f" * 64, "0.1", "2.9")
 FACTS = ScanFacts((8, 6, 3), (0.5, 0.5), 4.0, np.eye(4), "T1", {}, (), "c" * 64)
 BONES = ("L3", "L4", "L5")
+
+
+def is_final(store: Store) -> bool:
+    plan = load_plan(store)
+    return plan is not None and final_states(store, plan) is not None
 
 
 def manifest() -> Manifest:

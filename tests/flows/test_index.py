@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,9 +117,11 @@ def test_every_series_has_a_row(indexed: Indexed) -> None:
     assert rows["slices"]["pieces"] == len(list((indexed.root / "pieces").iterdir()))
     assert rows["subject_id"]["packed.zip"] == "packed"
     assert rows["scan_id"].is_unique
-    shown = {"too_few_slices", "bad_pixels", "duplicate_series"}
+    shown = {"too_few_slices", "bad_pixels", "duplicate_series", "no_files"}
     assert all(reason in indexed.said[0].stdout for reason in shown)
     assert "to be graded" in indexed.said[0].stdout
+    for process in indexed.said:
+        assert re.search(r"INFO \d+ files looked at, \d+ series found", process.stderr)
 
 
 def outcome(row: dict[str, str]) -> str | None:
@@ -137,7 +140,7 @@ def test_the_verdicts_are_the_readers(indexed: Indexed) -> None:
         assert row["reason"] == outcome(row), row["path"]
     # what no header shows has no row
     rows = rows[rows.index.str.startswith("bad-")]
-    shown = set(BROKEN) - {"path_missing", "no_files", "not_dicom"}
+    shown = set(BROKEN) - {"path_missing", "not_dicom"}
     assert {name.split("/")[0]: reason for name, reason in rows["reason"].items()} == {
         f"bad-{reason}": reason for reason in shown
     }
@@ -207,11 +210,13 @@ def test_a_second_run_reads_nothing(indexed: Indexed) -> None:
         (("--subject-key-file", "{}/short"), "use 16 or more"),
         (("--subjects", "{}/rules.toml"), "columns path and subject_id"),
         (("--subjects", "{}/blank.csv"), "a row without"),
+        (("{}/absent",), "there is nothing at"),
+        (("nonsense://bucket",), "cannot open nonsense://bucket"),
     ],
 )
 def test_bad_usage_is_one_sentence(
     tmp_path: Path,
-    arguments: tuple[str, str],
+    arguments: tuple[str, ...],
     said: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -220,7 +225,8 @@ def test_bad_usage_is_one_sentence(
     (tmp_path / "short").write_text("short", encoding="utf-8")
     (tmp_path / "blank.csv").write_text("path,subject_id\na,\n", encoding="utf-8")
     out = tmp_path / "m.parquet"
-    words = ["index", str(tmp_path), "-o", str(out), *(part.format(tmp_path) for part in arguments)]
+    root = () if len(arguments) == 1 else (str(tmp_path),)
+    words = ["index", *root, "-o", str(out), *(part.format(tmp_path) for part in arguments)]
     monkeypatch.setattr(sys, "argv", ["spinenet", *words])
     with pytest.raises(SystemExit) as ended:
         main()

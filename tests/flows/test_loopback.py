@@ -62,4 +62,4 @@ def test_run_on_a_deployment(deployment: tuple[str, str], tmp_path: Path) -> Non
     flows = httpx.post(f"{api}/flow_runs/filter", json={}, timeout=30).json()
     assert [run["state_type"] for run in flows] == ["COMPLETED"]
     artifacts = httpx.post(f"{api}/artifacts/filter", json={}, timeout=30).json()
-    assert {artifact["key"] for artifact in artifacts} == {"shard-00000", "shard-00001"}
+    assert {artifact["key"] for artifact in artifacts} == {"tables", "shard-00000", "shard-00001"}

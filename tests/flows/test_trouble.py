@@ -6,20 +6,22 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cohorts import small_scan, write
 from distributed import Client
 
-from flows import shards
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.progress import LogReporter
 from flows.shards import Stopped, Work, do_shard
-from flows.workers import Orders, Prepared, WeightsRef, prepare
+from flows.window import Window
+from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import Entry, read_manifest
 from spinenet.cohort.plan import Conditions, freeze
+from spinenet.errors import RunError
 from spinenet.networks.bundle import load_bundle
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
@@ -57,7 +59,9 @@ def client() -> Iterator[Client]:
         yield client
 
 
-def work_on(client: Client, folder: Path, names: list[str], seconds: float = 300) -> Work:
+def work_on(
+    client: Client, folder: Path, names: list[str], seconds: float = 300, steps: Steps = STEPS
+) -> Work:
     """A run of one shard over scans of these names."""
     for name in names:
         write(folder / name, small_scan(1), name)
@@ -73,30 +77,33 @@ def work_on(client: Client, folder: Path, names: list[str], seconds: float = 300
         ledger=Ledger(store, plan),
         orders=Orders(ref, Settings(), seconds=seconds),
         detector_digest="detector",
-        checkpoints=(),
+        checkpoints={},
         generations={},
-        in_flight=4,
+        window=Window(4),
         stop=threading.Event(),
         reporter=LogReporter(),
+        steps=steps,
     )
 
 
-def test_poison_is_given_up_and_its_neighbours_are_not(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "prepare", prepare_trouble)
-    work = work_on(client, tmp_path, ["a", "poison", "b", "c"])
+def test_poison_is_given_up_and_its_neighbours_are_not(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["a", "poison", "b", "c"], steps=Steps(prepare_trouble))
     assert do_shard(work, 0) == {"done": 3, "worker_lost": 1}
 
 
-def test_a_scan_that_takes_too_long_is_stopped(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "prepare", prepare_stalled)
-    work = work_on(client, tmp_path, ["stalled"], seconds=2)
+def test_a_scan_that_takes_too_long_is_stopped(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["stalled"], seconds=2, steps=Steps(prepare_stalled))
     began = time.monotonic()
     assert do_shard(work, 0) == {"time_limit": 1}
     assert time.monotonic() - began < 30
+
+
+def test_a_worker_with_another_version_is_refused(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["a"])
+    work = replace(work, orders=replace(work.orders, version="0.0.1"))
+    with pytest.raises(RunError, match=r"has spinenet \S+ and the flow 0\.0\.1; install the same on both"):
+        do_shard(work, 0)
+    assert work.ledger.commits() == {}
 
 
 def test_a_stopped_shard_commits_nothing(client: Client, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_t2_of_the_lumbar_spine_is_graded() -> None:
         (0, "sagittal T2 of the lumbar spine"),
         (1, "sagittal T2 of the whole spine"),
         (2, "sagittal T2 of a region that is not stated"),
-        (3, "sagittal T2 of the lumbar spine with fat suppression"),
+        (3, "sagittal T2 with fat suppression, or of a Dixon series, not of the neck or chest alone"),
     ],
 )
 def test_rules_are_asked_in_their_order(left: int, choice: str) -> None:

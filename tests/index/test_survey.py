@@ -19,7 +19,7 @@ import fsspec
 import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
-from trees import LOCAL, edit, nifti, only, packed, rows_of, series, surveys, tar_of
+from trees import LOCAL, edit, metaimage, nifti, only, packed, rows_of, series, surveys, tar_of
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
@@ -498,3 +498,83 @@ def test_a_broken_stream_within_a_zip_is_no_crash(tmp_path: Path) -> None:
     rows = rows_of(tmp_path)
     assert {row["reason"] for row in rows} <= {"unreadable"}
     assert len(rows) >= 3
+
+
+@pytest.mark.parametrize("packed_voxels", [False, True])
+@pytest.mark.parametrize("ending", [".mha", ".mhd"])
+def test_metaimages_and_their_voxels(tmp_path: Path, ending: str, packed_voxels: bool) -> None:
+    pytest.importorskip("SimpleITK")
+    files = metaimage(tmp_path / f"1_t2{ending}", packed=packed_voxels)
+    assert agreed(tmp_path) == "usable"
+    assert (only(tmp_path)["path"], only(tmp_path)["sequence"]) == (str(files[0]), "T2")
+    (found,) = surveys(tmp_path)
+    assert (found.n_files, found.settled) == (1, True)
+    files[-1].write_bytes(files[-1].read_bytes()[:-2])
+    if not packed_voxels:
+        assert agreed(tmp_path) == "bad_pixels"
+        (changed,) = surveys(tmp_path)
+        assert changed.place.stamp != found.place.stamp
+    if ending == ".mhd":
+        files[-1].unlink()
+        assert agreed(tmp_path) == "no_pixels"
+
+
+def test_a_header_that_claims_more_than_its_file_can_unpack_to(tmp_path: Path) -> None:
+    metaimage(tmp_path / "a.mha", packed=True)
+    data = (tmp_path / "a.mha").read_bytes()
+    (tmp_path / "a.mha").write_bytes(data.replace(b"DimSize = 5 16 20", b"DimSize = 500 160 200"))
+    assert agreed(tmp_path) == "bad_pixels"
+
+
+@pytest.mark.parametrize("archive", ["scan.zip", "scan.tar", "scan.tgz"])
+@pytest.mark.parametrize("image", ["s_T1w.nii", "s_T1w.nii.gz", "s_T1w.mha", "s_T1w.mhd"])
+def test_images_in_archives(tmp_path: Path, archive: str, image: str) -> None:
+    """A copy of an image and one that is cut off, as reading takes them out of their archive."""
+    pytest.importorskip("SimpleITK")
+    make = nifti if ".nii" in image else metaimage
+    for cut in (False, True):
+        made = make(tmp_path / "inner" / image)
+        files = made if isinstance(made, list) else [made]
+        (tmp_path / "inner" / "notes.txt").write_text("no image", encoding="utf-8")
+        if cut:
+            files[-1].write_bytes(files[-1].read_bytes()[:-2])
+        packed([*files, tmp_path / "inner" / "notes.txt"], tmp_path / "archives" / archive)
+        row = only(tmp_path / "archives")
+        # that a gzip'd file ends too early shows only when it is unpacked
+        assert verdict(row) == (outcome(row) if not (cut and image.endswith(".gz")) else "usable")
+        assert (verdict(row), row["sequence"]) == (
+            "bad_pixels" if cut and not image.endswith(".gz") else "usable",
+            "T1",
+        )
+        assert row["path"] == str(tmp_path / "archives" / archive)
+        assert row["n_files"] == 1
+
+
+def test_voxels_that_their_archive_lacks(tmp_path: Path) -> None:
+    packed(metaimage(tmp_path / "a.mhd")[:1], tmp_path / "archives" / "a.zip")
+    assert agreed(tmp_path / "archives") == "no_pixels"
+
+
+def test_several_images_in_an_archive(tmp_path: Path) -> None:
+    files = [nifti(tmp_path / "inner" / f"{number}.nii") for number in range(2)]
+    packed(files, tmp_path / "archives" / "a.zip")
+    assert agreed(tmp_path / "archives") == "not_dicom"
+
+
+def test_an_image_beside_dicom_in_an_archive_is_not_read(tmp_path: Path) -> None:
+    files = [*series(tmp_path / "inner", "1.1"), nifti(tmp_path / "inner" / "a.nii")]
+    packed(files, tmp_path / "archives" / "a.zip")
+    assert agreed(tmp_path / "archives") == "usable"
+    assert only(tmp_path / "archives")["series_uid"] == "1.1"
+
+
+def test_folders_in_which_nothing_lies(tmp_path: Path) -> None:
+    (tmp_path / "subject" / "visit").mkdir(parents=True)
+    assert agreed(tmp_path) == "no_files"
+    row = only(tmp_path)
+    assert row["path"] == str(tmp_path / "subject" / "visit")
+    (found,) = surveys(tmp_path)
+    assert (found.n_files, found.settled, bool(found.place.stamp)) == (0, True, True)
+    # whatever lies there, it is empty no more
+    (tmp_path / "subject" / "visit" / "notes.txt").write_text("no image", encoding="utf-8")
+    assert rows_of(tmp_path) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,6 +93,26 @@ def nifti(path: Path, shape: tuple[int, int, int] = (5, 16, 20)) -> Path:
     image.header.set_xyzt_units("mm")
     nibabel.save(image, path)
     return path
+
+
+def metaimage(path: Path, shape: tuple[int, int, int] = (5, 16, 20), packed: bool = False) -> list[Path]:
+    """A sagittal image, its voxels in the same file (.mha) or beside it (.mhd)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.arange(np.prod(shape), dtype="<i2").tobytes()
+    voxels = zlib.compress(voxels) if packed else voxels
+    beside = path.with_suffix(".zraw" if packed else ".raw")
+    header = (
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+        f"CompressedData = {packed}\nTransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\n"
+        f"ElementSpacing = 4.4 0.6 0.7\nDimSize = {shape[0]} {shape[1]} {shape[2]}\nElementType = MET_SHORT\n"
+        f"ElementDataFile = {'LOCAL' if path.suffix == '.mha' else beside.name}\n"
+    ).encode()
+    if path.suffix == ".mha":
+        path.write_bytes(header + voxels)
+        return [path]
+    path.write_bytes(header)
+    beside.write_bytes(voxels)
+    return [path, beside]
 
 
 def surveys(root: Path | str, fs: object = LOCAL) -> Iterator[Survey]:

@@ -1,0 +1,141 @@
+"""What an index that was interrupted had found out, kept beside the manifest that it was to become.
+
+The file is named so that nobody takes it for a manifest, and holds rows before anything was chosen. The next
+start goes on from it, and removes it when the manifest is written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from operator import itemgetter
+from typing import Any
+
+import pyarrow as pa
+
+from spinenet import __version__
+from spinenet.cohort.tables import from_parquet, to_parquet
+from spinenet.index.catalogue import SUFFIX, located
+from spinenet.index.findings import Findings
+from spinenet.index.rows import Row
+
+_FOUND = pa.schema([("places", pa.string()), ("rows", pa.string())])
+"""Each place and each row as JSON: a row may lie in many places, and a place hold many rows."""
+
+SECONDS_UNSAVED = 60.0
+"""What is found is written down so often while an index is made."""
+
+_SHARE = 0.05
+"""Of the time, at most, goes into writing it down."""
+
+_MADE_WITH = "spinenet_unfinished_index"
+
+
+class Account:
+    """What an index finds, over what an earlier one found, written down now and then.
+
+    Attributes
+    ----------
+    found
+        Now.
+    earlier
+        Before.
+    """
+
+    def __init__(self, url: str, made_with: str, earlier: Findings) -> None:
+        self.found, self.earlier = Findings(), earlier
+        self._url, self._made_with = url, made_with
+        self._due = time.monotonic() + SECONDS_UNSAVED
+
+    def save_if_due(self) -> None:
+        """Write down what is found, if that was not done for a while; errors as :meth:`save`."""
+        started = time.monotonic()
+        if started >= self._due:
+            self.save()
+            ended = time.monotonic()
+            self._due = ended + max(SECONDS_UNSAVED, (ended - started) / _SHARE)
+
+    def save(self) -> None:
+        """Write down what is found, if anything is.
+
+        Raises
+        ------
+        StorageError
+            The storage refused.
+        """
+        if self.found.places:
+            keep_unfinished(self._url, self.found.over(self.earlier), self._made_with)
+
+
+def unfinished_name(name: str) -> str:
+    """Name of the file beside a manifest of this name."""
+    return name.removesuffix(SUFFIX) + ".unfinished-index"
+
+
+def keep_unfinished(url: str, found: Findings, made_with: str) -> None:
+    """Write what is known so far.
+
+    Parameters
+    ----------
+    url
+        The manifest that is being made.
+    made_with
+        As for :func:`spinenet.index.catalogue.write_index`.
+
+    Raises
+    ------
+    StorageError
+        The storage refused.
+    """
+    store, name = located(url)
+    places = [_json(place) for place in sorted(found.places.values(), key=itemgetter("place"))]
+    rows = [_json(row) for row in found.rows]
+    longest = max(len(places), len(rows))
+    columns = [texts + [None] * (longest - len(texts)) for texts in (places, rows)]
+    marked = _FOUND.with_metadata({_MADE_WITH: _mark(made_with)})
+    store.write(
+        unfinished_name(name), to_parquet(pa.Table.from_arrays(list(map(_texts, columns)), schema=marked))
+    )
+
+
+def read_unfinished(url: str, made_with: str) -> Findings:
+    """What an interrupted index of the same version had found, if it was made the same way; or nothing."""
+    store, name = located(url)
+    if not store.exists(unfinished_name(name)):
+        return Findings()
+    try:
+        table = from_parquet(store.read(unfinished_name(name)))
+    except pa.ArrowInvalid:
+        return Findings()
+    marked = (table.schema.metadata or {}).get(_MADE_WITH.encode())
+    if marked != _mark(made_with).encode() or not table.schema.equals(_FOUND):
+        return Findings()
+    places, rows = (
+        [json.loads(text) for text in table[column].to_pylist() if text is not None]
+        for column in ("places", "rows")
+    )
+    return Findings(rows, {place["place"]: place for place in places})
+
+
+def drop_unfinished(url: str) -> None:
+    """Remove the file, now that there is a manifest."""
+    store, name = located(url)
+    store.remove([unfinished_name(name)])
+
+
+def _json(values: Row) -> str:
+    return json.dumps(values, default=_plain)
+
+
+def _plain(number: Any) -> float | int:
+    """A number of numpy as one of Python."""
+    plain: float | int = number.item()
+    return plain
+
+
+def _texts(values: list[str | None]) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+def _mark(made_with: str) -> str:
+    return f"{__version__} {made_with}"
