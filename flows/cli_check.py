@@ -13,7 +13,8 @@ from flows.cluster import cores
 from flows.terminal import DONE, SOME_FAILED, Manifest, Weights, duration, table_console
 from spinenet import weights as store_of_weights
 from spinenet.anatomy import REASONS
-from spinenet.cohort.plan import Conditions, differences, load_plan
+from spinenet.cohort.freeze import differences
+from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.errors import WeightsError
 from spinenet.estimates import estimated_bytes, estimated_seconds
 from spinenet.networks.bundle import Networks, load_bundle

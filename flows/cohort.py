@@ -28,9 +28,10 @@ from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
 from spinenet.cohort.checkpoints import by_shard
 from spinenet.cohort.finalise import DamagedParts, final_states, finalise
-from spinenet.cohort.ledger import COMMITS, Ledger
+from spinenet.cohort.freeze import Change, freeze
+from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
-from spinenet.cohort.plan import Conditions, freeze
+from spinenet.cohort.plan import Conditions
 from spinenet.errors import RunError
 from spinenet.networks.bundle import fingerprint_of
 from spinenet.networks.description import file_name, read_description, verify_files
@@ -80,6 +81,7 @@ def run_cohort(
     seconds_per_scan: float = 3600.0,
     reporter: Reporter | None = None,
     steps: Steps = STEPS,
+    change: Change = "refuse",
 ) -> RunSummary:
     """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
 
@@ -97,6 +99,9 @@ def run_cohort(
         A scan that takes longer, in reading or inference, fails with the reason "time_limit".
     steps
         What workers do for a scan.
+    change
+        What becomes of a run of another manifest, other weights or other settings in ``out``; see
+        :func:`spinenet.cohort.plan.freeze`.
 
     Raises
     ------
@@ -115,7 +120,7 @@ def run_cohort(
     orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
     store = Store.at(out)
-    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders))
+    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders), change=change)
     ledger = Ledger(store, plan)
     final = final_states(store, plan)
     if final is not None:
@@ -200,7 +205,7 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
             work.stop.set()
             raise
         told = ", ".join(f"{count} {state}" for state, count in states.items())
-        record = work.ledger.store.url(f"{COMMITS}/{index:05d}-{work.generations.get(index, 0):02d}.json")
+        record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
         create_progress_artifact(100.0, f"shard-{index:05d}", f"{told}: [commit record]({record})")
         work.reporter.shard(index, states, time.monotonic() - started)
 

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from spinenet.cohort.checkpoints import FOLDER as DETECTIONS
-from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
+from spinenet.cohort.ledger import STAGED, Commit, Ledger, commits_of
 from spinenet.cohort.pace import rows_per_second
-from spinenet.cohort.plan import Plan
+from spinenet.cohort.plan import Plan, newest_revision
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
 from spinenet.errors import RunError
 from spinenet.storage import Store
@@ -24,8 +24,8 @@ ROWS_PER_FILE = 500_000
 ROWS_PER_GROUP = 20_000
 """Rows of a table that are in memory at a time, however many it has."""
 SHARDS_AT_ONCE = 32
-FOLDERS = ("", "_run", COMMITS, STAGED, DETECTIONS, *TABLES)
-"""Where a run writes."""
+FOLDERS = ("", "_run", STAGED, DETECTIONS, *TABLES)
+"""Where a run writes, beside its commit records."""
 
 
 class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends it
@@ -87,15 +87,19 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
     Raises
     ------
     RunError
-        A shard has no commit, or its rows are not those of the plan.
+        A shard has no commit, or its rows are not those of the plan, or the plan is no longer the newest.
     DamagedParts
         Parts fail their digest.
     """
-    ledger.store.sweep(FOLDERS)
+    ledger.store.sweep([*FOLDERS, commits_of(ledger.plan.revision)])
     commits = ledger.commits()
     holes = [shard for shard in range(ledger.plan.n_shards) if shard not in commits]
     if holes:
         raise RunError(f"{len(holes)} of {ledger.plan.n_shards} shards are not done; start the run again")
+    if newest_revision(ledger.store) != ledger.plan.revision:
+        raise RunError(
+            f"another start changed the run in {ledger.store.url()}; its tables are left to that one"
+        )
     ledger.store.remove([SUCCESS])
     written = {table: _write_table(ledger, table, commits) for table in TABLES}
     states = count_states(commits.values())

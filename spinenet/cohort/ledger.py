@@ -67,16 +67,22 @@ class Ledger:
     plan: Plan
 
     def commits(self) -> dict[int, Commit]:
-        """The record that counts of each committed shard, read with one listing and one fetch."""
-        newest: dict[int, tuple[int, str]] = {}
-        for name in self.store.sizes(COMMITS):
-            if told := _RECORD.fullmatch(name):
-                shard, generation = int(told[1]), int(told[2])
-                newest[shard] = max(newest.get(shard, (-1, "")), (generation, name))
-        read = self.store.read_many(f"{COMMITS}/{name}" for _, name in newest.values())
+        """The record that counts of each committed shard, read with one listing and one fetch.
+
+        One listing more for each earlier revision of which shards were kept.
+        """
+        newest: dict[int, tuple[int, int, str]] = {}
+        for revision, shards in (*self.plan.kept, (self.plan.revision, self.plan.n_shards)):
+            folder = commits_of(revision)
+            for name in self.store.sizes(folder):
+                told = _RECORD.fullmatch(name)
+                if told and int(told[1]) < shards:
+                    shard, place = int(told[1]), (int(told[2]), revision, f"{folder}/{name}")
+                    newest[shard] = max(newest.get(shard, place), place)
+        read = self.store.read_many(path for _, _, path in newest.values())
         return {
-            shard: self._record(shard, generation, read.get(f"{COMMITS}/{name}", b""))
-            for shard, (generation, name) in sorted(newest.items())
+            shard: self._record(shard, generation, read.get(path, b""))
+            for shard, (generation, _, path) in sorted(newest.items())
         }
 
     def unfinished(self, commits: Mapping[int, Commit]) -> list[int]:
@@ -108,8 +114,12 @@ class Ledger:
         """Record a shard as done; False if somebody else's record was there first, and counts."""
         told = asdict(commit)
         record = json.dumps({**told, "sha256": _digest_of(told)}, sort_keys=True).encode()
-        name = f"{COMMITS}/{commit.shard:05d}-{commit.generation:02d}.json"
+        name = self.record_name(commit.shard, commit.generation)
         return self.store.create(name, record, atomic=self.plan.create_only)
+
+    def record_name(self, shard: int, generation: int) -> str:
+        """Name of a commit record."""
+        return f"{commits_of(self.plan.revision)}/{shard:05d}-{generation:02d}.json"
 
     def read_parts(self, table: str, commits: Iterable[Commit]) -> dict[int, pa.Table | None]:
         """A table's part of each of ``commits``, fetched together; None where it is absent or damaged."""
@@ -138,6 +148,11 @@ class Ledger:
         fits = (commit.shard, commit.generation) == (shard, generation) and shard < self.plan.n_shards
         complete = set(parts) == set(TABLES) and sum(commit.states.values()) == self.plan.rows_of(shard)
         return commit if fits and complete else damaged
+
+
+def commits_of(revision: int) -> str:
+    """Folder of the commit records of a revision of a run."""
+    return f"{COMMITS}-{revision:05d}" if revision else COMMITS
 
 
 def _digest_of(told: Mapping[str, Any]) -> str:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-import time
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from spinenet.cohort.manifest import COLUMNS, Entry, Manifest, entries
-from spinenet.cohort.tables import from_parquet, to_parquet
-from spinenet.errors import OtherRun, RunError
+from spinenet.cohort.manifest import COLUMNS, Entry, entries
+from spinenet.cohort.tables import from_parquet
+from spinenet.errors import RunError
 from spinenet.storage import Store, digest
 
 FORMAT_VERSION = 1
 RUN_FILE = "_run/run.json"
-SETTLE_S = 3.0
-"""How long two first starts at once are given to overwrite each other, where the store lets them."""
-
-_log = logging.getLogger(__name__)
+_REVISION = re.compile(r"run-(\d{5,})\.json")
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,22 @@ class Plan:
     shard_size
         Rows of each shard but the last.
     record
-        What ``run.json`` holds.
+        What ``run.json``, or a later revision of it, holds.
     """
 
     table: pa.Table
     shard_size: int
     record: Mapping[str, Any]
+
+    @property
+    def revision(self) -> int:
+        """0 as the run was begun, and one more each time that it was changed."""
+        return int(self.record.get("revision", 0))
+
+    @property
+    def kept(self) -> tuple[tuple[int, int], ...]:
+        """(earlier revision, how many of its first shards still count), the oldest first."""
+        return tuple((int(revision), int(shards)) for revision, shards in self.record.get("kept", ()))
 
     @property
     def n_rows(self) -> int:
@@ -85,8 +91,9 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the file that holds the rows."""
-        return str(self.record["plan"]["sha256"])
+        """Of the rows and all that decides on their results."""
+        deciding = [self.record["plan"]["sha256"], self.record["conditions"], self.revision]
+        return digest(json.dumps(deciding, sort_keys=True).encode())
 
     @property
     def carried(self) -> tuple[pa.Field, ...]:
@@ -112,63 +119,6 @@ class Plan:
         return Shard(index, tuple(entries(rows)), rows.select([field.name for field in self.carried]))
 
 
-def freeze(
-    store: Store,
-    manifest: Manifest,
-    conditions: Conditions,
-    *,
-    shard_size: int,
-    about: Mapping[str, Any],
-) -> Plan:
-    """The plan of the run in ``store``: the one that is there if it fits, else a new one.
-
-    Before a new plan is written, the store is asked whether it honours create-only writes, and the answer
-    is kept in the plan, so that no later start asks again. Where it does not, each start warns once and
-    goes on: files still appear whole, and parts are named by their content, so that a shard that two runs
-    commit has one valid record or the other, and the tables are those of the records that were read. What
-    would be unsafe is two plans in one folder; two first starts within :data:`SETTLE_S` seconds therefore
-    wait and go by the plan that remains. More than one run at once there is for the user to avoid, as the
-    warning says.
-
-    Parameters
-    ----------
-    shard_size
-        For a new plan; one that is there keeps its own.
-    about
-        Versions, machine and the like, kept in ``run.json`` for the reader.
-
-    Raises
-    ------
-    OtherRun
-        The folder holds a run of another manifest, other weights or other settings.
-    StorageError
-        The storage refused.
-    """
-    if shard_size < 1:
-        raise RunError(f"a shard of {shard_size} scans is not possible; use 1 or more")
-    frozen = load_plan(store)
-    if frozen is None:
-        create_only = store.honours_create()
-        _write(store, manifest, conditions, shard_size, dict(about), create_only)
-        if not create_only:
-            time.sleep(SETTLE_S)
-        frozen = load_plan(store)
-    if frozen is None:
-        raise RunError(f"{store.url(RUN_FILE)} was written and is not there; is the storage consistent?")
-    others = differences(frozen, manifest, conditions)
-    if others:
-        raise OtherRun(
-            f"{store.url()} was begun with {' and '.join(others)}; "
-            "start again with what it was begun with, or choose a new output folder"
-        )
-    if not frozen.create_only:
-        _log.warning(
-            "%s does not honour create-only writes: let no second run work on this folder at the same time",
-            store.url(),
-        )
-    return frozen
-
-
 def load_plan(store: Store) -> Plan | None:
     """The plan of the run in ``store``, or None if none was begun there.
 
@@ -177,13 +127,14 @@ def load_plan(store: Store) -> Plan | None:
     RunError
         There is one, but it is damaged or of another format.
     """
+    name = run_file(newest_revision(store))
     try:
-        record = json.loads(store.read(RUN_FILE))
+        record = json.loads(store.read(name))
     except FileNotFoundError:
         return None
     except ValueError as error:
         raise RunError(
-            f"{store.url(RUN_FILE)} is damaged; use a new output folder, or delete the file where no shard "
+            f"{store.url(name)} is damaged; use a new output folder, or delete the file where no shard "
             "was done yet"
         ) from error
     if record.get("format_version") != FORMAT_VERSION:
@@ -197,52 +148,12 @@ def load_plan(store: Store) -> Plan | None:
     return Plan(from_parquet(data), int(plan["shard_size"]), record)
 
 
-def _write(
-    store: Store,
-    manifest: Manifest,
-    conditions: Conditions,
-    shard_size: int,
-    about: Mapping[str, Any],
-    create_only: bool,
-) -> None:
-    data = to_parquet(manifest.table)
-    file = f"_run/plan-{digest(data)[:16]}.parquet"
-    store.write(file, data)
-    record = {
-        "format_version": FORMAT_VERSION,
-        "manifest": {"url": manifest.url, "sha256": manifest.digest, "rows": manifest.table.num_rows},
-        "plan": {"file": file, "sha256": digest(data), "shard_size": shard_size},
-        "conditions": _plain(conditions),
-        "create_only": create_only,
-        "about": dict(about),
-    }
-    # Whoever comes first is the run: a second starter reads this one's plan, and goes on or is refused.
-    store.create(RUN_FILE, (json.dumps(record, indent=2) + "\n").encode(), atomic=create_only)
+def run_file(revision: int) -> str:
+    """Name of the file that holds a revision of a run."""
+    return f"_run/run-{revision:05d}.json" if revision else RUN_FILE
 
 
-def _plain(conditions: Conditions) -> dict[str, Any]:
-    return {
-        "weights": conditions.weights,
-        "weights_fingerprint": conditions.weights_fingerprint,
-        "digests": dict(conditions.digests),
-        "settings": dict(conditions.settings),
-    }
-
-
-def differences(plan: Plan, manifest: Manifest, conditions: Conditions) -> list[str]:
-    """What a run was begun with that is other now; empty if it would go on."""
-    begun = plan.record["conditions"]
-    found = []
-    if begun["weights_fingerprint"] != conditions.weights_fingerprint:
-        found.append(
-            f"other weights ({begun['weights']} {begun['weights_fingerprint'][:8]}, "
-            f"now {conditions.weights} {conditions.weights_fingerprint[:8]})"
-        )
-    before, now = begun["settings"], conditions.settings
-    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    if changed:
-        said = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
-        found.append(f"other settings ({said})")
-    if plan.record["manifest"]["sha256"] != manifest.digest:
-        found.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
-    return found
+def newest_revision(store: Store) -> int:
+    """How often the run in ``store`` was changed; 0 also where there is none."""
+    found = map(_REVISION.fullmatch, store.sizes("_run"))
+    return max((int(name[1]) for name in found if name), default=0)

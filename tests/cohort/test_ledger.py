@@ -14,12 +14,13 @@ import pytest
 from a_run import CONDITIONS, do_shard, manifest_of
 from fsspec.implementations.memory import MemoryFileSystem
 
-from spinenet.cohort import plan
+from spinenet.cohort import freeze as freezing
 from spinenet.cohort.checkpoints import FOLDER, Detections, detection_key, load_detections, save_detections
 from spinenet.cohort.finalise import DamagedParts, count_states, finalise
+from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger, Part
 from spinenet.cohort.manifest import Entry
-from spinenet.cohort.plan import RUN_FILE, freeze, load_plan
+from spinenet.cohort.plan import RUN_FILE, load_plan
 from spinenet.cohort.tables import TABLES, to_table
 from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
@@ -255,7 +256,7 @@ def test_a_corrupt_checkpoint_is_made_again(store: Store) -> None:
 def test_a_store_without_create_only_writes_is_told_once_a_start(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plan, "SETTLE_S", 0.01)
+    monkeypatch.setattr(freezing, "SETTLE_S", 0.01)
     store = Store(TakesBoth(), "/out")
     assert not store.honours_create()
     assert store.fs.find("/out") == []

@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort import finalise as finaliser
 from spinenet.cohort.finalise import SUCCESS, final_states, finalise
+from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifest import Entry, Manifest
-from spinenet.cohort.plan import Conditions, freeze, load_plan
+from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.results import read_results
 from spinenet.cohort.rows import (
     Failure,

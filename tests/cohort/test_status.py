@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from spinenet.cohort.finalise import final_states, finalise
+from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
 from spinenet.cohort.manifest import Manifest
 from spinenet.cohort.pace import rows_per_second
-from spinenet.cohort.plan import Conditions, freeze
+from spinenet.cohort.plan import Conditions
 from spinenet.cohort.status import read_status
 from spinenet.cohort.tables import to_table
 from spinenet.storage import Store

@@ -34,8 +34,8 @@ def test_a_bad_line_changes_nothing_and_secrets_stay_out(
         proxy.faults, before = 0.0, proxy.counts()["requests"]
         again = run()
         assert again.returncode == said.returncode, again.stderr
-        # run.json, the plan, _SUCCESS, and of each table the list and a file.
-        assert proxy.counts()["requests"] - before == 9
+        # The list of revisions, run.json, the plan, _SUCCESS, and of each table the list and a file.
+        assert proxy.counts()["requests"] - before == 10
         store = Store.at(out, s3.options())
         store.fs.get(store.root, str(tmp_path / "out"), recursive=True)
     assert_same_tables(tmp_path / "out", undisturbed.out)

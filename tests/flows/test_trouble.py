@@ -18,9 +18,10 @@ from flows.progress import LogReporter
 from flows.shards import Stopped, Work, do_shard
 from flows.window import Window
 from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
+from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import Entry, read_manifest
-from spinenet.cohort.plan import Conditions, freeze
+from spinenet.cohort.plan import Conditions
 from spinenet.errors import RunError
 from spinenet.networks.bundle import load_bundle
 from spinenet.pipeline import Settings

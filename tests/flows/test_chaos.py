@@ -1,0 +1,176 @@
+"""A cohort on S3 whose processes are killed and whose requests fail ends with an undisturbed run's tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import chaos
+import fsspec
+import pandas as pd
+import pytest
+from chaos import CPU_WORKER, FLOW, GPU_WORKER, HANGING, POISON, SCHEDULER, World
+from cohorts import BROKEN, small_scan, tables, write
+from object_stores import ObjectStore
+
+from spinenet.cohort.tables import TABLES
+
+SCANS, SUBJECTS, SHARD_SIZE = 200, 8, 4
+KILLS, BETWEEN_S = 30, (3.0, 7.0)
+WEIGHTS = {CPU_WORKER: 0.4, GPU_WORKER: 0.35, SCHEDULER: 0.12, FLOW: 0.13}
+FAULTS = 0.05
+CHOSEN = ("not_dicom", "bad_pixels", "missing_tags", "not_sagittal", "path_missing")
+HERE = Path(__file__).parent
+PROXY = HERE.parent / "flaky_proxy.py"
+
+
+def cohort(folder: Path) -> Path:
+    """200 rows: five broken, one that kills its worker, one that never ends, and small scans otherwise."""
+    scans = [small_scan(seed) for seed in range(SUBJECTS)]
+    names = [f"scan-{i:03d}" for i in range(SCANS - 2 - len(CHOSEN))]
+    for i, name in enumerate(names):
+        base = scans[i % SUBJECTS]
+        write(folder / name, dataclasses.replace(base, volume=(base.volume * (1 - 0.004 * i)).round()), name)
+    for name in (POISON, HANGING):
+        write(folder / name, scans[0], name)
+    for reason in CHOSEN:
+        BROKEN[reason](folder / f"bad-{reason}", scans[0], reason)
+    rows = [*names, POISON, HANGING, *(f"bad-{reason}" for reason in CHOSEN)]
+    random.Random(1).shuffle(rows)
+    manifest = folder / "manifest.csv"
+    manifest.write_text(
+        "\n".join(["scan_id,path", *(f"{row},{row}" for row in rows)]) + "\n", encoding="utf-8"
+    )
+    return manifest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def flow(manifest: Path, out: str | Path, cluster: str) -> list[str]:
+    """The command of a run."""
+    script = str(HERE / "chaos.py")
+    return [sys.executable, script, str(manifest), str(out), cluster, "--shard-size", str(SHARD_SIZE)]
+
+
+@pytest.fixture
+def proxy(s3: ObjectStore, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Endpoint of a proxy that makes trouble, and the file of its counts."""
+    port, counts = free_port(), tmp_path / "requests.json"
+    arguments = ["--listen", str(port), "--to", s3.address, "--faults", str(FAULTS), "--seed", "7"]
+    with subprocess.Popen(
+        [sys.executable, str(PROXY), *arguments, "--counts", str(counts)], stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield f"http://127.0.0.1:{port}", counts
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def prefect_url(tmp_path: Path) -> Iterator[str]:
+    """A Prefect server that outlives the flows, as a deployment has it."""
+    port = free_port()
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    with (tmp_path / "prefect.log").open("wb") as log:
+        server = subprocess.Popen([*command, "--no-ui"], env=environment, stdout=log, stderr=log)
+    try:
+        give_up = time.monotonic() + 120
+        while time.monotonic() < give_up and server.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}/api"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.s3
+@pytest.mark.timeout(1500)
+def test_nothing_is_lost_or_counted_twice(
+    s3: ObjectStore,
+    proxy: tuple[str, Path],
+    prefect_url: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    manifest = cohort(tmp_path / "cohort")
+    calm = tmp_path / "calm"
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "PREFECT_API_URL": prefect_url}
+    began = time.monotonic()
+    undisturbed = subprocess.run(
+        flow(manifest, calm, "local"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert undisturbed.returncode == 3, undisturbed.stderr
+    calm_seconds, began = time.monotonic() - began, time.monotonic()
+
+    endpoint, counts = proxy
+    decoded = tmp_path / "decoded.txt"
+    with s3.folder() as out:
+        told = {**s3.at(endpoint), chaos.DECODED: str(decoded), "PREFECT_API_URL": prefect_url}
+        scheduler = f"tcp://127.0.0.1:{free_port()}"
+        logs = tmp_path / "logs"
+        logs.mkdir()
+        world = World(
+            chaos.processes(scheduler, flow(manifest, out, scheduler), told, logs), random.Random(11), WEIGHTS
+        )
+        assert world.run(KILLS, BETWEEN_S, patience_s=900) == 3
+        chaotic_seconds = time.monotonic() - began
+        disturbed = tmp_path / "disturbed"
+        fsspec.filesystem("s3", **s3.options()).get(out, str(disturbed), recursive=True)
+
+    requests = json.loads(counts.read_text(encoding="utf-8"))
+    times = Counter(decoded.read_text(encoding="ascii").split())
+    # the two that never end well are tried again on purpose
+    repeated = sum(count - 1 for name, count in times.items() if name not in (POISON, HANGING))
+    lost = world.kills[FLOW] + world.kills[SCHEDULER]
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{SCANS} scans: undisturbed {calm_seconds:.0f} s, disturbed {chaotic_seconds:.0f} s; "
+            f"kills {dict(world.kills)}, flow started {world.flow.starts} times; requests {requests}; "
+            f"{repeated} scans decoded again, {POISON} {times[POISON]} times, {HANGING} {times[HANGING]}\n"
+        )
+    assert sum(world.kills.values()) > KILLS / 2
+    assert requests["faults"] > 0
+    same_tables(calm, disturbed)
+    scans = tables(disturbed)["scans"].set_index("scan_id")
+    assert len(scans) == SCANS
+    assert scans.index.is_unique
+    assert scans.loc[POISON, "reason"] == "worker_lost"
+    assert scans.loc[HANGING, "reason"] == "time_limit"
+    assert (scans["status"] == "done").sum() == SCANS - 2 - len(CHOSEN)
+    # what was in flight at each kill, and no more
+    in_flight = 16 + SHARD_SIZE * 5
+    assert repeated <= (lost + world.flow.starts) * in_flight + 8 * sum(world.kills.values())
+
+
+def same_tables(first: Path, second: Path) -> None:
+    """Value for value; of a scan that failed by its worker's end, all but the words."""
+    before, after = tables(first), tables(second)
+    for name in TABLES:
+        columns = [column for column in before[name].columns if column != "detail"]
+        pd.testing.assert_frame_equal(before[name][columns], after[name][columns], check_exact=True)
