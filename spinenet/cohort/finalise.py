@@ -61,7 +61,7 @@ def final_states(store: Store, plan: Plan) -> Mapping[str, int] | None:
     sizes = {f"{name}/{file}": size for name in TABLES for file, size in store.sizes(name).items()}
     if any(sizes.get(name) != part["bytes"] for name, part in wanted.items()):
         return None
-    if any(store.digest_of(name) != part["sha256"] for name, part in wanted.items()):
+    if any(store.digest_of(name, part["bytes"]) != part["sha256"] for name, part in wanted.items()):
         return None
     states: Mapping[str, int] = record["states"]
     return states

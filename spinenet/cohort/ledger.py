@@ -113,7 +113,7 @@ class Ledger:
     def commit(self, commit: Commit) -> bool:
         """Record a shard as done; False if somebody else's record was there first, and counts."""
         told = asdict(commit)
-        record = json.dumps({"commit": told, "sha256": _digest_of(told)}, sort_keys=True).encode()
+        record = json.dumps({**told, "sha256": _digest_of(told)}, sort_keys=True).encode()
         name = self.record_name(commit.shard, commit.generation)
         return self.store.create(name, record, atomic=self.plan.create_only)
 
@@ -138,9 +138,8 @@ class Ledger:
         """
         damaged = Commit(shard, generation, {}, {})
         try:
-            record = json.loads(data)
-            told: dict[str, Any] = record["commit"]
-            if record["sha256"] != _digest_of(told):
+            told: dict[str, Any] = dict(json.loads(data))
+            if told.pop("sha256") != _digest_of(told):
                 return damaged
             parts = {name: Part(**part) for name, part in told.pop("parts").items()}
             commit = Commit(parts=parts, **told)

@@ -22,7 +22,7 @@ import pyarrow.parquet
 from spinenet.errors import ManifestError
 from spinenet.readers.headers import OVERRIDABLE
 from spinenet.storage import Retries
-from spinenet.storage.answers import refusal
+from spinenet.storage.answers import Facts, refusal
 from spinenet.storage.redaction import redacted
 
 COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "exclude")
@@ -163,7 +163,9 @@ def _fetch(url: str, storage_options: Mapping[str, Any] | None) -> bytes:
 
     try:
         return Retries().call(whole)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if Facts.of(error).passing:  # some filesystems say so of a server that is not there
+            raise ManifestError(str(refusal("read", url, error, local=False))) from error
         raise ManifestError(f"there is no manifest at {redacted(url)}") from None
     except IsADirectoryError:
         told = f"{redacted(url)} is a folder; name a CSV, TSV, JSON lines or Parquet file"

@@ -65,7 +65,9 @@ class Results:
             raise KeyError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
         folder = f"{self.store.root}/{name}"
         wanted = None if columns is None else list(columns)
-        table = pq.read_table(folder, filesystem=self.store.fs, columns=wanted, filters=filters)
+        table = self.store.retries.call(
+            lambda: pq.read_table(folder, filesystem=self.store.fs, columns=wanted, filters=filters)
+        )
         frame: pd.DataFrame = table.to_pandas()
         return frame
 

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from a_run import CONDITIONS, do_shard, manifest_of
+from fsspec.implementations.memory import MemoryFileSystem
 
+from spinenet.cohort import freeze as freezing
 from spinenet.cohort.checkpoints import FOLDER, Detections, detection_key, load_detections, save_detections
-from spinenet.cohort.finalise import count_states
+from spinenet.cohort.finalise import DamagedParts, count_states, finalise
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger, Part
-from spinenet.cohort.manifest import Entry, Manifest
-from spinenet.cohort.plan import RUN_FILE, Conditions, load_plan
+from spinenet.cohort.manifest import Entry
+from spinenet.cohort.plan import RUN_FILE, load_plan
 from spinenet.cohort.tables import TABLES, to_table
-from spinenet.errors import RunError
+from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
 from spinenet.types import Vertebra
 
-CONDITIONS = Conditions("tiny", "f" * 64, {"detector.safetensors": "0" * 64}, {"skip_penalty": True})
+RECORD = f"{COMMITS}/00001-00.json"
 
 
-def manifest_of(n_rows: int) -> Manifest:
-    ids = [f"s{i}" for i in range(n_rows)]
-    blank = pa.nulls(n_rows, pa.string())
-    columns = {"scan_id": ids, "path": ids, "subject_id": blank, "series_uid": blank, "exclude": blank}
-    return Manifest("m.csv", pa.table({**columns, "age": list(range(n_rows))}))
+class TakesBoth(MemoryFileSystem):
+    """An object store that knows no create-only writes and says nothing of it, as some do."""
+
+    protocol = "takesboth"
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: object) -> None:
+        """Write, whatever is there."""
+        super().pipe_file(path, value, mode="overwrite", **kwargs)
 
 
 def ledger_of(store: Store, n_rows: int = 5, shard_size: int = 2) -> Ledger:
@@ -198,3 +207,75 @@ def test_checkpoints_are_for_their_inputs_only() -> None:
         detection_key("d", {"batch_size": 8}, [rows[0], Entry("b", "/y", series_uid="1.3")]),
     ]
     assert len({key, *others}) == 5
+
+
+@pytest.mark.parametrize("damage", ["one digit", "another shard's", "of no plan", "no record", "a list"])
+def test_a_wrong_record_is_made_again_as_the_next_generation(store: Store, damage: str) -> None:
+    ledger = ledger_of(store)
+    for index in range(3):
+        assert do_shard(ledger, index, "me")
+    whole = store.read(RECORD)
+    wrong = {
+        "one digit": whole.replace(b'"done": 2', b'"done": 3'),
+        "another shard's": store.read(f"{COMMITS}/00000-00.json"),
+        "of no plan": whole.replace(b'"states"', b'"state"'),
+        "no record": b"{}",
+        "a list": b"[1]",
+    }[damage]
+    assert wrong != whole
+    store.write(RECORD, wrong)
+    found = ledger.commits()
+    assert found[1] == Commit(1, 0, {}, {})
+    assert ledger.unfinished(found) == [1]
+    with pytest.raises(DamagedParts):
+        finalise(ledger)
+    assert do_shard(ledger, 1, "me", generation=1)
+    assert finalise(ledger) == {"done": 5, "excluded": 0}
+
+
+def test_files_that_are_no_records_are_left_alone(store: Store) -> None:
+    ledger = ledger_of(store)
+    assert do_shard(ledger, 0, "me")
+    store.write(f"{COMMITS}/readme.txt", b"hello")
+    assert list(ledger.commits()) == [0]
+
+
+def test_a_corrupt_checkpoint_is_made_again(store: Store) -> None:
+    found = {"s0": Detections("a" * 64, (Vertebra((3,), np.arange(8, dtype=np.float64).reshape(1, 4, 2)),))}
+    save_detections(store, 0, "k" * 64, found)
+    (name,) = store.sizes(FOLDER)
+    whole = store.read(f"{FOLDER}/{name}")
+    store.write(f"{FOLDER}/{name}", whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    assert load_detections(store, [name], 0, "k" * 64) == {}
+    save_detections(store, 0, "k" * 64, found)
+    assert list(store.sizes(FOLDER)) == [name], "the name tells the content"
+    assert store.read(f"{FOLDER}/{name}") == whole
+    assert list(load_detections(store, [name], 0, "k" * 64)) == ["s0"]
+
+
+def test_a_store_without_create_only_writes_is_told_once_a_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(freezing, "SETTLE_S", 0.01)
+    store = Store(TakesBoth(), "/out")
+    assert not store.honours_create()
+    assert store.fs.find("/out") == []
+    for generation in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="spinenet"):
+            ledger = ledger_of(store)
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert said.startswith("takesboth:///out does not honour create-only writes: let no second run")
+        assert not ledger.plan.create_only
+        commits = [Commit(0, generation, stage(ledger, 0, by), {"done": 2}) for by in ("one", "two")]
+        assert [ledger.commit(commit) for commit in commits] == [True, False], "what is there is looked at"
+        assert ledger.commits()[0] == commits[0]
+
+
+def test_addresses_are_told_without_secrets() -> None:
+    http = Store.at("http://me:hush@127.0.0.1:1/out?sig=hush")
+    http.retries.first_budget_s = 0.1
+    assert http.url("a") == "http://***@127.0.0.1:1/out?sig=***"
+    with pytest.raises(StorageError) as caught:
+        http.read("a")
+    assert "hush" not in str(caught.value)

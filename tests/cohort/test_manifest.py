@@ -157,3 +157,14 @@ def test_override_columns_are_carried_and_replace_tags(tmp_path: Path) -> None:
     assert first.overrides == {"PixelSpacing": "0.5\\0.6", "SliceThickness": "4"}
     assert second.overrides == {}
     assert [field.name for field in manifest.carried] == ["PixelSpacing", "SliceThickness"]
+
+
+def test_secrets_are_not_kept_with_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("scan_id,path\na,/data/a\nb,https://me:hush@host/b\n", encoding="utf-8")
+    with pytest.raises(ManifestError, match="password, token or signature in the path of row 2") as caught:
+        read_manifest(str(file))
+    assert "hush" not in str(caught.value)
+    with pytest.raises(ManifestError, match=r"cannot read http://\*\*\*@127.0.0.1:1/m.csv") as caught:
+        read_manifest("http://me:hush@127.0.0.1:1/m.csv")
+    assert "hush" not in str(caught.value)
