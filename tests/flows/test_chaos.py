@@ -104,6 +104,7 @@ def prefect_url(tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.s3
 @pytest.mark.timeout(1500)
 def test_nothing_is_lost_or_counted_twice(
