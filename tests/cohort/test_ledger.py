@@ -273,6 +273,7 @@ def test_a_store_without_create_only_writes_is_told_once_a_start(
 
 
 def test_addresses_are_told_without_secrets() -> None:
+    pytest.importorskip("aiohttp", reason="HTTP needs it, which comes with the extra s3")
     http = Store.at("http://me:hush@127.0.0.1:1/out?sig=hush")
     http.retries.first_budget_s = 0.1
     assert http.url("a") == "http://***@127.0.0.1:1/out?sig=***"

@@ -13,7 +13,7 @@ from object_stores import ObjectStore
 
 from spinenet.storage import Store
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.slow]
 SECRET = "AWS_SECRET_ACCESS_KEY"
 
 
