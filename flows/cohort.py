@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextvars
 import importlib.metadata
 import platform
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -22,6 +18,7 @@ from flows.cluster import cluster_address, connected, cores, wait_for_slots
 from flows.progress import LogReporter, Reporter
 from flows.server import prefect_api
 from flows.shards import Stopped, Work, do_shard
+from flows.stopping import in_a_thread, stoppable
 from flows.window import Window
 from flows.workers import STEPS, Orders, Steps, WeightsRef, version
 from spinenet import weights as store_of_weights
@@ -161,7 +158,7 @@ def _shards(
 ) -> None:
     """Do shards on the cluster, as tasks of a Prefect flow."""
     with (
-        _stoppable() as stop,
+        stoppable(ledger.store.retries.hurry) as stop,
         prefect_api(),
         cluster_address(cluster) as address,
         connected(address) as client,
@@ -179,17 +176,24 @@ def _shards(
             steps=steps,
         )
         url = str(ledger.plan.record["manifest"]["url"])
-        # In the main thread Prefect takes signals for itself, and its pool then waits for ever.
-        _in_a_thread(lambda: _flow(work, indices)(manifest=url, out=ledger.store.url()))
+        from flows.observer import needed_until
+
+        through = threading.Event()
+        with needed_until(through):
+            # In the main thread Prefect takes signals for itself, and its pool then waits for ever.
+            in_a_thread(lambda: _flow(work, indices, through)(manifest=url, out=ledger.store.url()))
 
 
-def _flow(work: Work, indices: Sequence[int]) -> Any:
-    """The Prefect flow over some shards; its parameters only name the run."""
+def _flow(work: Work, indices: Sequence[int], through: threading.Event) -> Any:
+    """The Prefect flow over some shards, ``through`` after the last; its parameters only name the run."""
     from prefect import flow, task
     from prefect.artifacts import create_link_artifact, create_progress_artifact
     from prefect.cache_policies import NO_CACHE
     from prefect.task_runners import ThreadPoolTaskRunner
 
+    from flows.observer import Observer
+
+    observer = Observer()
     failures: list[Exception] = []
     in_flight = work.window.shards_in_flight(work.ledger.plan.shard_size)
 
@@ -206,7 +210,8 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
             raise
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
-        create_progress_artifact(100.0, f"shard-{index:05d}", f"{told}: [commit record]({record})")
+        key, link = f"shard-{index:05d}", f"{told}: [commit record]({record})"
+        observer.tell(lambda: create_progress_artifact(100.0, key, link))
         work.reporter.shard(index, states, time.monotonic() - started)
 
     @flow(
@@ -216,7 +221,8 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
         validate_parameters=False,
     )
     def cohort(manifest: str, out: str) -> None:
-        create_link_artifact(work.ledger.store.url(), link_text="tables", key="tables")
+        tables = work.ledger.store.url()
+        observer.tell(lambda: create_link_artifact(tables, link_text="tables", key="tables"))
         # A shard is submitted when another has ended, and no future is kept: nothing grows with the manifest.
         room = threading.Semaphore(in_flight)
         for index in indices:
@@ -232,47 +238,9 @@ def _flow(work: Work, indices: Sequence[int]) -> Any:
             raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
         if work.stop.is_set():
             raise Stopped("the run was stopped; start it again to go on where it was")
+        through.set()
 
     return cohort
-
-
-def _in_a_thread(action: Any) -> None:
-    raised: list[BaseException] = []
-    context = contextvars.copy_context()
-
-    def body() -> None:
-        try:
-            context.run(action)
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=body, name="flow")
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.5)
-    if raised:
-        raise raised[0]
-
-
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C ends the process at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _source(weights: str | Path) -> str:

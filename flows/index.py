@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,11 +151,15 @@ def _survey(
     batches = _batches(to_look_at(fs, base, account.earlier, unchanged))
     first = next(batches, None)
     if first is not None:
+        from flows.observer import needed_until
+
         with prefect_api(), cluster_address(cluster, header_workers) as address, connected(address) as client:
             slots = wait_for_slots(client, classes=(CPU,)).cpu
             started = time.monotonic()
             work = _Work(client, fs, key, BATCHES_AHEAD * slots, progress)
-            _flow(work, first, batches, account, unchanged)(root=root)
+            through = threading.Event()
+            with needed_until(through):
+                _flow(work, first, batches, account, unchanged, through)(root=root)
     else:
         account.found.keep(account.earlier, unchanged)
     return time.monotonic() - started
@@ -175,8 +180,12 @@ def _flow(
     rest: Iterator[Sequence[Place]],
     account: Account,
     unchanged: Collection[str],
+    through: threading.Event,
 ) -> Any:
-    """The Prefect flow: a task for the headers, and one for series that several folders share."""
+    """The Prefect flow: a task for the headers, and one for series that several folders share.
+
+    ``through`` is set after both.
+    """
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
@@ -201,6 +210,7 @@ def _flow(
     def index(root: str) -> None:
         headers()
         scattered_series()
+        through.set()
 
     return index
 

@@ -33,12 +33,17 @@ def prefect_api(patience: float = 120.0) -> Iterator[None]:
     Raises
     ------
     RunError
-        The temporary server does not start.
+        The configured server cannot be reached, or the temporary one does not start.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value():
-        yield
+    from flows.observer import observed_by
+
+    configured = PREFECT_API_URL.value()
+    if configured:
+        _reach(str(configured))
+        with observed_by(str(configured)):
+            yield
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -51,7 +56,7 @@ def prefect_api(patience: float = 120.0) -> Iterator[None]:
     try:
         url = f"http://127.0.0.1:{port}/api"
         _wait_until_healthy(process, url, patience)
-        with temporary_settings({PREFECT_API_URL: url}):
+        with observed_by(url):
             yield
     finally:
         process.terminate()
@@ -60,6 +65,16 @@ def prefect_api(patience: float = 120.0) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _reach(url: str) -> None:
+    """Prefect itself would start the flow first, and then say where in its code it found nobody."""
+    import httpx
+
+    try:
+        httpx.get(f"{url}/health", timeout=20)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise RunError(f"Prefect's server cannot be reached, see PREFECT_API_URL: {error}") from error
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, patience: float) -> None:
