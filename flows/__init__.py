@@ -13,3 +13,5 @@ if "PREFECT_API_URL" not in os.environ:
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 # Dask sets up its loggers when it is imported; the comings and goings of local workers are no news.
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
+# The last messages to each worker would be kept, with all that their tasks are given.
+os.environ.setdefault("DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH", "10")

@@ -17,8 +17,8 @@ from flows.server import prefect_api
 from spinenet.errors import RootError, RunError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, read_index, write_index
 from spinenet.index.findings import Findings, scattered, to_look_at
+from spinenet.index.packed import PackedRows
 from spinenet.index.places import Place, as_url, joined
-from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, listed_subjects
 from spinenet.index.survey import Survey, survey_all
@@ -119,7 +119,7 @@ def index_root(
     earlier = read_unfinished(out, subjects.mark).over(read_index(out, subjects.mark))
     if not subjects.key:
         # folders or a table name subjects, and either may have changed
-        earlier.rows = [{**row, "subject_id": None} for row in earlier.rows]
+        earlier.rows = PackedRows({**row, "subject_id": None} for row in earlier.rows)
     try:
         fs, base = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
@@ -136,7 +136,7 @@ def index_root(
         # Ctrl-C, or what Prefect makes of a signal to end
         raise RunError("stopped; start it again and it goes on") from None
     found = account.found
-    rows = choose_all(found.rows, rules, _namer(as_url(fs, base), subjects))
+    rows = PackedRows(choose_all(found.rows, rules, _namer(as_url(fs, base), subjects)))
     write_index(out, rows, found.places.values(), subjects.mark)
     drop_unfinished(out)
     return _summary(out, found, rows, seconds)
@@ -271,20 +271,24 @@ def _namer(base: str, subjects: Subjects) -> Callable[[str], str]:
     return lambda path: folder_subject(base, path)
 
 
-def _summary(out: str, found: Findings, rows: Sequence[Row], seconds: float) -> IndexSummary:
+def _summary(out: str, found: Findings, rows: PackedRows, seconds: float) -> IndexSummary:
     purposes: dict[str, int] = {}
+    subjects: set[str] = set()
+    bytes_held = 0
     for row in rows:
         what = str(row["purpose"] or row["reason"] or "no rule wants it")
         purposes[what] = purposes.get(what, 0) + 1
+        subjects.add(row["subject_id"])
+        bytes_held += row.get("bytes") or 0
     places = found.places.values()
     return IndexSummary(
         out=out,
         n_files=sum(place["n_files"] for place in places),
         n_read=sum(place["n_files"] for place in places if place["bytes_read"]),
         n_series=len(rows),
-        n_subjects=len({row["subject_id"] for row in rows}),
+        n_subjects=len(subjects),
         bytes_read=sum(place["bytes_read"] for place in places),
-        bytes_held=sum(row.get("bytes") or 0 for row in rows),
+        bytes_held=bytes_held,
         purposes=dict(sorted(purposes.items(), key=lambda item: (-item[1], item[0]))),
         seconds_reading=seconds,
     )

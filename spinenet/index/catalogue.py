@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.errors import ManifestError
 from spinenet.index.findings import Findings
+from spinenet.index.packed import PackedRows
 from spinenet.index.rows import Row
 from spinenet.index.rules import DETECTION, GRADING, Rules, choose
 from spinenet.storage import Store, digest
@@ -72,13 +74,20 @@ PLACES = pa.schema(
 """Every place that was looked at, with the stamp by which a change is seen and the series that it holds."""
 
 REPEATED = "duplicate_series"
+REPEAT = {
+    "usable": False,
+    "reason": REPEATED,
+    "detail": "the same series lies in another place too, where it is usable",
+}
 SUFFIX = ".parquet"
 _MADE_WITH = "spinenet_index"
 _LETTERS = 12
 """Of the digest in a scan_id."""
+_ROWS_AT_ONCE = 1000
+"""Of a table, that are objects of Python."""
 
 
-def choose_all(rows: Iterable[Row], rules: Rules, subject_of: Callable[[str], str]) -> list[Row]:
+def choose_all(rows: PackedRows, rules: Rules, subject_of: Callable[[str], str]) -> Iterator[Row]:
     """Name the subjects, mark repeated series, and choose for each subject.
 
     Parameters
@@ -86,46 +95,55 @@ def choose_all(rows: Iterable[Row], rules: Rules, subject_of: Callable[[str], st
     subject_of
         A subject's id by a path, for rows that have none.
 
-    Returns
-    -------
-    list of dict
+    Yields
+    ------
+    dict
         Rows of :data:`SERIES` by subject and path, each with a ``scan_id`` of its own.
     """
-    by_subject: dict[str, list[Row]] = defaultdict(list)
-    for row in _without_repeats(rows):
-        subject = row.get("subject_id") or subject_of(row["path"])
-        by_subject[subject].append({**row, "subject_id": subject})
-    chosen = [row for subject in sorted(by_subject) for row in choose(by_subject[subject], rules)]
-    return _named({**row, "exclude": _excluded(row)} for row in chosen)
-
-
-def _without_repeats(rows: Iterable[Row]) -> Iterator[Row]:
-    """A series that is usable in several places counts once, where its path is first."""
+    by_subject: dict[str, list[int]] = defaultdict(list)
+    order, repeated = _without_repeats(rows)
+    for position, subject, path in order:
+        by_subject[subject or subject_of(path)].append(position)
+    del order
     seen: set[str] = set()
-    for row in sorted(rows, key=lambda row: (row["path"], row.get("series_uid") or "")):
-        uid = row.get("series_uid")
-        if row["usable"] and uid in seen:
-            detail = "the same series lies in another place too, where it is usable"
-            yield {**row, "usable": False, "reason": REPEATED, "detail": detail}
-            continue
-        if row["usable"] and uid:
+    for subject in sorted(by_subject):
+        positions = by_subject.pop(subject)
+        found = [
+            {**row, "subject_id": subject} | (REPEAT if position in repeated else {})
+            for position, row in zip(positions, rows.at(positions), strict=True)
+        ]
+        for row in choose(found, rules):
+            yield _named({**row, "exclude": _excluded(row)}, seen)
+
+
+def _without_repeats(rows: PackedRows) -> tuple[list[tuple[int, str | None, str]], set[int]]:
+    """(position, subject and path of each row, by path; positions of repeated series).
+
+    A series that is usable in several places counts once, where its path is first.
+    """
+    keys = sorted(
+        (row["path"], row.get("series_uid") or "", position, row["usable"], row.get("subject_id"))
+        for position, row in enumerate(rows)
+    )
+    seen: set[str] = set()
+    repeated: set[int] = set()
+    for _, uid, position, usable, _ in keys:
+        if usable and uid in seen:
+            repeated.add(position)
+        elif usable and uid:
             seen.add(uid)
-        yield row
+    return [(position, subject, path) for path, _, position, _, subject in keys], repeated
 
 
-def _named(rows: Iterable[Row]) -> list[Row]:
-    """Rows with a ``scan_id``: unique, and the same whenever the series lies where it lay."""
-    named: list[Row] = []
-    seen: set[str] = set()
-    for row in rows:
-        place = f"{row['path']}\n{row.get('series_uid') or ''}".encode()
-        mark = hashlib.sha256(place).hexdigest()[:_LETTERS]
-        scan_id = wanted = f"{row['subject_id']}_{row.get('sequence') or 'unknown'}_{mark}"
-        while scan_id in seen:
-            scan_id = f"{wanted}_{sum(one.startswith(wanted) for one in seen) + 1}"
-        seen.add(scan_id)
-        named.append({**row, "scan_id": scan_id})
-    return named
+def _named(row: Row, seen: set[str]) -> Row:
+    """The row with a ``scan_id``: none of those seen, and the same whenever the series lies where it lay."""
+    place = f"{row['path']}\n{row.get('series_uid') or ''}".encode()
+    mark = hashlib.sha256(place).hexdigest()[:_LETTERS]
+    scan_id = wanted = f"{row['subject_id']}_{row.get('sequence') or 'unknown'}_{mark}"
+    while scan_id in seen:
+        scan_id = f"{wanted}_{sum(one.startswith(wanted) for one in seen) + 1}"
+    seen.add(scan_id)
+    return {**row, "scan_id": scan_id}
 
 
 def _excluded(row: Mapping[str, str | None]) -> str | None:
@@ -150,17 +168,20 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
         The storage refused.
     """
     store, name = located(url)
-    rows = list(rows)
     held: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        for place in row["places"]:
-            held[place].append(row["scan_id"])
-    account = [
+
+    def noted() -> Iterator[Row]:
+        for row in rows:
+            for place in row["places"]:
+                held[place].append(row["scan_id"])
+            yield row
+
+    manifest = to_parquet(_table(noted(), SERIES))
+    account = (
         {**place, "scan_ids": held[place["place"]]} for place in sorted(places, key=itemgetter("place"))
-    ]
-    manifest = to_parquet(pa.Table.from_pylist(rows, schema=SERIES))
+    )
     marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest)})
-    store.write(places_name(name), to_parquet(pa.Table.from_pylist(account, schema=marked)))
+    store.write(places_name(name), to_parquet(_table(account, marked)))
     store.write(name, manifest)
 
 
@@ -184,9 +205,19 @@ def read_index(url: str, made_with: str) -> Findings:
     for place, row in by_place.items():
         for scan_id in row.pop("scan_ids"):
             lies_in[scan_id].append(place)
-    return Findings(
-        [{**_as_found(row), "places": lies_in[row["scan_id"]]} for row in rows.to_pylist()], by_place
-    )
+    found = ({**_as_found(row), "places": lies_in[row["scan_id"]]} for row in _each(rows))
+    return Findings(PackedRows(found), by_place)
+
+
+def _table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
+    left = iter(rows)
+    batches = iter(lambda: list(itertools.islice(left, _ROWS_AT_ONCE)), [])
+    return pa.Table.from_batches((pa.RecordBatch.from_pylist(batch, schema) for batch in batches), schema)
+
+
+def _each(table: pa.Table) -> Iterator[Row]:
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        yield from batch.to_pylist()
 
 
 def _mark(made_with: str, manifest: bytes) -> str:

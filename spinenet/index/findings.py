@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from spinenet.index.packed import PackedRows
 from spinenet.index.places import ARCHIVES, VOLUMES, Place, find_places, joined
 from spinenet.index.rows import Row
 from spinenet.index.survey import Survey
@@ -28,12 +29,12 @@ class Findings:
         Of :data:`spinenet.index.catalogue.PLACES`, by place.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: PackedRows = field(default_factory=PackedRows)
     places: dict[str, Row] = field(default_factory=dict)
 
     def add(self, found: Survey) -> None:
         """Take in a survey."""
-        self.rows += [{**row, "places": [found.place.path]} for row in found.rows]
+        self.rows.extend({**row, "places": [found.place.path]} for row in found.rows)
         self.places[found.place.path] = {
             "place": found.place.path,
             "stamp": found.place.stamp if found.settled else "",
@@ -59,14 +60,14 @@ class Findings:
         """Take over what an earlier index says of places that have not changed, none of them bereft."""
         known = set(unchanged)
         self.places |= {name: {**earlier.places[name], "bytes_read": 0} for name in known}
-        self.rows += [row for row in earlier.rows if known.issuperset(row["places"])]
+        self.rows.extend(row for row in earlier.rows if known.issuperset(row["places"]))
 
     def over(self, earlier: Findings) -> Findings:
         """These findings, and what an earlier index says of all other places.
 
         A place that shares a series with one of these is left out: neither index knows all of the series.
         """
-        together = Findings(list(self.rows), dict(self.places))
+        together = Findings(PackedRows(blocks=self.rows.blocks()), dict(self.places))
         others = earlier.places.keys() - self.places.keys()
         together.keep(earlier, others - earlier.bereft(others))
         return together
@@ -75,11 +76,12 @@ class Findings:
         """Put the rows of series that were read from several folders in the place of those of each."""
         joined = [{**row, "places": list(folders)} for row in rows if row.get("series_uid") in uids]
         read = {row["series_uid"] for row in joined}
-        self.rows = [
+        others = (
             row
             for row in self.rows
             if row.get("series_uid") not in read or not set(row["places"]) <= set(folders)
-        ] + joined
+        )
+        self.rows = PackedRows([*others, *joined])
 
 
 def to_look_at(fs: Any, root: str, earlier: Findings, unchanged: set[str]) -> Iterator[Place]:

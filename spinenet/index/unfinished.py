@@ -6,10 +6,7 @@ start goes on from it, and removes it when the manifest is written.
 
 from __future__ import annotations
 
-import json
 import time
-from operator import itemgetter
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,10 +14,10 @@ from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.index.catalogue import SUFFIX, located
 from spinenet.index.findings import Findings
-from spinenet.index.rows import Row
+from spinenet.index.packed import PackedRows
 
-_FOUND = pa.schema([("places", pa.string()), ("rows", pa.string())])
-"""Each place and each row as JSON: a row may lie in many places, and a place hold many rows."""
+_FOUND = pa.schema([("places", pa.binary()), ("rows", pa.binary())])
+"""Blocks of packed places and of packed rows: a row may lie in many places, and a place hold many rows."""
 
 SECONDS_UNSAVED = 60.0
 """What is found is written down so often while an index is made."""
@@ -88,14 +85,11 @@ def keep_unfinished(url: str, found: Findings, made_with: str) -> None:
         The storage refused.
     """
     store, name = located(url)
-    places = [_json(place) for place in sorted(found.places.values(), key=itemgetter("place"))]
-    rows = [_json(row) for row in found.rows]
+    places, rows = PackedRows(found.places.values()).blocks(), found.rows.blocks()
     longest = max(len(places), len(rows))
-    columns = [texts + [None] * (longest - len(texts)) for texts in (places, rows)]
+    columns = [pa.array(blocks + [None] * (longest - len(blocks)), pa.binary()) for blocks in (places, rows)]
     marked = _FOUND.with_metadata({_MADE_WITH: _mark(made_with)})
-    store.write(
-        unfinished_name(name), to_parquet(pa.Table.from_arrays(list(map(_texts, columns)), schema=marked))
-    )
+    store.write(unfinished_name(name), to_parquet(pa.Table.from_arrays(columns, schema=marked)))
 
 
 def read_unfinished(url: str, made_with: str) -> Findings:
@@ -111,7 +105,7 @@ def read_unfinished(url: str, made_with: str) -> Findings:
     if marked != _mark(made_with).encode() or not table.schema.equals(_FOUND):
         return Findings()
     places, rows = (
-        [json.loads(text) for text in table[column].to_pylist() if text is not None]
+        PackedRows(blocks=[block for block in table[column].to_pylist() if block is not None])
         for column in ("places", "rows")
     )
     return Findings(rows, {place["place"]: place for place in places})
@@ -121,20 +115,6 @@ def drop_unfinished(url: str) -> None:
     """Remove the file, now that there is a manifest."""
     store, name = located(url)
     store.remove([unfinished_name(name)])
-
-
-def _json(values: Row) -> str:
-    return json.dumps(values, default=_plain)
-
-
-def _plain(number: Any) -> float | int:
-    """A number of numpy as one of Python."""
-    plain: float | int = number.item()
-    return plain
-
-
-def _texts(values: list[str | None]) -> pa.Array:
-    return pa.array(values, pa.string())
 
 
 def _mark(made_with: str) -> str:

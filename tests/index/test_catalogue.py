@@ -14,6 +14,7 @@ from spinenet.cohort.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, places_name, read_index, write_index
 from spinenet.index.findings import Findings, scattered, to_look_at
+from spinenet.index.packed import PackedRows
 from spinenet.index.places import joined
 from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
@@ -44,7 +45,7 @@ class Indexer:
         for folders, uids in scattered(found.rows).items():
             found.replace(uids, folders, survey(LOCAL, joined(LOCAL, folders), subject_of).rows)
         rules = load_rules(None, SERIES.names, NUMBERS)
-        rows = choose_all(found.rows, rules, lambda path: folder_subject(str(self.root), path))
+        rows = list(choose_all(found.rows, rules, lambda path: folder_subject(str(self.root), path)))
         write_index(str(self.out), rows, found.places.values(), made_with)
         return pq.read_table(self.out).to_pylist()
 
@@ -113,7 +114,8 @@ def test_scan_ids(index: Indexer) -> None:
 
 def test_rows_that_would_share_a_scan_id() -> None:
     row = {"path": "/a", "usable": False, "reason": "unreadable", "detail": "", "places": ["/a"]}
-    rows = choose_all([row, dict(row), dict(row)], load_rules(None, SERIES.names, NUMBERS), lambda path: "s")
+    found = PackedRows([row, dict(row), dict(row)])
+    rows = choose_all(found, load_rules(None, SERIES.names, NUMBERS), lambda path: "s")
     assert len({row["scan_id"] for row in rows}) == 3
 
 
@@ -330,13 +332,13 @@ def test_an_index_in_memory() -> None:
 
     fs = fsspec.filesystem("memory")
     row = {"path": "/a", "usable": False, "reason": "unreadable", "detail": "", "places": ["/a"]}
-    rows = choose_all([row], load_rules(None, SERIES.names, NUMBERS), lambda path: "s")
+    rows = choose_all(PackedRows([row]), load_rules(None, SERIES.names, NUMBERS), lambda path: "s")
     place = {"place": "/a", "stamp": "x", "n_files": 1, "n_dicom": 1, "n_series": 1, "bytes_read": 1}
     try:
         write_index("memory://index.parquet", rows, [place], "paths")
         found = read_index("memory://index.parquet", "paths")
         assert [row["path"] for row in found.rows] == ["/a"]
-        assert read_index("memory://index.parquet", "other").rows == []
+        assert len(read_index("memory://index.parquet", "other").rows) == 0
         assert fs.exists("/index.places.parquet")
     finally:
         fs.rm(["/index.parquet", "/index.places.parquet"])
