@@ -15,3 +15,6 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "critical")
 # The last messages to each worker would be kept, with all that their tasks are given.
 os.environ.setdefault("DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH", "10")
+# Threads of torch that wait for each other by spinning stand in each other's way where cores are shared, as
+# with workers that decode: inference then takes three times as long. Read when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -196,6 +196,7 @@ def _flow(work: Work, indices: Sequence[int], through: threading.Event) -> Any:
     observer = Observer()
     failures: list[Exception] = []
     in_flight = work.window.shards_in_flight(work.ledger.plan.shard_size)
+    runner: Any = ThreadPoolTaskRunner(max_workers=in_flight)
 
     @task(name="shard", task_run_name="shard-{index}", cache_policy=NO_CACHE, persist_result=False)
     def shard(index: int) -> None:
@@ -216,7 +217,7 @@ def _flow(work: Work, indices: Sequence[int], through: threading.Event) -> Any:
 
     @flow(
         name="spinenet-cohort",
-        task_runner=ThreadPoolTaskRunner(max_workers=in_flight),
+        task_runner=runner,
         persist_result=False,
         validate_parameters=False,
     )
