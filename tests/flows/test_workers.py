@@ -24,7 +24,7 @@ OF_THE_FILES = frozenset(("path", "input_fingerprint", *(f"seconds_{stage}" for 
 
 @pytest.fixture
 def without_spacing(tmp_path: Path) -> Path:
-    for file in write(tmp_path, small_scan(3), "a"):
+    for file in write(tmp_path, small_scan(7), "a"):
         dataset = pydicom.dcmread(file)
         del dataset.PixelSpacing
         dataset.save_as(file)
@@ -69,7 +69,7 @@ def told(row: Row) -> Row:
 def classic(tmp_path_factory: pytest.TempPathFactory, orders: Orders) -> tuple[list[Path], ScanRows]:
     """The files of a scan, one slice each, and the rows that it becomes."""
     folder = tmp_path_factory.mktemp("classic")
-    files = write(folder, small_scan(3), "a")
+    files = write(folder, small_scan(7), "a")
     return files, rows_of(folder, orders)
 
 
