@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from flows.cluster import cluster_address, connected, cores, wait_for_slots
+from flows.memory import given_back
 from flows.progress import LogReporter, Reporter
 from flows.server import prefect_api
 from flows.shards import Stopped, Work, do_shard
@@ -129,18 +130,19 @@ def run_cohort(
     del commits, rows
     reporter.started(plan.n_rows, before, plan.n_shards)
     try:
-        for _ in range(ROUNDS):
-            if unfinished:
-                detector = digests[file_name("detector")]
-                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
-            try:
-                states = finalise(ledger)
-            except DamagedParts as damaged:
-                unfinished = list(damaged.shards)
-                known = ledger.commits()
-                generations = {index: known[index].generation + 1 for index in unfinished}
-            else:
-                return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+        with given_back():
+            for _ in range(ROUNDS):
+                if unfinished:
+                    detector = digests[file_name("detector")]
+                    _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
+                try:
+                    states = finalise(ledger)
+                except DamagedParts as damaged:
+                    unfinished = list(damaged.shards)
+                    known = ledger.commits()
+                    generations = {index: known[index].generation + 1 for index in unfinished}
+                else:
+                    return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
     finally:
         reporter.finished()
     raise RunError(f"parts in {store.url()} were damaged again after they were remade; check the storage")

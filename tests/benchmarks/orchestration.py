@@ -150,9 +150,9 @@ def counted() -> Iterator[Counter[str]]:
     before = {name: getattr(Store, name) for name in weigh if hasattr(Store, name)}
 
     def counting(name: str) -> Callable[..., Any]:
-        def call(store: Store, asked: Any, *more: Any) -> Any:
+        def call(store: Store, asked: Any, *more: Any, **named: Any) -> Any:
             listed = asked if isinstance(asked, str) else list(asked)
-            result = before[name](store, listed, *more)
+            result = before[name](store, listed, *more, **named)
             told[name] += weigh[name](result, listed)
             return result
 

@@ -16,6 +16,7 @@ from distributed import Client
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.progress import LogReporter
 from flows.shards import Stopped, Work, do_shard
+from flows.timelimit import time_limit
 from flows.window import Window
 from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
 from spinenet.cohort.freeze import freeze
@@ -51,6 +52,16 @@ def prepare_stalled(entry: Entry, orders: Orders) -> Prepared:
         return prepare(entry, orders)
     finally:
         flows.workers.read_scan = read_scan
+
+
+def prepare_stuck(entry: Entry, orders: Orders) -> Prepared:
+    """Stands in for a decoder whose compiled code does not come back to Python: no exception reaches it."""
+    if entry.scan_id == "stuck":
+        with time_limit(1, grace=1):
+            never = threading.Lock()
+            never.acquire()
+            never.acquire()
+    return prepare(entry, orders)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +108,13 @@ def test_a_scan_that_takes_too_long_is_stopped(client: Client, tmp_path: Path) -
     began = time.monotonic()
     assert do_shard(work, 0) == {"time_limit": 1}
     assert time.monotonic() - began < 30
+
+
+def test_a_scan_that_hangs_in_compiled_code_is_given_up(client: Client, tmp_path: Path) -> None:
+    work = work_on(client, tmp_path, ["a", "stuck", "b"], steps=Steps(prepare_stuck))
+    began = time.monotonic()
+    assert do_shard(work, 0) == {"done": 2, "worker_lost": 1}
+    assert time.monotonic() - began < 120
 
 
 def test_a_worker_with_another_version_is_refused(client: Client, tmp_path: Path) -> None:
