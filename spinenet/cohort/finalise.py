@@ -21,7 +21,7 @@ from spinenet.storage import Store
 
 SUCCESS = "_SUCCESS"
 ROWS_PER_FILE = 500_000
-ROWS_PER_GROUP = 20_000
+ROWS_PER_GROUP = 10_000
 """Rows of a table that are in memory at a time, however many it has."""
 SHARDS_AT_ONCE = 32
 FOLDERS = ("", "_run", STAGED, DETECTIONS, *TABLES)
