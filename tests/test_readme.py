@@ -19,7 +19,7 @@ SMALLER = {
 }
 """What is said for a person, and what is run here; installation is the test environment's own."""
 ELSEWHERE = {
-    ".venv/bin/python -m pytest -n 2 --dist loadgroup",
+    ".venv/bin/python -m pytest -n 2 --dist loadfile",
     "spinenet weights import FOLDER_OF_PT_FILES weights/spinenet-v2",
     "spinenet run manifest.csv OUT --weights synthetic --cluster tcp://scheduler:8786",
     "python -m spinenet.training score spinenet/data/synthetic",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import posixpath
 import re
@@ -19,6 +18,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from spinenet.cohort.tables import arrow_file
 from spinenet.errors import ManifestError
 from spinenet.readers.headers import OVERRIDABLE
 from spinenet.storage import Retries
@@ -182,12 +182,12 @@ def _parse(url: str, data: bytes) -> pa.Table:
         name = name.removesuffix(ending)
     try:
         if name.endswith((".parquet", ".pq")):
-            return pa.parquet.read_table(io.BytesIO(data))
+            return pa.parquet.read_table(arrow_file(data))
         if name.endswith((".jsonl", ".ndjson", ".json")):
-            return pa.json.read_json(io.BytesIO(data))
+            return pa.json.read_json(arrow_file(data))
         if name.endswith((".csv", ".tsv", ".txt")):
             return pa.csv.read_csv(
-                io.BytesIO(data),
+                arrow_file(data),
                 parse_options=pa.csv.ParseOptions(delimiter=_delimiter(name, data)),
                 convert_options=pa.csv.ConvertOptions(column_types=_TEXT, strings_can_be_null=True),
             )

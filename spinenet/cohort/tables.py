@@ -172,7 +172,17 @@ def parquet_writer(file: Path, declared: pa.Schema) -> pq.ParquetWriter:
 
 def from_parquet(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """The table of one Parquet file in memory."""
-    return pq.read_table(io.BytesIO(data), columns=columns)
+    return pq.read_table(arrow_file(data), columns=columns)
+
+
+def arrow_file(data: bytes) -> pa.BufferReader:
+    """A file that Arrow's own threads read, who may be at it still when Python ends: it is none of Python's.
+
+    A thread that then asks for the interpreter ends the process with signal 6.
+    """
+    copied = pa.BufferOutputStream()
+    copied.write(data)
+    return pa.BufferReader(copied.getvalue())
 
 
 def _column(table: str, declared: pa.Field, values: list[Any]) -> pa.Array:
