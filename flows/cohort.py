@@ -67,6 +67,7 @@ class RunSummary:
         return self.n_rows - self.states.get("done", 0) - self.states.get("excluded", 0)
 
 
+@given_back()
 def run_cohort(
     manifest: str,
     out: str,
@@ -130,19 +131,18 @@ def run_cohort(
     del commits, rows
     reporter.started(plan.n_rows, before, plan.n_shards)
     try:
-        with given_back():
-            for _ in range(ROUNDS):
-                if unfinished:
-                    detector = digests[file_name("detector")]
-                    _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
-                try:
-                    states = finalise(ledger)
-                except DamagedParts as damaged:
-                    unfinished = list(damaged.shards)
-                    known = ledger.commits()
-                    generations = {index: known[index].generation + 1 for index in unfinished}
-                else:
-                    return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+        for _ in range(ROUNDS):
+            if unfinished:
+                detector = digests[file_name("detector")]
+                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
+            try:
+                states = finalise(ledger)
+            except DamagedParts as damaged:
+                unfinished = list(damaged.shards)
+                known = ledger.commits()
+                generations = {index: known[index].generation + 1 for index in unfinished}
+            else:
+                return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
     finally:
         reporter.finished()
     raise RunError(f"parts in {store.url()} were damaged again after they were remade; check the storage")
@@ -159,6 +159,8 @@ def _shards(
     reporter: Reporter,
 ) -> None:
     """Do shards on the cluster, as tasks of a Prefect flow."""
+    from flows.observer import needed_until
+
     with (
         stoppable(ledger.store.retries.hurry) as stop,
         prefect_api(),
@@ -178,8 +180,6 @@ def _shards(
             steps=steps,
         )
         url = str(ledger.plan.record["manifest"]["url"])
-        from flows.observer import needed_until
-
         through = threading.Event()
         with needed_until(through):
             # In the main thread Prefect takes signals for itself, and its pool then waits for ever.

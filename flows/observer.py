@@ -29,6 +29,8 @@ SILENCE_S = 60.0
 """After a request that failed, until the next one."""
 RETRIES = 2
 """Of a request, with waits of 2 and 4 seconds."""
+ATTEMPTS = 10
+"""Of an event, 7 seconds in all, unless the one before failed."""
 EVENTS_KEPT = 2000
 """Events that a server which comes back is told belatedly."""
 UNREACHABLE = (httpx.HTTPError, PrefectHTTPStatusError)
@@ -49,14 +51,14 @@ class PatientEvents(PrefectEventsClient):
             self._reconnection_attempts = 1
             del self._unconfirmed_events[:-EVENTS_KEPT]
         else:
-            self._reconnection_attempts = 10
+            self._reconnection_attempts = ATTEMPTS
 
 
 @contextmanager
 def observed_by(url: str) -> Iterator[None]:
     """Run the block's flows against the Prefect server at ``url``; at its end, what is unsent is sent."""
     if not emit_events_to_cloud():
-        EventsWorker.set_client_override(PatientEvents, api_url=url)
+        EventsWorker.set_client_override(PatientEvents, api_url=url, reconnection_attempts=ATTEMPTS)
     try:
         with temporary_settings({PREFECT_API_URL: url}, set_defaults={PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
             yield

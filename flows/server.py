@@ -45,9 +45,7 @@ def prefect_api(patience: float = 120.0) -> Iterator[None]:
         with observed_by(str(configured)):
             yield
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "flows.server", str(port), str(os.getpid())]
     # A session of its own: Ctrl-C is for the flow, which still needs its server to end in order.
     process = subprocess.Popen(
@@ -65,6 +63,14 @@ def prefect_api(patience: float = 120.0) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _reach(url: str) -> None:

@@ -23,6 +23,8 @@ from typing import Any
 import fsspec
 import pytest
 
+from flows.server import free_port
+
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """Azurite's own, the same for everybody."""
@@ -113,9 +115,7 @@ def azure_server(folder: Path) -> Iterator[ObjectStore]:
     program = os.environ.get("SPINENET_AZURITE") or shutil.which("azurite-blob")
     if not program:
         pytest.skip("no Azure Blob server: azurite-blob is neither SPINENET_AZURITE nor on the PATH")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
     with subprocess.Popen(
         [program, *options, "--silent", "--skipApiVersionCheck", "--disableTelemetry"],

@@ -100,11 +100,15 @@ def choose_all(rows: PackedRows, rules: Rules, subject_of: Callable[[str], str])
     dict
         Rows of :data:`SERIES` by subject and path, each with a ``scan_id`` of its own.
     """
+    keys = sorted(
+        (row["path"], row.get("series_uid") or "", position, row["usable"], row.get("subject_id"))
+        for position, row in enumerate(rows)
+    )
     by_subject: dict[str, list[int]] = defaultdict(list)
-    order, repeated = _without_repeats(rows)
-    for position, subject, path in order:
+    for path, _, position, _, subject in keys:
         by_subject[subject or subject_of(path)].append(position)
-    del order
+    repeated = _repeated((uid, position) for _, uid, position, usable, _ in keys if usable and uid)
+    del keys
     seen: set[str] = set()
     for subject in sorted(by_subject):
         positions = by_subject.pop(subject)
@@ -116,23 +120,15 @@ def choose_all(rows: PackedRows, rules: Rules, subject_of: Callable[[str], str])
             yield _named({**row, "exclude": _excluded(row)}, seen)
 
 
-def _without_repeats(rows: PackedRows) -> tuple[list[tuple[int, str | None, str]], set[int]]:
-    """(position, subject and path of each row, by path; positions of repeated series).
-
-    A series that is usable in several places counts once, where its path is first.
-    """
-    keys = sorted(
-        (row["path"], row.get("series_uid") or "", position, row["usable"], row.get("subject_id"))
-        for position, row in enumerate(rows)
-    )
+def _repeated(usable: Iterable[tuple[str, int]]) -> set[int]:
+    """Positions of series (UID, position) that are usable in an earlier place too: they count there."""
     seen: set[str] = set()
     repeated: set[int] = set()
-    for _, uid, position, usable, _ in keys:
-        if usable and uid in seen:
+    for uid, position in usable:
+        if uid in seen:
             repeated.add(position)
-        elif usable and uid:
-            seen.add(uid)
-    return [(position, subject, path) for path, _, position, _, subject in keys], repeated
+        seen.add(uid)
+    return repeated
 
 
 def _named(row: Row, seen: set[str]) -> Row:

@@ -67,7 +67,7 @@ class Findings:
 
         A place that shares a series with one of these is left out: neither index knows all of the series.
         """
-        together = Findings(PackedRows(blocks=self.rows.blocks()), dict(self.places))
+        together = Findings(self.rows.copy(), dict(self.places))
         others = earlier.places.keys() - self.places.keys()
         together.keep(earlier, others - earlier.bereft(others))
         return together

@@ -30,14 +30,12 @@ class PackedRows:
         self._blocks: list[bytes] = []
         self._ends: list[int] = []
         self._open: list[str] = []
-        self._n_rows = 0
         for block in blocks:
-            self._n_rows += len(_texts(block))
-            self._close(block)
+            self._close(block, len(_texts(block)))
         self.extend(rows)
 
     def __len__(self) -> int:
-        return self._n_rows
+        return self._closed + len(self._open)
 
     def __iter__(self) -> Iterator[Row]:
         for block in self._blocks:
@@ -48,9 +46,8 @@ class PackedRows:
         """Add rows, of what JSON knows and numbers of numpy."""
         for row in rows:
             self._open.append(json.dumps(row, default=_plain))
-            self._n_rows += 1
             if len(self._open) == _ROWS_PER_BLOCK:
-                self._close(_block(self._open))
+                self._close(_block(self._open), len(self._open))
                 self._open = []
 
     def at(self, positions: Iterable[int]) -> Iterator[Row]:
@@ -63,9 +60,19 @@ class PackedRows:
                 texts = _texts(self._blocks[number]) if number < len(self._blocks) else self._open
             yield json.loads(texts[position - (self._ends[number - 1] if number else 0)])
 
-    def _close(self, block: bytes) -> None:
+    def copy(self) -> PackedRows:
+        """The same rows, to which others can be added."""
+        same = PackedRows()
+        same._blocks, same._ends, same._open = list(self._blocks), list(self._ends), list(self._open)
+        return same
+
+    @property
+    def _closed(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def _close(self, block: bytes, n_rows: int) -> None:
         self._blocks.append(block)
-        self._ends.append(self._n_rows)
+        self._ends.append(self._closed + n_rows)
 
     def blocks(self) -> list[bytes]:
         """All rows, as bytes that can be kept."""

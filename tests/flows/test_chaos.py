@@ -22,6 +22,7 @@ from chaos import CPU_WORKER, FLOW, GPU_WORKER, HANGING, POISON, SCHEDULER, Worl
 from cohorts import BROKEN, small_scan, tables, write
 from object_stores import ObjectStore
 
+from flows.server import free_port
 from spinenet.cohort.tables import TABLES
 
 SCANS, SUBJECTS, SHARD_SIZE = 200, 8, 4
@@ -51,12 +52,6 @@ def cohort(folder: Path) -> Path:
         "\n".join(["scan_id,path", *(f"{row},{row}" for row in rows)]) + "\n", encoding="utf-8"
     )
     return manifest
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def world(manifest: Path, out: str | Path, environment: Mapping[str, str], logs: Path) -> World:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,13 +13,9 @@ import httpx
 import pytest
 from cohorts import command, small_scan, write
 
+from flows.server import free_port
+
 LOOPBACK = Path(__file__).parents[2] / "infra" / "loopback"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

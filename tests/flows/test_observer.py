@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from noop import STEPS
 
 from flows.cohort import run_cohort
 from flows.progress import LogReporter
+from flows.server import free_port
 from spinenet.cohort.results import read_results
 
 N_SCANS = 160
@@ -28,13 +28,6 @@ def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "manifest.csv"
     path.write_text("scan_id,path\n" + "".join(f"s{i},p{i}\n" for i in range(N_SCANS)), encoding="utf-8")
     return path
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Killer(LogReporter):
@@ -101,7 +94,7 @@ def test_a_run_goes_on_without_its_server(manifest: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_one_sentence(manifest: Path) -> None:
-    url = f"http://127.0.0.1:{unused_port()}/api"
+    url = f"http://127.0.0.1:{free_port()}/api"
     told = subprocess.run(
         [sys.executable, "-m", "flows.cli", "run", str(manifest), str(manifest.parent / "out"),
          "--weights", "synthetic"],
