@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from noop import STEPS
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectConcurrentFuture
 
 from flows.cohort import run_cohort
 from flows.progress import LogReporter
@@ -20,11 +23,15 @@ SCANS, SHARD_SIZE = 400, 8
 
 
 class Onlooker(LogReporter):
-    """Counts the futures that Prefect and the flow hold whenever a shard is committed."""
+    """Counts the futures that Prefect and the flow hold whenever a shard is committed.
 
-    def __init__(self, store: Store) -> None:
+    ``made`` refers to all futures weakly: to ask the garbage collector for its objects would break a tuple
+    that another thread is just making.
+    """
+
+    def __init__(self, store: Store, made: Sequence[weakref.ref[PrefectConcurrentFuture[Any]]]) -> None:
         super().__init__()
-        self.store = store
+        self.store, self.made = store, made
         self.futures: list[int] = []
         self.pending: list[int] = []
 
@@ -32,24 +39,40 @@ class Onlooker(LogReporter):
         super().shard(index, states, seconds)
         if index % 5 == 0:
             gc.collect()
-            alive = (type(item) for item in gc.get_objects())
-            self.futures.append(sum(issubclass(kind, PrefectFuture) for kind in alive))
+            self.futures.append(sum(future() is not None for future in list(self.made)))
             told = read_status(self.store)
             assert sum(told.states.values()) == SCANS
             self.pending.append(told.states["pending"])
 
 
-def test_shards_are_submitted_a_few_at_a_time(tmp_path: Path) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[PrefectConcurrentFuture[Any]]]:
+    """Refers weakly to each future of Prefect that is made."""
+    made: list[weakref.ref[PrefectConcurrentFuture[Any]]] = []
+    make = PrefectConcurrentFuture.__init__
+
+    def noted(self: PrefectConcurrentFuture[Any], *given: Any, **named: Any) -> None:
+        make(self, *given, **named)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(PrefectConcurrentFuture, "__init__", noted)
+    return made
+
+
+def test_shards_are_submitted_a_few_at_a_time(
+    tmp_path: Path, made: list[weakref.ref[PrefectConcurrentFuture[Any]]]
+) -> None:
     manifest = tmp_path / "manifest.csv"
     rows = [f"s{i},p{i},{'no fat suppression' if i % 10 == 3 else ''}" for i in range(SCANS)]
     manifest.write_text("\n".join(["scan_id,path,exclude", *rows]) + "\n", encoding="utf-8")
     store = Store.at(str(tmp_path / "out"))
-    onlooker = Onlooker(store)
+    onlooker = Onlooker(store, made)
     summary = run_cohort(
         str(manifest), store.root, "synthetic", shard_size=SHARD_SIZE, reporter=onlooker, steps=STEPS
     )
     assert summary.states == {"done": 360, "excluded": 40}
     assert read_results(store.root).scans["scan_id"].tolist() == [f"s{i}" for i in range(SCANS)]
+    assert len(made) == SCANS // SHARD_SIZE
     assert len(onlooker.futures) == SCANS // SHARD_SIZE // 5
     # of 50 shards; what has just ended may not have been collected yet
     assert max(onlooker.futures) < 10, "of 50 shards"
