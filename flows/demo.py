@@ -14,7 +14,7 @@ from spinenet.anatomy import FINDINGS
 from spinenet.cohort.results import read_results
 from spinenet.evaluation import Score, score_against_truth
 from spinenet.synthetic.cohort import write_cohort
-from spinenet.weights.store import SYNTHETIC
+from spinenet.weights.names import SYNTHETIC
 
 SHARD_SIZE = 4
 

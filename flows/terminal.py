@@ -12,6 +12,7 @@ from rich.console import Console
 DONE, UNFINISHED, USAGE, SOME_FAILED = 0, 1, 2, 3
 """Exit statuses: every row done, the run did not finish, bad usage or manifest, some rows failed."""
 
+Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
 Manifest = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")]
 Weights = Annotated[str, typer.Option(help="A name, a folder or a URL of weights.")]
 Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")]

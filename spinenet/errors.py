@@ -31,6 +31,10 @@ class ManifestError(SpinenetError, ValueError):
     """A manifest that cannot be read or breaks its contract."""
 
 
+class RulesError(SpinenetError, ValueError):
+    """Rules that cannot be read or name what there is not."""
+
+
 class WeightsError(SpinenetError, RuntimeError):
     """A weights bundle that is absent, incomplete, altered, or does not fit its networks."""
 

@@ -31,7 +31,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import spinenet
-from flows.cli_weights import weights_app
+from flows.cli.weights import weights_app
 from spinenet import compat
 from spinenet.anatomy import FINDINGS
 from spinenet.errors import ScanError, WeightsError

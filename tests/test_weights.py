@@ -25,7 +25,7 @@ from tiny_networks import (
 )
 from typer.testing import CliRunner
 
-from flows.cli_weights import weights_app
+from flows.cli.weights import weights_app
 from spinenet import weights
 from spinenet.errors import LicenceNotAccepted, WeightsError
 from spinenet.networks.bundle import load_bundle, save_bundle

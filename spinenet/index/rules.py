@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from spinenet.errors import SpinenetError
+from spinenet.errors import RulesError
 from spinenet.index.rows import Row
 from spinenet.readers.dicom import listed_labels, series_label
 
 GRADING, DETECTION = "grading", "detection"
 AMBIGUOUS = "several_series"
 _RANGE = ("least", "most")
-
-
-class RulesError(SpinenetError, ValueError):
-    """Rules that cannot be read or name what there is not."""
 
 
 @dataclass(frozen=True)

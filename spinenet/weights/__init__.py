@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from spinenet.errors import WeightsError
-from spinenet.networks.description import DESCRIPTION_FILE, read_description, verify_files
-from spinenet.weights.downloads import Progress, shown
-from spinenet.weights.fetching import fetch, fetch_release, terms_of
-from spinenet.weights.published import PUBLISHED_TERMS, SPINENET_V2, import_published
-from spinenet.weights.store import (
-    NAMES,
-    PUBLISHED,
-    SYNTHETIC,
-    Installed,
-    folder_of,
-    installed,
-    is_url,
-    store,
-    verify,
-)
+from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+
+if TYPE_CHECKING:
+    from spinenet.weights.fetching import fetch, fetch_release, terms_of
+    from spinenet.weights.published import PUBLISHED_TERMS, import_published
+    from spinenet.weights.resolving import resolve
+    from spinenet.weights.store import Installed, folder_of, installed, is_url, verify
 
 __all__ = [
     "NAMES",
@@ -35,56 +26,27 @@ __all__ = [
     "installed",
     "is_url",
     "resolve",
-    "store",
     "terms_of",
     "verify",
 ]
 
+# Looked up on first use: they import torch, and the command's help needs the names alone.
+_HOMES = {
+    "PUBLISHED_TERMS": "published",
+    "Installed": "store",
+    "fetch": "fetching",
+    "fetch_release": "fetching",
+    "folder_of": "store",
+    "import_published": "published",
+    "installed": "store",
+    "is_url": "store",
+    "resolve": "resolving",
+    "terms_of": "fetching",
+    "verify": "store",
+}
 
-def resolve(weights: str | Path, *, download: bool = False, progress: Progress | None = None) -> Path:
-    """Folder of a verified bundle.
 
-    Parameters
-    ----------
-    weights
-        A name of :data:`NAMES`, a folder, or a URL of a bundle.
-    download
-        Whether a URL that is not in the store yet may be fetched. Weights whose terms must be accepted
-        are never fetched here.
-    progress
-        See :data:`spinenet.weights.downloads.Progress`.
-
-    Raises
-    ------
-    WeightsError
-        If the bundle is not here (the message names the ways on), incomplete, or altered.
-    """
-    text = os.fspath(weights)
-    folder = folder_of(weights)
-    if (folder / DESCRIPTION_FILE).exists():
-        verify_files(folder, read_description(folder))
-        return folder
-    if text == PUBLISHED:
-        raise WeightsError(
-            f"The weights '{PUBLISHED}' are not installed in {store()}: run `spinenet weights fetch"
-            f" {PUBLISHED}` (in Python: `spinenet.download_weights()`; without a network: `spinenet weights"
-            " import FOLDER`), or use the ones that come with the package, trained on synthetic spines only:"
-            f" `--weights {SYNTHETIC}`."
-        )
-    if text == SYNTHETIC:
-        raise WeightsError(f"The package was installed without its '{SYNTHETIC}' weights: install it again.")
-    if is_url(text):
-        if download:
-            return fetch(text, progress=progress)
-        raise WeightsError(
-            f"The bundle {shown(text)} is not in {store()}: fetch it with"
-            f" `spinenet weights fetch {shown(text)}`, or use `--weights {SYNTHETIC}`."
-        )
-    if any((folder / item.path).exists() for item in SPINENET_V2.checkpoints.values()):
-        raise WeightsError(
-            f"{folder} holds published checkpoints, not a bundle: convert them with"
-            f" `spinenet weights import {folder}`."
-        )
-    raise WeightsError(
-        f"'{text}' is neither a folder with a {DESCRIPTION_FILE}, nor a URL, nor one of {', '.join(NAMES)}."
-    )
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"spinenet.weights.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'spinenet.weights' has no attribute {name!r}")

@@ -22,8 +22,9 @@ from spinenet.networks.description import (
 )
 from spinenet.networks.parts import PARTS
 from spinenet.weights.downloads import Progress, download, forget, shown, storage_errors
+from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.published import SPINENET_V2, Release, import_published, read_checkpoint
-from spinenet.weights.store import NAMES, PUBLISHED, SYNTHETIC, folder_of, is_url, store, verify
+from spinenet.weights.store import folder_of, is_url, store, verify
 
 MANIFEST_FILE = "SHA256SUMS"  # a mirror may serve one; the published site has none
 _log = logging.getLogger(__name__)

@@ -19,6 +19,7 @@ from spinenet.networks.bundle import Networks, save_bundle
 from spinenet.networks.description import sha256_of
 from spinenet.networks.parts import PARTS, PUBLISHED_ARCHITECTURE, Architecture, load_state
 from spinenet.weights.downloads import storage_errors
+from spinenet.weights.names import PUBLISHED
 
 PUBLISHED_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet/weights"
 PUBLISHED_TERMS = """\
@@ -65,7 +66,7 @@ class Release:
 
 
 SPINENET_V2 = Release(
-    name="spinenet-v2",
+    name=PUBLISHED,
     base_url=PUBLISHED_URL,
     checkpoints={
         "detector": Checkpoint("detect-vfr/ckpt435.pt", "net"),

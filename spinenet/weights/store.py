@@ -13,11 +13,7 @@ import platformdirs
 
 from spinenet.networks.bundle import load_bundle
 from spinenet.networks.description import DESCRIPTION_FILE, read_description
-from spinenet.weights.published import SPINENET_V2
-
-PUBLISHED = SPINENET_V2.name
-SYNTHETIC = "synthetic"
-NAMES: tuple[str, ...] = (PUBLISHED, SYNTHETIC)
+from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 
 _SYNTHETIC_FOLDER = Path(__file__).parent.parent / "data" / "synthetic"
 

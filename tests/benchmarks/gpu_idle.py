@@ -20,7 +20,7 @@ from distributed import get_task_stream
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.cohort import run_cohort
 from spinenet.synthetic.cohort import write_cohort
-from spinenet.weights.store import SYNTHETIC
+from spinenet.weights.names import SYNTHETIC
 
 MOST_IDLE = 0.10
 CLASSES = {"prepare": "CPU-class (decoding)", "read": "GPU-class (inference)"}

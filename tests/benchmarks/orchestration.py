@@ -37,7 +37,7 @@ from spinenet.cohort.manifest import entries, read_manifest
 from spinenet.cohort.status import read_status
 from spinenet.pipeline import Settings
 from spinenet.storage import Store
-from spinenet.weights.store import SYNTHETIC
+from spinenet.weights.names import SYNTHETIC
 
 SAMPLE_SECONDS = 0.5
 MOST_RATIO, MOST_GROWTH = 1.3, 1.10

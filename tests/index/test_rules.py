@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from spinenet.errors import RulesError
 from spinenet.index.catalogue import NUMBERS, SERIES
 from spinenet.index.rows import Row
-from spinenet.index.rules import Rules, RulesError, choose, load_rules, region_of
+from spinenet.index.rules import Rules, choose, load_rules, region_of
 
 
 def rules(text: str | None = None) -> Rules:

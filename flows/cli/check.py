@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cluster import cores
 from flows.terminal import DONE, SOME_FAILED, Manifest, Weights, duration, table_console
-from spinenet import weights as store_of_weights
 from spinenet.anatomy import REASONS
-from spinenet.cohort.freeze import differences
-from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.errors import WeightsError
-from spinenet.estimates import estimated_bytes, estimated_seconds
-from spinenet.networks.bundle import Networks, load_bundle
-from spinenet.pipeline import Settings
-from spinenet.preflight import NO_PROBLEM, WOULD_RUN, Preflight, Row, check_manifest
-from spinenet.storage import Store
+from spinenet.weights.names import PUBLISHED
+
+if TYPE_CHECKING:
+    from spinenet.networks.bundle import Networks
+    from spinenet.preflight import Preflight, Row
+    from spinenet.storage import Store
 
 _SHOWN = 5
 
 
 def check(
     manifest: Manifest,
-    weights: Weights = store_of_weights.PUBLISHED,
+    weights: Weights = PUBLISHED,
     out: Annotated[str | None, typer.Option(help="Also say whether the run could go on here.")] = None,
 ) -> None:
     """Say what would run and what would not; only headers are read, nothing is written."""
+    from flows.cluster import cores
+    from spinenet.preflight import NO_PROBLEM, check_manifest
+    from spinenet.storage import Store
+
     with Console(stderr=True).status("reading headers"):
         found = check_manifest(manifest, processes=cores())
     groups = found.groups
@@ -47,6 +48,8 @@ def check(
 
 
 def _table(groups: Mapping[str, Sequence[Row]], title: str) -> Table:
+    from spinenet.preflight import WOULD_RUN
+
     table = Table(title=title)
     for column in ("what", "rows", "which", "meaning"):
         table.add_column(column, justify="right" if column == "rows" else "left")
@@ -58,8 +61,11 @@ def _table(groups: Mapping[str, Sequence[Row]], title: str) -> Table:
 
 
 def _weights(weights: str) -> Networks | None:
+    from spinenet.networks.bundle import load_bundle
+    from spinenet.weights import resolve
+
     try:
-        networks = load_bundle(store_of_weights.resolve(weights))
+        networks = load_bundle(resolve(weights))
     except WeightsError as error:
         typer.echo(f"Weights: {error}")
         return None
@@ -68,6 +74,8 @@ def _weights(weights: str) -> Networks | None:
 
 
 def _estimate(found: Preflight, networks: Networks | None) -> None:
+    from spinenet.estimates import estimated_bytes, estimated_seconds
+
     scans = found.scans
     if not scans:
         return
@@ -83,6 +91,10 @@ def _estimate(found: Preflight, networks: Networks | None) -> None:
 
 
 def _output(found: Preflight, networks: Networks | None, store: Store) -> str:
+    from spinenet.cohort.freeze import differences
+    from spinenet.cohort.plan import Conditions, load_plan
+    from spinenet.pipeline import Settings
+
     plan = load_plan(store)
     if plan is None:
         return f"Output: {store.url()} holds no run; one would begin there"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -82,6 +81,8 @@ def _key(file: Path | None) -> bytes:
 def _listed(file: Path | None) -> dict[str, str] | None:
     if file is None:
         return None
+    import pandas as pd
+
     try:
         # an id may well be NA
         table = pd.read_csv(file, dtype=str, keep_default_na=False)

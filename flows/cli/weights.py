@@ -6,17 +6,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from flows.terminal import table_console
 from spinenet import weights
 from spinenet.errors import WeightsError
-from spinenet.weights.downloads import Progress as Report
+from spinenet.weights.names import PUBLISHED
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from spinenet.weights.downloads import Progress as Report
 
 weights_app = typer.Typer(help="See, fetch, verify and convert network weights.", no_args_is_help=True)
 
@@ -39,7 +43,7 @@ def list_weights() -> None:
 
 @weights_app.command("fetch")
 def fetch_weights(
-    name: Annotated[str, typer.Argument(help="spinenet-v2, or the URL of a bundle.")] = weights.PUBLISHED,
+    name: Annotated[str, typer.Argument(help="spinenet-v2, or the URL of a bundle.")] = PUBLISHED,
     accept_licence: Annotated[
         bool, typer.Option("--accept-licence", help="I have read and accept the terms.")
     ] = False,
@@ -88,8 +92,8 @@ def import_weights(
     ] = None,
 ) -> None:
     """Convert the published .pt files to a bundle; every name and shape must match."""
-    target = weights.import_published(folder, to or weights.folder_of(weights.PUBLISHED))
-    typer.echo(f"Converted to {target}; use it with `--weights {to or weights.PUBLISHED}`")
+    target = weights.import_published(folder, to or weights.folder_of(PUBLISHED))
+    typer.echo(f"Converted to {target}; use it with `--weights {to or PUBLISHED}`")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -104,6 +108,8 @@ def _progress() -> Iterator[Report | None]:
     if not sys.stderr.isatty():
         yield None
         return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}

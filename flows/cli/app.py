@@ -1,0 +1,98 @@
+"""The command ``spinenet``: its commands gathered, and every way it can end as an exit status."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from flows.cli.check import check
+from flows.cli.demo import demo
+from flows.cli.index import index
+from flows.cli.run import run
+from flows.cli.status import status
+from flows.cli.weights import weights_app
+from flows.terminal import DONE, UNFINISHED, USAGE
+from spinenet import __version__
+from spinenet.errors import ManifestError, OtherRun, RootError, RulesError, SpinenetError, WeightsError
+
+app = typer.Typer(
+    help="Finds, names and grades vertebrae and discs in sagittal spinal MRI. Research only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for _command in (demo, index, check, run, status):
+    app.command()(_command)
+app.add_typer(weights_app, name="weights")
+
+_DEBUG = "--debug"
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spinenet {__version__} (Python {platform.python_version()})")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option(_DEBUG, help="Show tracebacks and every log line; anywhere on the line.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    level = logging.DEBUG if debug else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # These write every path at this level, which can name a patient, or the headers that sign a request.
+    for name in ("fsspec", "s3fs", "botocore", "aiobotocore", "azure", "adlfs", "gcsfs", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("distributed").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    logging.getLogger("spinenet").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def main() -> None:
+    """Run the command and turn its errors into one sentence and an exit status."""
+    arguments = debug_first(sys.argv[1:])
+    debug = arguments[:1] == [_DEBUG]
+    try:
+        code = app(arguments, prog_name="spinenet", standalone_mode=False)
+    except SpinenetError as error:
+        if debug:
+            raise
+        typer.echo(f"spinenet: {error}", err=True)
+        usage = isinstance(error, ManifestError | RulesError | RootError | OtherRun | WeightsError)
+        sys.exit(USAGE if usage else UNFINISHED)
+    except typer.Abort:
+        sys.exit(UNFINISHED)
+    except KeyboardInterrupt:
+        typer.echo("spinenet: stopped", err=True)
+        sys.exit(UNFINISHED)
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if callable(show):
+            show()
+            sys.exit(USAGE)
+        if debug:
+            raise
+        typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(UNFINISHED)
+    if code == _INTERRUPTED:
+        typer.echo("spinenet: stopped", err=True)
+        sys.exit(UNFINISHED)
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def debug_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``--debug`` before the command, wherever it stood before a ``--``."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [argument for argument in arguments[:end] if argument != _DEBUG]
+    asked = [_DEBUG] if len(options) < end else []
+    return [*asked, *options, *arguments[end:]]

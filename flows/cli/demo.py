@@ -1,0 +1,21 @@
+"""The command ``spinenet demo``: the whole pipeline on a cohort that it draws itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import DONE, SOME_FAILED, table_console
+
+
+def demo(
+    subjects: Annotated[int, typer.Option(min=1, help="Synthetic subjects to make.")] = 8,
+    out: Annotated[Path, typer.Option(help="Folder for the cohort and the results.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Of the first subject.")] = 0,
+) -> None:
+    """Make a synthetic cohort, run the whole pipeline on it, score it against its truth."""
+    from flows.demo import run_demo
+
+    raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, table_console()) else DONE)

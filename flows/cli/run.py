@@ -1,0 +1,59 @@
+"""The command ``spinenet run``: the main job."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Weights
+from spinenet.weights.names import PUBLISHED
+
+
+def run(
+    manifest: Manifest,
+    out: Out,
+    weights: Weights = PUBLISHED,
+    cluster: Cluster = "local",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N, on the GPU-class workers.")
+    ] = "auto",
+    shard_size: Annotated[int, typer.Option(min=1, help="Scans that are committed together.")] = 64,
+    seconds_per_scan: Annotated[float, typer.Option(min=1, help="Time limit of each scan.")] = 3600.0,
+    skip_penalty: Annotated[bool, typer.Option(help="Make leaving out a level costly.")] = True,
+    append: Annotated[
+        bool, typer.Option("--append", help="Take rows added at the manifest's end into the run in OUT.")
+    ] = False,
+    regrade: Annotated[
+        bool,
+        typer.Option(
+            "--regrade",
+            help="Do the run in OUT anew with other weights, settings or manifest; detections that still "
+            "hold are kept.",
+        ),
+    ] = False,
+) -> None:
+    """Read every scan of a manifest and write the tables; started again, it goes on."""
+    from flows.cohort import run_cohort
+    from flows.progress import BarReporter, LogReporter
+    from spinenet.pipeline import Settings
+
+    if append and regrade:
+        raise typer.BadParameter("use --append or --regrade, not both")
+    terminal = Console(stderr=True)
+    summary = run_cohort(
+        manifest,
+        out,
+        weights,
+        cluster=cluster,
+        device=device,
+        shard_size=shard_size,
+        seconds_per_scan=seconds_per_scan,
+        settings=Settings(skip_penalty=skip_penalty),
+        reporter=BarReporter(terminal) if terminal.is_terminal else LogReporter(),
+        change="append" if append else "regrade" if regrade else "refuse",
+    )
+    told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
+    typer.echo(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")
+    raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)

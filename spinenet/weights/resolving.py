@@ -1,0 +1,63 @@
+"""A name, folder or URL of weights becomes the folder of a verified bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from spinenet.errors import WeightsError
+from spinenet.networks.description import DESCRIPTION_FILE, read_description, verify_files
+from spinenet.weights.downloads import Progress, shown
+from spinenet.weights.fetching import fetch
+from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+from spinenet.weights.published import SPINENET_V2
+from spinenet.weights.store import folder_of, is_url, store
+
+
+def resolve(weights: str | Path, *, download: bool = False, progress: Progress | None = None) -> Path:
+    """Folder of a verified bundle.
+
+    Parameters
+    ----------
+    weights
+        A name of :data:`NAMES`, a folder, or a URL of a bundle.
+    download
+        Whether a URL that is not in the store yet may be fetched. Weights whose terms must be accepted
+        are never fetched here.
+    progress
+        See :data:`spinenet.weights.downloads.Progress`.
+
+    Raises
+    ------
+    WeightsError
+        If the bundle is not here (the message names the ways on), incomplete, or altered.
+    """
+    text = os.fspath(weights)
+    folder = folder_of(weights)
+    if (folder / DESCRIPTION_FILE).exists():
+        verify_files(folder, read_description(folder))
+        return folder
+    if text == PUBLISHED:
+        raise WeightsError(
+            f"The weights '{PUBLISHED}' are not installed in {store()}: run `spinenet weights fetch"
+            f" {PUBLISHED}` (in Python: `spinenet.download_weights()`; without a network: `spinenet weights"
+            " import FOLDER`), or use the ones that come with the package, trained on synthetic spines only:"
+            f" `--weights {SYNTHETIC}`."
+        )
+    if text == SYNTHETIC:
+        raise WeightsError(f"The package was installed without its '{SYNTHETIC}' weights: install it again.")
+    if is_url(text):
+        if download:
+            return fetch(text, progress=progress)
+        raise WeightsError(
+            f"The bundle {shown(text)} is not in {store()}: fetch it with"
+            f" `spinenet weights fetch {shown(text)}`, or use `--weights {SYNTHETIC}`."
+        )
+    if any((folder / item.path).exists() for item in SPINENET_V2.checkpoints.values()):
+        raise WeightsError(
+            f"{folder} holds published checkpoints, not a bundle: convert them with"
+            f" `spinenet weights import {folder}`."
+        )
+    raise WeightsError(
+        f"'{text}' is neither a folder with a {DESCRIPTION_FILE}, nor a URL, nor one of {', '.join(NAMES)}."
+    )
