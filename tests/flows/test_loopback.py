@@ -36,6 +36,25 @@ def deployment(tmp_path: Path) -> Iterator[tuple[str, str]]:
         subprocess.run([LOOPBACK, "down", tmp_path / "up"], check=True)
 
 
+def test_a_folder_that_others_may_have_made_is_refused(tmp_path: Path) -> None:
+    victim = subprocess.Popen(["sleep", "60"])
+    try:
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "prefect.pid").write_text(f"{victim.pid}\n", encoding="utf-8")
+        (tmp_path / "link").symlink_to(tmp_path / "theirs")
+        told = subprocess.run([LOOPBACK, "down", tmp_path / "link"], capture_output=True, text=True)
+        assert told.returncode == 1
+        assert "is not a folder of your own; name another DIR" in told.stderr
+        assert victim.poll() is None
+        # without DIR it is the user's own folder, which nobody else can write to
+        environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path / "runtime")}
+        subprocess.run([LOOPBACK, "down"], env=environment, check=True)
+        assert (tmp_path / "runtime" / "spinenet-loopback").stat().st_mode & 0o777 == 0o700
+    finally:
+        victim.kill()
+        victim.wait()
+
+
 def test_run_on_a_deployment(deployment: tuple[str, str], tmp_path: Path) -> None:
     api, scheduler = deployment
     for name in ("a", "b"):
