@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -34,8 +36,9 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console) -> int:
     reporter = BarReporter(console) if console.is_terminal else LogReporter()
     results = out / "results"
     summary = run_cohort(str(manifest), str(results), SYNTHETIC, shard_size=SHARD_SIZE, reporter=reporter)
-    score = score_against_truth(read_results(str(results)), out / "cohort")
-    console.print(_overview(summary, score, made))
+    tables = read_results(str(results))
+    score = score_against_truth(tables, out / "cohort")
+    console.print(_overview(summary, score, made, _doubtful(tables.scans)))
     console.print(_findings(score))
     console.print(
         "[dim]Synthetic scans, weights trained on such: this shows the pipeline, not the clinic.[/dim]"
@@ -47,10 +50,21 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console) -> int:
     return summary.n_failed
 
 
-def _overview(summary: RunSummary, score: Score, made: float) -> Table:
+def _doubtful(scans: pd.DataFrame) -> list[str]:
+    """Scans whose vertebrae have improbable names."""
+    done = scans[scans["status"] == "done"]
+    return [
+        name
+        for name, flags in zip(done["scan_id"], done["flags"], strict=True)
+        if "levels_uncertain" in flags
+    ]
+
+
+def _overview(summary: RunSummary, score: Score, made: float, doubtful: Sequence[str]) -> Table:
     table = Table(title="Run", show_header=False)
     table.add_row("scans done", f"{summary.states.get('done', 0)} of {summary.n_rows}")
     table.add_row("scans failed", str(summary.n_failed))
+    table.add_row("levels uncertain", ", ".join([str(len(doubtful)), *doubtful]))
     table.add_row("vertebrae found", f"{score.matched} of {score.true} (recall {score.recall:.3f})")
     table.add_row("vertebrae invented", f"{score.found - score.matched} (precision {score.precision:.3f})")
     table.add_row("level right", f"{score.level_accuracy:.1%}")

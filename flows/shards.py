@@ -111,6 +111,7 @@ def _commit(work: Work, shard: Shard, outcomes: Mapping[str, Outcome], began: fl
         },
     )
     states = Counter(_state(r) for r in rows)
+    flags = Counter(flag for r in rows if r.scan["status"] == "done" for flag in r.scan["flags"])
     workers: dict[str, Counter[str]] = {}
     for kind, worker in (step for outcome in ordered for step in outcome.trace):
         workers.setdefault(kind, Counter())[worker] += 1
@@ -119,6 +120,7 @@ def _commit(work: Work, shard: Shard, outcomes: Mapping[str, Outcome], began: fl
         generation=work.generations.get(shard.index, 0),
         parts=parts,
         states=dict(states),
+        flags=dict(flags),
         workers={kind: dict(counts) for kind, counts in workers.items()},
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         seconds=round(time.monotonic() - began, 3),

@@ -36,6 +36,8 @@ def status(
         table.add_column(column, justify="right" if column == "scans" else "left")
     for state in ("done", "excluded", "pending"):
         table.add_row(state, str(account.states[state]), "")
+        if state == "done" and (doubtful := account.flags.get("levels_uncertain")):
+            table.add_row("  levels uncertain", str(doubtful), "done, flag levels_uncertain in scans")
     for reason, rows in account.reasons.items():
         count = account.states[reason]
         shown = ", ".join(row.scan_id for row in rows) + (", ..." if count > len(rows) > 0 else "")
@@ -67,6 +69,7 @@ def _account(account: RunStatus, rows: bool) -> dict[str, object]:
         "shards": account.n_shards,
         "committed": account.n_committed,
         "states": dict(account.states),
+        "flags": dict(account.flags),
         "rows_per_second": account.rows_per_second,
         "seconds_left": account.seconds_left,
         "last_commit": account.last_commit,

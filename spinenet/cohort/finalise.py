@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
         "plan": ledger.plan.digest,
         "rows": ledger.plan.n_rows,
         "states": states,
+        "flags": count_flags(commits.values()),
         "rows_per_second": rows_per_second(commits.values(), last=None),
         "last_commit": max(commit.at for commit in commits.values()) or None,
         "tables": written,
@@ -115,7 +117,7 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
     return states
 
 
-def count_states(commits: Any) -> dict[str, int]:
+def count_states(commits: Iterable[Commit]) -> dict[str, int]:
     """Rows by state over some commits, "done" and "excluded" first, then reasons by name."""
     total: dict[str, int] = {"done": 0, "excluded": 0}
     for commit in commits:
@@ -123,6 +125,14 @@ def count_states(commits: Any) -> dict[str, int]:
             total[state] = total.get(state, 0) + count
     head = {state: total.pop(state) for state in ("done", "excluded")}
     return head | dict(sorted(total.items()))
+
+
+def count_flags(commits: Iterable[Commit]) -> dict[str, int]:
+    """Done scans by flag over some commits, the commonest flag first."""
+    total: Counter[str] = Counter()
+    for commit in commits:
+        total.update(commit.flags)
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _write_table(ledger: Ledger, table: str, commits: Mapping[int, Commit]) -> list[dict[str, Any]]:

@@ -42,6 +42,8 @@ class Commit:
         The staged part of each table. None in a record that was cut short: it only uses up its generation.
     states
         Rows by "done", "excluded" or the reason of their failure.
+    flags
+        Done scans by flag; one scan can have several.
     workers
         For each kind of task, how many of the shard's scans each worker did.
     at
@@ -54,6 +56,7 @@ class Commit:
     generation: int
     parts: Mapping[str, Part]
     states: Mapping[str, int]
+    flags: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     workers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     at: str = ""
     seconds: float = 0.0

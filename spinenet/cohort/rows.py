@@ -10,6 +10,7 @@ import numpy as np
 from spinenet.anatomy import FINDINGS, LEVELS, SACRAL_RELABEL
 from spinenet.cohort.manifest import Entry
 from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row
+from spinenet.stages.levels import levels_uncertain
 from spinenet.types import CORNERS, DiscGrade, FloatArray, Scan, SpineReading, Vertebra
 
 
@@ -95,10 +96,12 @@ def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenanc
     """
     identity = _identity(entry)
     scan = identity | _geometry(facts) | _made_by(provenance) | _seconds(reading.seconds)
+    flags = [*facts.flags, *(["levels_uncertain"] if _doubtful(reading.vertebrae) else [])]
     vertebrae = tuple(_unique(_vertebra_row(identity, facts, vertebra) for vertebra in reading.vertebrae))
     grades = tuple(_unique(_grade_row(identity, grade) for grade in reading.grades))
     scan |= {
         "status": "done",
+        "flags": flags,
         "n_vertebrae": len(vertebrae),
         "n_discs": len(grades),
         "failed_discs": [failure.level for failure in reading.failures],
@@ -141,13 +144,11 @@ def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
     quad = vertebra.mean_quad
     column, row = quad.mean(axis=0)
     centre = facts.affine @ np.array([row, column, float(np.mean(vertebra.slices)), 1.0])
-    probabilities = vertebra.level_probabilities
-    best = None if probabilities is None else float(probabilities[_class_of(vertebra.level)])
     return {
         "scan_id": identity["scan_id"],
         "subject_id": identity["subject_id"],
         "level": vertebra.level,
-        "level_probability": best,
+        "level_probability": _level_probability(vertebra),
         "slices": list(vertebra.slices),
         "mid_slice": vertebra.mid_slice,
         **{
@@ -159,8 +160,17 @@ def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
     }
 
 
-def _class_of(level: str) -> int:
-    return LEVELS.index("S1" if level == SACRAL_RELABEL else level)
+def _level_probability(vertebra: Vertebra) -> float | None:
+    """Of the level that the vertebra was given."""
+    if vertebra.level_probabilities is None:
+        return None
+    level = "S1" if vertebra.level == SACRAL_RELABEL else vertebra.level
+    return float(vertebra.level_probabilities[LEVELS.index(level)])
+
+
+def _doubtful(vertebrae: Iterable[Vertebra]) -> bool:
+    chosen = (_level_probability(vertebra) for vertebra in vertebrae)
+    return levels_uncertain([probability for probability in chosen if probability is not None])
 
 
 def _grade_row(identity: Row, grade: DiscGrade) -> Row:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spinenet.cohort.finalise import count_states, success_of
+from spinenet.cohort.finalise import count_flags, count_states, success_of
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, load_plan
@@ -39,6 +39,8 @@ class RunStatus:
     ----------
     states
         Rows by "done", "excluded", "pending" or the reason of their failure.
+    flags
+        Done scans by flag, the commonest first; one scan can have several.
     rows
         Every manifest row in its order, or the failed ones that were asked for.
     finished
@@ -56,6 +58,7 @@ class RunStatus:
     states: Mapping[str, int]
     rows: tuple[RowState, ...]
     finished: bool
+    flags: Mapping[str, int] = field(default_factory=dict)
     rows_per_second: float | None = None
     last_commit: str | None = None
 
@@ -125,6 +128,7 @@ def read_status(store: Store, *, examples: int = 0, every_row: bool = False) -> 
         states=states,
         rows=rows,
         finished=False,
+        flags=count_flags(sound.values()),
         rows_per_second=rows_per_second(commits.values()),
         last_commit=max((commit.at for commit in commits.values()), default="") or None,
     )
@@ -148,6 +152,7 @@ def _finished(
         states=_with_pending(record["states"], plan.n_rows),
         rows=tuple(rows),
         finished=True,
+        flags=record.get("flags", {}),
         rows_per_second=record["rows_per_second"],
         last_commit=record["last_commit"],
     )

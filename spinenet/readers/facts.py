@@ -23,9 +23,10 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "overridden": "tags were replaced by values from the manifest",
         "side_assumed": "slices without position were put in order by number: left and right may be swapped",
         "not_finite": "voxels that were no numbers were set to zero",
+        "levels_uncertain": "the vertebrae were found, but their names are improbable: look before use",
     }
 )
-"""Codes of :attr:`spinenet.types.Scan.flags` that the readers give."""
+"""Codes of the column ``flags``; all but the last are given by the readers (:attr:`Scan.flags`)."""
 
 
 def _terms(text: str) -> frozenset[str]:

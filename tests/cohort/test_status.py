@@ -44,7 +44,7 @@ def do(ledger: Ledger, index: int, at: str = "", seconds: float = 0.0) -> Commit
             rows[-1] |= {"reason": reason, "detail": "a sentence"}
     tables = {"scans": to_table("scans", rows, shard.carried)}
     parts = ledger.stage(index, tables | {name: to_table(name, []) for name in ("vertebrae", "grades")})
-    commit = Commit(index, 0, parts, states, {}, at, seconds)
+    commit = Commit(index, 0, parts, states, {}, at, seconds, flags={"levels_uncertain": 1, "oblique": 2})
     assert ledger.commit(commit)
     return commit
 
@@ -79,6 +79,7 @@ def test_counts_read_no_part_and_agree_with_the_rows(store: Store, asked: list[s
     assert counts.states == {"done": 12, "excluded": 3, "pending": 16, "bad_pixels": 3, "not_mr": 6}
     assert sum(counts.states.values()) == counts.n_rows == 40
     assert list(counts.reasons) == ["not_mr", "bad_pixels"]
+    assert list(counts.flags.items()) == [("oblique", 6), ("levels_uncertain", 3)]
     assert (counts.n_committed, counts.n_shards, counts.finished) == (3, 5, False)
     whole = read_status(store, every_row=True)
     assert whole.states == counts.states
@@ -118,6 +119,7 @@ def test_a_finished_run_is_known_without_its_commits(store: Store, asked: list[s
     counts = read_status(store)
     assert len(set(asked)) == 3, "run.json, the plan and _SUCCESS"
     assert counts.states == {"pending": 0} | dict(states)
+    assert counts.flags == {"oblique": 10, "levels_uncertain": 5}
     assert counts.finished
     assert counts.seconds_left == 0
     assert counts.rows_per_second == pytest.approx(8)

@@ -29,10 +29,10 @@ HEADER = {"series_uid": "1.2", "field_strength": 3, "PatientName": "Nobody^Else"
 SCAN = Scan(np.zeros((8, 6, 3), np.float32), (0.5, 0.5), 4.0, AFFINE, "T2", HEADER, ("unsorted",), "c" * 64)
 
 
-def vertebra(level: str, top: float = 2.0) -> Vertebra:
+def vertebra(level: str, top: float = 2.0, probability: float = 0.75) -> Vertebra:
     quad = np.array([[4, top], [4, top + 2], [1, top + 2], [1, top]])
     probabilities = np.zeros(24)
-    probabilities[LEVELS.index("S1" if level == "S2" else level)] = 0.75
+    probabilities[LEVELS.index("S1" if level == "S2" else level)] = probability
     return Vertebra((1, 2), np.stack([quad, quad]), level, probabilities)
 
 
@@ -115,6 +115,17 @@ def test_a_done_scan_counts_its_rows() -> None:
     assert (told["n_vertebrae"], told["n_discs"]) == (3, 2) == (len(rows.vertebrae), len(rows.grades))
     assert told["failed_discs"] == ["L5-S1"]
     assert "the disc leaves the image" in told["detail"]
+
+
+def test_improbable_levels_are_flagged() -> None:
+    def flags(*probabilities: float) -> list[str]:
+        found = [vertebra(level, probability=p) for level, p in zip(LEVELS, probabilities, strict=False)]
+        rows = result_rows(ENTRY, ScanFacts.of(SCAN), SpineReading(tuple(found)), MADE_BY)
+        (told,) = to_table("scans", [rows.scan]).to_pylist()
+        return list(told["flags"])
+
+    assert flags(0.9, 0.1, 0.8) == ["unsorted"]
+    assert flags(0.1, 0.1, 0.8) == ["unsorted", "levels_uncertain"]
 
 
 def test_no_name_of_a_person_gets_in() -> None:

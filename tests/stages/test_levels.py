@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from spinenet.anatomy import LEVELS
 from spinenet.stages.levels import (
+    UNCERTAIN_BELOW,
     appearance_probabilities,
     centroid_rows,
     context_image,
     decode,
     level_names,
+    levels_uncertain,
     softmax,
     transition_costs,
 )
@@ -100,3 +102,13 @@ def test_later_vertebrae_overwrite() -> None:
     assert image[:, 0].tolist() == [
         0.25 if 110 <= r < 120 else 0.75 if 120 <= r < 140 else 0 for r in range(512)
     ]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "uncertain"),
+    [([], False), ([0.9, 0.0, 0.8], False), ([0.02, 0.9, 0.1], True), ([UNCERTAIN_BELOW], False)],
+)
+def test_levels_are_uncertain_where_half_of_them_are_improbable(
+    probabilities: list[float], uncertain: bool
+) -> None:
+    assert levels_uncertain(probabilities) is uncertain
