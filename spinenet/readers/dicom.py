@@ -17,6 +17,7 @@ from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.headers import read_frames
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import reorient
+from spinenet.readers.padding import without_padding
 from spinenet.readers.part10 import as_part10
 from spinenet.readers.pixels import check_format, stored_frames
 from spinenet.readers.stacks import Stack, stack_frames
@@ -214,18 +215,24 @@ def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.flo
     for place, frame in enumerate(stack.frames):
         by_file.setdefault(frame.name, []).append(place)
     volume: npt.NDArray[np.float32] | None = None
+    padded: dict[int, npt.NDArray[np.bool_]] = {}
     for name, places in by_file.items():
         formats = [stack.frames[place].pixels for place in places]
         decoded = stored_frames(data[name], formats)
-        for place, pixels, (stored, odd) in zip(places, formats, decoded, strict=True):
-            if odd:
+        for place, pixels, stored in zip(places, formats, decoded, strict=True):
+            if stored.odd:
                 noted.add("header_warnings")
-            plane = _rescaled(stored, pixels, noted)
+            if stored.padded is not None:
+                padded[place] = stored.padded
+            plane = _rescaled(stored.values, pixels, noted)
             if volume is None:
                 # not before the first slice, so that a header's claim alone allocates nothing
                 volume = np.empty((len(stack.frames), *plane.shape), dtype=np.float32)
             volume[place] = plane
     assert volume is not None
+    if padded:
+        noted.add("padding_replaced")
+        without_padding(volume, padded)
     return volume.transpose(1, 2, 0), noted
 
 

@@ -24,9 +24,10 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "side_assumed": "slices without position were put in order by number: left and right may be swapped",
         "not_finite": "voxels that were no numbers were set to zero",
         "levels_uncertain": "the vertebrae were found, but their names are improbable: look before use",
+        "padding_replaced": "pixels that the files mark as padding got the lowest value of the picture",
     }
 )
-"""Codes of the column ``flags``; all but the last are given by the readers (:attr:`Scan.flags`)."""
+"""Codes of the column ``flags``; ``levels_uncertain`` is the pipeline's, all others are the readers'."""
 
 
 def _terms(text: str) -> frozenset[str]:

@@ -11,7 +11,8 @@ class PixelFormat:
     """How a frame's pixels are stored (PS3.3 C.7.6.3); None where a tag is absent.
 
     ``frames`` is NumberOfFrames and ``index`` this frame's place among them. ``start`` is where the pixel
-    data element begins in the file's bytes, None where there is none.
+    data element begins in the file's bytes, None where there is none. ``padding`` is the lowest and the
+    highest stored value of pixels that are no part of the picture.
     """
 
     transfer_syntax: str
@@ -29,6 +30,7 @@ class PixelFormat:
     intercept: float | None
     lossy: bool
     start: int | None
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ _PLACES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "SliceThickness": (("PixelMeasuresSequence", "SliceThickness"),),
         "RescaleSlope": (("PixelValueTransformationSequence", "RescaleSlope"),),
         "RescaleIntercept": (("PixelValueTransformationSequence", "RescaleIntercept"),),
+        **{
+            tag: tuple((sequence, tag) for sequence in _CONVERTED)
+            for tag in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        },
         "EchoTime": (
             ("MREchoSequence", "EffectiveEchoTime"),
             *((sequence, "EchoTime") for sequence in _CONVERTED),

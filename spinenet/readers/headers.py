@@ -22,6 +22,7 @@ from spinenet.readers.facts import known_body_part, known_maker, known_model, kn
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
+from spinenet.readers.padding import padding_of
 from spinenet.readers.siblings import sibling_of
 from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 from spinenet.readers.walk import Held, walk
@@ -44,7 +45,7 @@ _TAGS = """
     InversionTime SliceThickness SeriesInstanceUID InstanceNumber ImagePositionPatient
     ImageOrientationPatient PixelSpacing Rows Columns SamplesPerPixel PhotometricInterpretation
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
-    LossyImageCompression EchoPulseSequence ImageType
+    LossyImageCompression EchoPulseSequence ImageType PixelPaddingValue PixelPaddingRangeLimit
 """
 _WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
@@ -195,6 +196,7 @@ def _pixel_data(header: FileDataset, data: bytes, stopped_at: int) -> int | None
 
 def _pixel_format(header: FileDataset, tags: Tags) -> PixelFormat:
     slope, intercept = number_of(tags, "RescaleSlope"), number_of(tags, "RescaleIntercept")
+    allocated, signed = whole_of(header, "BitsAllocated"), whole_of(header, "PixelRepresentation") == 1
     return PixelFormat(
         transfer_syntax=_syntax(header),
         rows=whole_of(header, "Rows"),
@@ -203,14 +205,15 @@ def _pixel_format(header: FileDataset, tags: Tags) -> PixelFormat:
         photometric=text_of(header, "PhotometricInterpretation"),
         frames=whole_of(header, "NumberOfFrames") or 1,
         index=0,
-        bits_allocated=whole_of(header, "BitsAllocated"),
+        bits_allocated=allocated,
         bits_stored=whole_of(header, "BitsStored"),
         high_bit=whole_of(header, "HighBit"),
-        signed=whole_of(header, "PixelRepresentation") == 1,
+        signed=signed,
         slope=slope if "RescaleSlope" in tags else 1.0,
         intercept=intercept if "RescaleIntercept" in tags else 0.0,
         lossy=text_of(header, "LossyImageCompression") == "01",
         start=None,
+        padding=padding_of(tags, allocated, signed),
     )
 
 

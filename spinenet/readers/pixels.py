@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from pydicom.uid import (
 
 from spinenet.errors import ScanError
 from spinenet.readers.frames import PixelFormat
+from spinenet.readers.padding import padded_pixels
 from spinenet.readers.tags import quiet_pydicom
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -63,9 +64,25 @@ def check_format(pixels: PixelFormat) -> None:
         )
 
 
-def stored_frames(
-    data: bytes, formats: Sequence[PixelFormat]
-) -> Iterator[tuple[npt.NDArray[np.integer], bool]]:
+class Stored(NamedTuple):
+    """A frame's pixels.
+
+    Attributes
+    ----------
+    values
+        (rows, columns) integers, unused high bits cleared, before rescaling.
+    padded
+        (rows, columns): which of them are padding; None where none is.
+    odd
+        Whether the decoder warned.
+    """
+
+    values: npt.NDArray[np.integer]
+    padded: npt.NDArray[np.bool_] | None
+    odd: bool
+
+
+def stored_frames(data: bytes, formats: Sequence[PixelFormat]) -> Iterator[Stored]:
     """Decode frames of one file, which is gone through once.
 
     Parameters
@@ -77,10 +94,8 @@ def stored_frames(
 
     Yields
     ------
-    stored
-        (rows, columns) integers, unused high bits cleared, before rescaling.
-    odd
-        Whether the decoder warned.
+    Stored
+        In the order of the formats.
 
     Raises
     ------
@@ -92,10 +107,11 @@ def stored_frames(
     for pixels in formats:
         shape = (pixels.rows or 0, pixels.columns or 0)
         if native:
-            yield _cleared(_native(data, pixels, shape), pixels, shifted=True), False
+            words, odd = _native(data, pixels, shape), False
         else:
-            decoded, odd = _decoded(encoded[pixels.index], pixels, shape)
-            yield _cleared(decoded, pixels, shifted=pixels.transfer_syntax == RLELossless), odd
+            words, odd = _decoded(encoded[pixels.index], pixels, shape)
+        values = _cleared(words, pixels, shifted=native or pixels.transfer_syntax == RLELossless)
+        yield Stored(values, padded_pixels(words, values, pixels), odd)
 
 
 def needed_bytes(pixels: PixelFormat) -> int | None:
@@ -106,7 +122,7 @@ def needed_bytes(pixels: PixelFormat) -> int | None:
     return (pixels.rows or 0) * (pixels.columns or 0) * pixels.frames * per_pixel
 
 
-def stored_pixels(data: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.integer], bool]:
+def stored_pixels(data: bytes, pixels: PixelFormat) -> Stored:
     """Decode one frame; see :func:`stored_frames`."""
     return next(stored_frames(data, [pixels]))
 

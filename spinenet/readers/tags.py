@@ -90,3 +90,11 @@ def whole_of(header: Tags, keyword: str) -> int | None:
     """One whole number; None where absent or anything else."""
     number = number_of(header, keyword)
     return int(number) if number is not None and number == int(number) else None
+
+
+def integer_of(header: Tags, keyword: str) -> int | None:
+    """One whole number of a tag that may be signed or unsigned, whose bytes are then told; else None."""
+    value = _value(header, keyword)
+    if isinstance(value, bytes):
+        return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
+    return whole_of(header, keyword)
