@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import dask
 import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
+from flows.addresses import LOCAL, check_cluster_name
 from flows.workers import THREADS_VARIABLE
 from spinenet.errors import RunError
 
@@ -22,8 +22,6 @@ CPU, GPU = "CPU", "GPU"
 
 THREADS_PER_PROCESS = 4
 """Of a CPU-class worker: decoding holds Python's lock for part of its time, and a crash takes few scans."""
-
-_ADDRESS = re.compile(r"^(tcp|tls|ucx|ws|wss)://\S+$")
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,11 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
 
     Raises
     ------
-    RunError
+    ClusterNameError
         The name is none of these.
     """
-    if name == "local":
+    check_cluster_name(name)
+    if name == LOCAL:
         # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 0}),
@@ -64,12 +63,8 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
             ) as cluster,
         ):
             yield cluster.scheduler_address
-    elif _ADDRESS.match(name):
-        yield name
     else:
-        raise RunError(
-            f"there is no cluster {name!r}; use local or the address of a scheduler, tcp://HOST:PORT"
-        )
+        yield name
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from flows.addresses import check_cluster_name
 from flows.cluster import cluster_address, connected, cores, wait_for_slots
 from flows.memory import given_back
 from flows.progress import LogReporter, Reporter
@@ -25,7 +26,7 @@ from flows.workers import STEPS, Orders, Steps, WeightsRef, version
 from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
 from spinenet.cohort.checkpoints import by_shard
-from spinenet.cohort.finalise import DamagedParts, final_states, finalise
+from spinenet.cohort.finalise import FOLDERS, DamagedParts, final_states, finalise
 from spinenet.cohort.freeze import Change, freeze
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
@@ -34,7 +35,7 @@ from spinenet.errors import RunError
 from spinenet.networks.bundle import fingerprint_of
 from spinenet.networks.description import file_name, read_description, verify_files
 from spinenet.pipeline import Settings
-from spinenet.storage import Store
+from spinenet.storage import open_output
 
 SHARD_SIZE = 64
 PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pydicom", "pyarrow", "dask", "prefect")
@@ -104,13 +105,14 @@ def run_cohort(
 
     Raises
     ------
-    ManifestError, WeightsError
-        The manifest or the weights cannot be used.
+    ManifestError, WeightsError, ClusterNameError, OutputError
+        The manifest, the weights, the cluster's name or the output cannot be used; nothing is written then.
     RunError
         The run did not finish. What is committed stays, and the next start goes on from there.
     """
     began = time.monotonic()
     reporter = reporter or LogReporter()
+    check_cluster_name(cluster)
     rows = read_manifest(manifest)
     folder = store_of_weights.resolve(weights)
     description = read_description(folder)
@@ -118,7 +120,7 @@ def run_cohort(
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
     orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
-    store = Store.at(out)
+    store = open_output(out, FOLDERS)
     plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders), change=change)
     ledger = Ledger(store, plan)
     final = final_states(store, plan)

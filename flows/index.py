@@ -12,10 +12,11 @@ from typing import Any
 import fsspec
 from distributed import Client, Future, as_completed
 
+from flows.addresses import check_cluster_name
 from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.server import prefect_api
 from spinenet.errors import RootError, RunError
-from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, read_index, write_index
+from spinenet.index.catalogue import NUMBERS, SERIES, check_place, choose_all, read_index, write_index
 from spinenet.index.findings import Findings, scattered, to_look_at
 from spinenet.index.packed import PackedRows
 from spinenet.index.places import Place, as_url, joined
@@ -106,8 +107,8 @@ def index_root(
 
     Raises
     ------
-    RulesError, ManifestError
-        Bad rules, or a bad name of the manifest.
+    RulesError, ManifestError, ClusterNameError, OutputError
+        Bad rules, a bad name of the manifest or of the cluster, or a place that cannot be written to.
     RootError
         There is no such root.
     StorageError
@@ -115,6 +116,8 @@ def index_root(
     RunError
         The cluster failed, or somebody stopped it.
     """
+    check_cluster_name(cluster)
+    check_place(out)
     rules = load_rules(rules_text, SERIES.names, NUMBERS)
     earlier = read_unfinished(out, subjects.mark).over(read_index(out, subjects.mark))
     if not subjects.key:
@@ -128,7 +131,9 @@ def index_root(
         raise RootError(f"there is nothing at {root}; name a folder, an archive or a file")
     account = Account(out, subjects.mark, earlier)
     try:
-        seconds = _survey(fs, base, root, account, subjects.key, cluster, progress or _quiet)
+        seconds = _survey(
+            fs, base, root, account, subjects.key, cluster, progress or (lambda files, series: None)
+        )
     except BaseException as error:
         account.save()
         if isinstance(error, Exception):
@@ -292,7 +297,3 @@ def _summary(out: str, found: Findings, rows: PackedRows, seconds: float) -> Ind
         purposes=dict(sorted(purposes.items(), key=lambda item: (-item[1], item[0]))),
         seconds_reading=seconds,
     )
-
-
-def _quiet(files: int, series: int) -> None:
-    """Tell nobody."""

@@ -51,8 +51,16 @@ class OtherRun(RunError):  # noqa: N818 - says what was found
     """An output folder that holds a run of something else."""
 
 
+class ClusterNameError(RunError):
+    """A cluster named in a way that stands for none."""
+
+
 class StorageError(SpinenetError, OSError):
     """Storage that refused, or does not keep a promise that a run needs."""
+
+
+class OutputError(StorageError):
+    """A place for results that cannot be written to."""
 
 
 class RootError(StorageError):

@@ -18,7 +18,16 @@ from flows.cli.status import status
 from flows.cli.weights import weights_app
 from flows.terminal import DONE, UNFINISHED, USAGE
 from spinenet import __version__
-from spinenet.errors import ManifestError, OtherRun, RootError, RulesError, SpinenetError, WeightsError
+from spinenet.errors import (
+    ClusterNameError,
+    ManifestError,
+    OtherRun,
+    OutputError,
+    RootError,
+    RulesError,
+    SpinenetError,
+    WeightsError,
+)
 
 app = typer.Typer(
     help="Finds, names and grades vertebrae and discs in sagittal spinal MRI. Research only.",
@@ -29,6 +38,16 @@ for _command in (demo, index, check, run, status):
     app.command()(_command)
 app.add_typer(weights_app, name="weights")
 
+_USAGE_ERRORS = (
+    ClusterNameError,
+    ManifestError,
+    OtherRun,
+    OutputError,
+    RootError,
+    RulesError,
+    WeightsError,
+)
+"""Something that the user asked for cannot be; nothing was begun."""
 _DEBUG = "--debug"
 _INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
@@ -68,8 +87,7 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"spinenet: {error}", err=True)
-        usage = isinstance(error, ManifestError | RulesError | RootError | OtherRun | WeightsError)
-        sys.exit(USAGE if usage else UNFINISHED)
+        sys.exit(USAGE if isinstance(error, _USAGE_ERRORS) else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
     except KeyboardInterrupt:

@@ -30,8 +30,9 @@ def check(
     """Say what would run and what would not; only headers are read, nothing is written."""
     from flows.cluster import cores
     from spinenet.preflight import NO_PROBLEM, check_manifest
-    from spinenet.storage import Store
+    from spinenet.storage import open_output
 
+    store = None if out is None else open_output(out)
     with Console(stderr=True).status("reading headers"):
         found = check_manifest(manifest, processes=cores())
     groups = found.groups
@@ -42,8 +43,8 @@ def check(
             typer.echo(f"{row.scan_id}: {row.what}: {row.detail}")
     networks = _weights(weights)
     _estimate(found, networks)
-    if out is not None:
-        typer.echo(_output(found, networks, Store.at(out)))
+    if store is not None:
+        typer.echo(_output(found, networks, store))
     raise typer.Exit(SOME_FAILED if found.n_problems else DONE)
 
 

@@ -16,6 +16,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the first subject.")] = 0,
 ) -> None:
     """Make a synthetic cohort, run the whole pipeline on it, score it against its truth."""
+    from spinenet.storage import open_output
+
+    open_output(str(out))
     from flows.demo import run_demo
 
     raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, table_console()) else DONE)

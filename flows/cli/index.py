@@ -17,7 +17,9 @@ _KEY_BYTES = 16
 
 def index(
     root: Annotated[str, typer.Argument(help="A folder, archive or file, at any fsspec URL.")],
-    out: Annotated[str, typer.Option("--out", "-o", help="The manifest to write, a .parquet file.")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="The manifest to write: .parquet, .csv, .tsv or .jsonl.")
+    ],
     rules: Annotated[Path | None, typer.Option(help="TOML file of rules for the choice of series.")] = None,
     subject_key_file: Annotated[
         Path | None,

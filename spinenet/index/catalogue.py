@@ -8,17 +8,19 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
+from pathlib import Path
 
 import pyarrow as pa
 
 from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
-from spinenet.errors import ManifestError
+from spinenet.errors import ManifestError, OutputError
 from spinenet.index.findings import Findings
+from spinenet.index.formats import PARQUET, SUFFIXES, as_file, suffix_of
 from spinenet.index.packed import PackedRows
 from spinenet.index.rows import Row
 from spinenet.index.rules import DETECTION, GRADING, Rules, choose
-from spinenet.storage import Store, digest
+from spinenet.storage import Store, digest, open_output
 
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
 
@@ -79,7 +81,6 @@ REPEAT = {
     "reason": REPEATED,
     "detail": "the same series lies in another place too, where it is usable",
 }
-SUFFIX = ".parquet"
 _MADE_WITH = "spinenet_index"
 _LETTERS = 12
 """Of the digest in a scan_id."""
@@ -151,7 +152,7 @@ def _excluded(row: Mapping[str, str | None]) -> str | None:
 
 
 def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with: str) -> None:
-    """Write the manifest, and beside it ``<name>.places.parquet``.
+    """Write the manifest, and beside it the account of its places; beside one of text, its typed rows too.
 
     Parameters
     ----------
@@ -172,11 +173,15 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
                 held[place].append(row["scan_id"])
             yield row
 
-    manifest = to_parquet(_table(noted(), SERIES))
+    table = _table(noted(), SERIES)
+    manifest = as_file(table, name)
+    typed = b"" if suffix_of(name) == PARQUET else to_parquet(table)
     account = (
         {**place, "scan_ids": held[place["place"]]} for place in sorted(places, key=itemgetter("place"))
     )
-    marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest)})
+    marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest + typed)})
+    if typed:
+        store.write(rows_name(name), typed)
     store.write(places_name(name), to_parquet(_table(account, marked)))
     store.write(name, manifest)
 
@@ -186,14 +191,18 @@ def read_index(url: str, made_with: str) -> Findings:
     store, name = located(url)
     if not store.exists(name) or not store.exists(places_name(name)):
         return Findings()
-    manifest = store.read(name)
+    manifest, typed = store.read(name), b""
+    if suffix_of(name) != PARQUET:
+        if not store.exists(rows_name(name)):
+            return Findings()
+        typed = store.read(rows_name(name))
     try:
         places = from_parquet(store.read(places_name(name)))
     except pa.ArrowInvalid:
         return Findings()
-    if (places.schema.metadata or {}).get(_MADE_WITH.encode()) != _mark(made_with, manifest).encode():
+    if (places.schema.metadata or {}).get(_MADE_WITH.encode()) != _mark(made_with, manifest + typed).encode():
         return Findings()
-    rows = from_parquet(manifest)
+    rows = from_parquet(typed or manifest)
     if not (rows.schema.equals(SERIES) and places.schema.equals(PLACES)):
         return Findings()
     by_place = {row["place"]: row for row in places.to_pylist()}
@@ -228,7 +237,31 @@ def _as_found(row: Row) -> Row:
 
 def places_name(name: str) -> str:
     """Name of the account beside a manifest of this name."""
-    return name.removesuffix(SUFFIX) + ".places" + SUFFIX
+    return name.removesuffix(PARQUET) + ".places" + PARQUET
+
+
+def rows_name(name: str) -> str:
+    """Name of the rows with their types beside a manifest of text of this name."""
+    return name + ".rows" + PARQUET
+
+
+def check_place(url: str) -> None:
+    """Raise unless a manifest can be written at ``url``, before hours are spent on what it is to hold.
+
+    Raises
+    ------
+    ManifestError
+        The name is none of a manifest, or of a file that is no index.
+    OutputError
+        It is a folder, or lies in a place that cannot be written to.
+    """
+    store, name = located(url)
+    if store.local:
+        open_output(store.url())
+        if Path(store.url(name)).is_dir():
+            raise OutputError(f"{store.url(name)} is a folder; name a file in it, such as series.parquet")
+    if suffix_of(name) != PARQUET and store.exists(name) and not store.exists(places_name(name)):
+        raise ManifestError(f"{store.url(name)} is there and was not written by index; name another file")
 
 
 def located(url: str) -> tuple[Store, str]:
@@ -241,6 +274,9 @@ def located(url: str) -> tuple[Store, str]:
     """
     whole = Store.at(url)
     folder, name = posixpath.split(whole.root)
-    if not name.endswith(SUFFIX) or name == SUFFIX:
-        raise ManifestError(f"an index is written to a file whose name ends in {SUFFIX}, not to {url}")
+    if suffix_of(name) is None:
+        endings = ", ".join(SUFFIXES)
+        raise ManifestError(
+            f"an index is written to a file whose name ends in one of {endings}, not to {url}"
+        )
     return Store(whole.fs, folder), name

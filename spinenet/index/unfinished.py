@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
-from spinenet.index.catalogue import SUFFIX, located
+from spinenet.index.catalogue import located
 from spinenet.index.findings import Findings
+from spinenet.index.formats import PARQUET
 from spinenet.index.packed import PackedRows
 
 _FOUND = pa.schema([("places", pa.binary()), ("rows", pa.binary())])
@@ -66,7 +67,7 @@ class Account:
 
 def unfinished_name(name: str) -> str:
     """Name of the file beside a manifest of this name."""
-    return name.removesuffix(SUFFIX) + ".unfinished-index"
+    return name.removesuffix(PARQUET) + ".unfinished-index"
 
 
 def keep_unfinished(url: str, found: Findings, made_with: str) -> None:

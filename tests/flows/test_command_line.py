@@ -87,3 +87,50 @@ def test_traceback_only_with_debug(tmp_path: Path) -> None:
     assert plain.returncode == 2
     assert "Traceback" not in plain.stderr
     assert "Traceback" in shown.stderr
+
+
+class TestRefusedBeforeAnythingStarts:
+    """Exit status 2, one sentence, nothing written, and no cluster or server: Prefect's home stays empty."""
+
+    @pytest.fixture
+    def manifest(self, tmp_path: Path) -> Path:
+        file = tmp_path / "manifest.csv"
+        file.write_text("scan_id,path\na,nowhere\n", encoding="utf-8")
+        return file
+
+    def refused(self, *arguments: str | Path, told: str, untouched: Path) -> None:
+        before = sorted(untouched.rglob("*"))
+        home = untouched / "prefect"
+        done = subprocess.run(
+            command(*arguments), capture_output=True, text=True, check=False, timeout=120,
+            env={**os.environ, "PREFECT_HOME": str(home)},
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert told in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert sorted(untouched.rglob("*")) == before
+
+    def test_out_that_is_a_file(self, manifest: Path, tmp_path: Path) -> None:
+        (tmp_path / "out").write_text("mine", encoding="utf-8")
+        arguments = ("run", manifest, tmp_path / "out", "--weights", "synthetic")
+        self.refused(*arguments, told="is a file, not a folder", untouched=tmp_path)
+        assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
+
+    @pytest.mark.parametrize("cluster", ["slurmm", "tcp://host:notaport"])
+    def test_cluster_that_is_none(self, manifest: Path, tmp_path: Path, cluster: str) -> None:
+        arguments = ("run", manifest, tmp_path / "out", "--weights", "synthetic", "--cluster", cluster)
+        self.refused(*arguments, told="tcp://HOST:PORT", untouched=tmp_path)
+
+    def test_bad_manifest_makes_no_folder(self, tmp_path: Path) -> None:
+        bad = tmp_path / "manifest.csv"
+        bad.write_text("scan_id,place\na,b\n", encoding="utf-8")
+        arguments = ("run", bad, tmp_path / "out", "--weights", "synthetic")
+        self.refused(*arguments, told="has no column path", untouched=tmp_path)
+
+    def test_index_to_a_file_below_a_file(self, manifest: Path, tmp_path: Path) -> None:
+        arguments = ("index", tmp_path, "-o", manifest / "series.csv")
+        self.refused(*arguments, told="is a file, not a folder", untouched=tmp_path)
+
+    def test_demo_in_proc(self, tmp_path: Path) -> None:
+        arguments = ("demo", "--subjects", "1", "--out", "/proc/spinenet")
+        self.refused(*arguments, told="cannot write to /proc/spinenet", untouched=tmp_path)

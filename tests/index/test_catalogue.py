@@ -321,7 +321,7 @@ def test_an_index_that_cannot_be_gone_on_with(index: Indexer, spoil: str) -> Non
     assert index.read[0] == "a"
 
 
-@pytest.mark.parametrize("out", ["manifest.csv", ".parquet", "manifest"])
+@pytest.mark.parametrize("out", ["manifest.xlsx", ".parquet", ".csv", "manifest"])
 def test_names_of_manifests(tmp_path: Path, out: str) -> None:
     with pytest.raises(ManifestError):
         read_index(str(tmp_path / out), "")
