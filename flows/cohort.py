@@ -27,7 +27,7 @@ from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
 from spinenet.cohort.checkpoints import by_shard
 from spinenet.cohort.finalise import FOLDERS, DamagedParts, final_states, finalise
-from spinenet.cohort.freeze import Change, freeze
+from spinenet.cohort.freeze import Change, column_types, freeze
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
@@ -82,6 +82,7 @@ def run_cohort(
     reporter: Reporter | None = None,
     steps: Steps = STEPS,
     change: Change = "refuse",
+    types: Mapping[str, str] | None = None,
 ) -> RunSummary:
     """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
 
@@ -102,6 +103,8 @@ def run_cohort(
     change
         What becomes of a run of another manifest, other weights or other settings in ``out``; see
         :func:`spinenet.cohort.plan.freeze`.
+    types
+        Of columns that the manifest carries, by name; see :data:`spinenet.cohort.column_types.TYPES`.
 
     Raises
     ------
@@ -113,14 +116,14 @@ def run_cohort(
     began = time.monotonic()
     reporter = reporter or LogReporter()
     check_cluster_name(cluster)
-    rows = read_manifest(manifest)
+    store = open_output(out, FOLDERS)
+    rows = read_manifest(manifest, types=column_types(store, types or {}, change))
     folder = store_of_weights.resolve(weights)
     description = read_description(folder)
     digests = verify_files(folder, description)
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
     orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
-    store = open_output(out, FOLDERS)
     plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders), change=change)
     ledger = Ledger(store, plan)
     final = final_states(store, plan)

@@ -15,6 +15,13 @@ DONE, UNFINISHED, USAGE, SOME_FAILED = 0, 1, 2, 3
 Out = Annotated[str, typer.Argument(help="Folder or URL of the run's results.")]
 Manifest = Annotated[str, typer.Argument(help="CSV, TSV, JSON lines or Parquet with scan_id and path.")]
 Weights = Annotated[str, typer.Option(help="A name, a folder or a URL of weights.")]
+Types = Annotated[
+    str | None,
+    typer.Option(
+        help="Types of columns that the manifest carries, as COLUMN=TYPE,... or a TOML file of them: text, "
+        "integer, number, boolean or date."
+    ),
+]
 Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")]
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
+from spinenet.cohort.column_types import AS_INFERRED, ColumnTypes
 from spinenet.cohort.manifest import Entry, Manifest, entries, read_manifest
 from spinenet.errors import ScanError
 from spinenet.index.preview import Preview, preview
@@ -69,18 +70,22 @@ class Preflight:
 
 
 def check_manifest(
-    url: str, storage_options: Mapping[str, Any] | None = None, *, processes: int = 1
+    url: str,
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    processes: int = 1,
+    types: ColumnTypes = AS_INFERRED,
 ) -> Preflight:
     """Look at the headers of every row's files.
 
     Parameters
     ----------
-    url, storage_options
+    url, storage_options, types
         As for :func:`spinenet.cohort.manifest.read_manifest`, which says what it raises.
     processes
         That look side by side, where there are more than a few rows.
     """
-    manifest = read_manifest(url, storage_options)
+    manifest = read_manifest(url, storage_options, types)
     every = list(entries(manifest.table))
     inputs = Counter(_input(row) for row in every if not row.excluded)
     looked = list(_look_at_all(every, storage_options, processes))

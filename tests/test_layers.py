@@ -13,6 +13,7 @@ FLOORS = {
     "spinenet": 0,  # the package itself: its version, and names that are looked up when asked for
     "spinenet.errors": 1,
     "spinenet.anatomy": 1,
+    "spinenet.printable": 1,
     "spinenet.types": 1,
     "spinenet.geometry": 1,
     "spinenet.storage": 2,

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.terminal import DONE, SOME_FAILED, Manifest, Weights, duration, table_console
+from flows.terminal import DONE, SOME_FAILED, Manifest, Types, Weights, duration, table_console
 from spinenet.anatomy import REASONS
 from spinenet.errors import WeightsError
 from spinenet.weights.names import PUBLISHED
@@ -26,15 +26,20 @@ def check(
     manifest: Manifest,
     weights: Weights = PUBLISHED,
     out: Annotated[str | None, typer.Option(help="Also say whether the run could go on here.")] = None,
+    types: Types = None,
 ) -> None:
     """Say what would run and what would not; only headers are read, nothing is written."""
     from flows.cluster import cores
+    from spinenet.cohort.column_types import ColumnTypes, said_types
+    from spinenet.cohort.freeze import column_types
     from spinenet.preflight import NO_PROBLEM, check_manifest
     from spinenet.storage import open_output
 
+    said = said_types(types) if types else {}
     store = None if out is None else open_output(out)
+    kinds = ColumnTypes(said) if store is None else column_types(store, said)
     with Console(stderr=True).status("reading headers"):
-        found = check_manifest(manifest, processes=cores())
+        found = check_manifest(manifest, processes=cores(), types=kinds)
     groups = found.groups
     table_console().print(_table(groups, f"{len(found.rows)} rows in {manifest}"))
     few = {what for what, rows in groups.items() if len(rows) <= _SHOWN} - set(NO_PROBLEM)

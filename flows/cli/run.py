@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Weights
+from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Types, Weights
 from spinenet.weights.names import PUBLISHED
 
 
@@ -22,6 +22,7 @@ def run(
     shard_size: Annotated[int, typer.Option(min=1, help="Scans that are committed together.")] = 64,
     seconds_per_scan: Annotated[float, typer.Option(min=1, help="Time limit of each scan.")] = 3600.0,
     skip_penalty: Annotated[bool, typer.Option(help="Make leaving out a level costly.")] = True,
+    types: Types = None,
     append: Annotated[
         bool, typer.Option("--append", help="Take rows added at the manifest's end into the run in OUT.")
     ] = False,
@@ -37,6 +38,7 @@ def run(
     """Read every scan of a manifest and write the tables; started again, it goes on."""
     from flows.cohort import run_cohort
     from flows.progress import BarReporter, LogReporter
+    from spinenet.cohort.column_types import said_types
     from spinenet.pipeline import Settings
 
     if append and regrade:
@@ -52,6 +54,7 @@ def run(
         seconds_per_scan=seconds_per_scan,
         settings=Settings(skip_penalty=skip_penalty),
         reporter=BarReporter(terminal) if terminal.is_terminal else LogReporter(),
+        types=said_types(types) if types else None,
         change="append" if append else "regrade" if regrade else "refuse",
     )
     told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)

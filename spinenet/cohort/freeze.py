@@ -8,10 +8,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import pyarrow as pa
+
+from spinenet.cohort.column_types import TYPES, ColumnTypes, Held
 from spinenet.cohort.manifest import Manifest
 from spinenet.cohort.plan import FORMAT_VERSION, RUN_FILE, Conditions, Plan, load_plan, run_file
 from spinenet.cohort.tables import to_parquet
 from spinenet.errors import OtherRun, RunError
+from spinenet.printable import printable
 from spinenet.storage import Store, digest
 
 SETTLE_S = 3.0
@@ -20,7 +24,34 @@ SETTLE_S = 3.0
 Change = Literal["refuse", "append", "regrade"]
 """What becomes of a run that was begun with something else."""
 
+_INFERRED = (pa.int64(), pa.float64(), pa.bool_())
+
 _log = logging.getLogger(__name__)
+
+
+def column_types(store: Store, said: Mapping[str, str], change: Change = "refuse") -> ColumnTypes:
+    """Types of a manifest's columns for a run in ``store``: as said now, else as the run began with them.
+
+    What was said when the run began holds until another type is said; what was inferred then holds unless
+    the run is done anew. So rows that are appended fit, or are refused, and no earlier value changes.
+
+    Raises
+    ------
+    RunError
+        As :func:`spinenet.cohort.plan.load_plan`.
+    """
+    begun = load_plan(store)
+    if begun is None:
+        return ColumnTypes(said)
+    before: Mapping[str, str] = begun.record["manifest"].get("types", {})
+    held = {name: Held(TYPES[kind], exact=False) for name, kind in before.items()}
+    if change != "regrade":
+        held |= {
+            field.name: Held(field.type, exact=True)
+            for field in begun.carried
+            if field.name not in before and field.type in (*_INFERRED, pa.string())
+        }
+    return ColumnTypes(said, held)
 
 
 def freeze(
@@ -95,6 +126,9 @@ def _revised(
     """The run's next revision, if ``change`` allows for what is other now."""
     full = frozen.n_rows // frozen.shard_size
     if change == "append":
+        retyped = _retyped(frozen, manifest)
+        if retyped is not None:
+            raise OtherRun(retyped)
         if _other_conditions(frozen, conditions) or not manifest.table.slice(0, frozen.n_rows).equals(
             frozen.table
         ):
@@ -120,6 +154,18 @@ def _revised(
     return revised
 
 
+def _retyped(frozen: Plan, manifest: Manifest) -> str | None:
+    """What to do about a column whose type in the file is another than when the run began."""
+    before = {field.name: field.type for field in frozen.carried}
+    for field in manifest.carried:
+        if before.get(field.name, field.type) != field.type:
+            return (
+                f"column {printable(field.name)} of {manifest.url} was {before[field.name]} when the run "
+                f"began and is {field.type} now; to append, write the new rows with the type of the old ones"
+            )
+    return None
+
+
 def _write(
     store: Store,
     manifest: Manifest,
@@ -134,7 +180,12 @@ def _write(
     store.write(file, data)
     record = {
         "format_version": FORMAT_VERSION,
-        "manifest": {"url": manifest.url, "sha256": manifest.digest, "rows": manifest.table.num_rows},
+        "manifest": {
+            "url": manifest.url,
+            "sha256": manifest.digest,
+            "rows": manifest.table.num_rows,
+            "types": dict(manifest.types),
+        },
         "plan": {"file": file, "sha256": digest(data), "shard_size": shard_size},
         "conditions": _plain(conditions),
         "create_only": create_only,

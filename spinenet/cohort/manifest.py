@@ -7,35 +7,42 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import fsspec
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
 
-from spinenet.cohort.tables import arrow_file
+from spinenet.cohort.column_types import (
+    AS_INFERRED,
+    MISSING,
+    ROWS_AT_ONCE,
+    TYPES,
+    ColumnTypes,
+    held_as,
+    in_pieces,
+    inferred,
+    name_of,
+    said_as,
+)
+from spinenet.cohort.manifest_checks import (
+    refuse_bad_overrides,
+    refuse_blank,
+    refuse_repeats,
+    refuse_secrets,
+    refuse_shadows,
+    refuse_unknown_types,
+)
+from spinenet.cohort.manifest_columns import COLUMNS, OVERRIDES, TEXT, WHOLE, Column, plain_name
+from spinenet.cohort.manifest_files import read_columns
 from spinenet.errors import ManifestError
-from spinenet.readers.headers import OVERRIDABLE
+from spinenet.printable import printable
 from spinenet.storage import Retries
 from spinenet.storage.answers import Facts, refusal
 from spinenet.storage.redaction import redacted
 
-COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "exclude")
-"""The columns that a manifest gives a meaning to; others are carried into ``scans``."""
-
-OVERRIDES: tuple[str, ...] = tuple(OVERRIDABLE)
-"""Carried columns that also replace the tags of these names in a scan's headers, where they are not empty."""
-
-_ROWS_AT_ONCE = 8192
-"""Rows that are Python values at a time: a long manifest is held as Arrow columns, a tenth of the size."""
-
-_TEXT = {name: pa.string() for name in COLUMNS}
-_NOT_EXCLUDED = frozenset({"", "0", "0.0", "false", "no", "n", "none"})
+_NOT_EXCLUDED = MISSING | {"0", "0.0", "false", "no", "n"}
 _PLAINLY_EXCLUDED = frozenset({"1", "1.0", "true", "yes", "y", "x"})
 _ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*(::|://))")
 
@@ -72,11 +79,14 @@ class Manifest:
     url
         Where it was read.
     table
-        The columns of :data:`COLUMNS` as text, paths absolute, then the carried ones as they were typed.
+        The columns of :data:`COLUMNS` as text, paths absolute, then the carried ones.
+    types
+        Types of carried columns, as the user said them.
     """
 
     url: str
     table: pa.Table
+    types: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def carried(self) -> tuple[pa.Field, ...]:
@@ -90,8 +100,8 @@ class Manifest:
         for field, column in zip(self.table.schema, self.table.columns, strict=True):
             state.update(f"{field.name}:{field.type}\n".encode())
             # One JSON list for each column, made piece by piece.
-            for start in range(0, max(1, len(column)), _ROWS_AT_ONCE):
-                piece = json.dumps(column.slice(start, _ROWS_AT_ONCE).to_pylist(), default=str)
+            for start in range(0, max(1, len(column)), ROWS_AT_ONCE):
+                piece = json.dumps(column.slice(start, ROWS_AT_ONCE).to_pylist(), default=str)
                 state.update((", " if start else "[").encode() + piece[1:-1].encode())
             state.update(b"]")
         return state.hexdigest()
@@ -108,7 +118,9 @@ def entries(table: pa.Table) -> Iterator[Entry]:
         yield Entry(**row, excluded=excluded, note=note, overrides=values)
 
 
-def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) -> Manifest:
+def read_manifest(
+    url: str, storage_options: Mapping[str, Any] | None = None, types: ColumnTypes = AS_INFERRED
+) -> Manifest:
     """Read and check a manifest.
 
     Parameters
@@ -117,32 +129,41 @@ def read_manifest(url: str, storage_options: Mapping[str, Any] | None = None) ->
         A CSV, TSV, JSON lines or Parquet file at any fsspec URL.
     storage_options
         Passed to fsspec.
+    types
+        Of carried columns, where they are said or held by a run. Without, those of a Parquet file are kept;
+        a column of any other is text, but for whole numbers, numbers and truth values of which each is
+        written back as the same text.
 
     Raises
     ------
     ManifestError
         It is absent, cannot be parsed, or lacks or repeats what each row needs.
     """
-    raw = _parse(redacted(url), _fetch(url, storage_options))
     place, url = url, redacted(url)
-    missing = [name for name in ("scan_id", "path") if name not in raw.column_names]
-    if missing:
-        found = ", ".join(raw.column_names)
+    columns = _named(url, read_columns(url, _fetch(place, storage_options)))
+    missing = [name for name in ("scan_id", "path") if name not in columns]
+    if columns and missing:
+        found = ", ".join(printable(name, 40) for name in list(columns)[:40])
         raise ManifestError(
             f"{url} has no column {' and none named '.join(missing)}; its columns are {found}"
         )
-    if raw.num_rows == 0:
+    n_rows = len(next(iter(columns.values())).values) if columns else 0
+    if n_rows == 0:
         raise ManifestError(f"{url} has no rows; list at least one scan")
-    columns: dict[str, Any] = {name: _as_text(raw, name) for name in COLUMNS}
-    _refuse_blank(url, "scan_id", columns["scan_id"])
-    _refuse_blank(url, "path", columns["path"])
-    _refuse_repeats(url, columns["scan_id"])
-    columns["path"] = _by_pieces(columns["path"], lambda path: resolve_path(path, place))
-    _refuse_secrets(url, columns["path"])
-    for field in raw.schema:
-        if field.name not in COLUMNS:
-            columns[field.name] = _carried(url, field, raw.column(field.name))
-    return Manifest(url, pa.table(columns))
+    known = {name: _as_text(url, columns.pop(name, None), name, n_rows) for name in COLUMNS}
+    refuse_blank(url, "scan_id", known["scan_id"])
+    refuse_blank(url, "path", known["path"])
+    refuse_repeats(url, known["scan_id"])
+    known["path"] = in_pieces(known["path"], lambda path: resolve_path(path, place), pa.string())
+    refuse_secrets(url, known["path"])
+    refuse_unknown_types(url, columns, types)
+    carried = {name: _typed(url, column, types) for name, column in columns.items()}
+    table = pa.table({name: values.combine_chunks() for name, values in (known | carried).items()})
+    refuse_shadows(url, table)
+    refuse_bad_overrides(url, table)
+    said = {name: held for name, held in types.held.items() if not held.exact}
+    kept = {name: name_of(held.type) for name, held in said.items() if name in carried}
+    return Manifest(url, table, kept | dict(types.said))
 
 
 def resolve_path(path: str, manifest_url: str) -> str:
@@ -176,86 +197,65 @@ def _fetch(url: str, storage_options: Mapping[str, Any] | None) -> bytes:
         raise ManifestError(str(refusal("read", url, error, local="://" not in url))) from error
 
 
-def _parse(url: str, data: bytes) -> pa.Table:
-    name = url.lower()
-    for ending in (".gz", ".bz2", ".xz", ".zst"):
-        name = name.removesuffix(ending)
-    try:
-        if name.endswith((".parquet", ".pq")):
-            return pa.parquet.read_table(arrow_file(data))
-        if name.endswith((".jsonl", ".ndjson", ".json")):
-            return pa.json.read_json(arrow_file(data))
-        if name.endswith((".csv", ".tsv", ".txt")):
-            return pa.csv.read_csv(
-                arrow_file(data),
-                parse_options=pa.csv.ParseOptions(delimiter=_delimiter(name, data)),
-                convert_options=pa.csv.ConvertOptions(column_types=_TEXT, strings_can_be_null=True),
+def _named(url: str, columns: Sequence[Column]) -> dict[str, Column]:
+    """Columns by name; one that is named nearly as one of :data:`COLUMNS` is taken for it."""
+    exact = {column.name for column in columns}
+    meant = {plain_name(name): name for name in COLUMNS if name not in exact}
+    supplied = {name.casefold(): name for name in OVERRIDES}
+    found: dict[str, Column] = {}
+    for column in columns:
+        name = meant.get(plain_name(column.name), column.name)
+        tag = supplied.get(name.replace(" ", "").casefold())
+        if tag is not None and name != tag:
+            raise ManifestError(
+                f"{url} has a column {printable(name)}; write it {tag} if it replaces that tag, else name it "
+                "otherwise"
             )
-    except pa.ArrowInvalid as error:
-        raise ManifestError(f"{url} cannot be parsed: {str(error).splitlines()[0]}") from error
-    raise ManifestError(f"{url} is no manifest: its name must end in .csv, .tsv, .jsonl or .parquet")
+        if name in found:
+            twice = " and ".join(dict.fromkeys(printable(n) for n in (found[name].name, column.name)))
+            raise ManifestError(
+                f"{url} repeats the column {printable(name)} (as {twice}); leave one, or rename the other"
+            )
+        found[name] = column
+    return found
 
 
-def _delimiter(name: str, data: bytes) -> str:
-    """A comma or, in a header without one, the semicolon or tab that spreadsheets write instead."""
-    if name.endswith(".tsv"):
-        return "\t"
-    header = data.split(b"\n", 1)[0]
-    return next((mark for mark in (",", "\t", ";") if mark.encode() in header), ",")
-
-
-def _as_text(table: pa.Table, name: str) -> pa.Array:
-    if name not in table.column_names:
-        return pa.nulls(table.num_rows, pa.string())
-    return _by_pieces(table.column(name), lambda value: None if value is None else str(value).strip())
-
-
-def _by_pieces(column: pa.ChunkedArray | pa.Array, change: Callable[[Any], str | None]) -> pa.Array:
-    pieces = [
-        pa.array(map(change, column.slice(start, _ROWS_AT_ONCE).to_pylist()), pa.string())
-        for start in range(0, len(column), _ROWS_AT_ONCE)
-    ]
-    return pa.concat_arrays(pieces)
-
-
-def _refuse_blank(url: str, name: str, values: pa.Array) -> None:
-    blank = pc.fill_null(pc.equal(values, ""), True)
-    if pc.any(blank).as_py():
-        rows = pc.indices_nonzero(blank).to_pylist()
-        raise ManifestError(f"{url} has no {name} in row {_some([r + 1 for r in rows])}; every row needs one")
-
-
-def _refuse_secrets(url: str, paths: pa.Array) -> None:
-    """The paths of a manifest are kept with the run, which is no place for a password."""
-    rows = [row for row, path in enumerate(paths.to_pylist(), start=1) if redacted(path) != path]
-    if rows:
+def _as_text(url: str, column: Column | None, name: str, n_rows: int) -> pa.ChunkedArray:
+    """A column of :data:`COLUMNS`: text without spaces around it; whole numbers as their digits."""
+    if column is None:
+        return pa.chunked_array([pa.nulls(n_rows, pa.string())])
+    if name != "exclude" and not column.kinds <= {TEXT, WHOLE}:
         raise ManifestError(
-            f"{url} has a password, token or signature in the path of row {_some(rows)}, and a run keeps its "
-            "paths; give credentials by environment or by fsspec's configuration"
+            f"{url} has values in {name} that are neither text nor whole numbers; write them as text"
         )
+    values = column.values
+    if not pa.types.is_string(values.type):
+        values = values.cast(pa.string())
+    return in_pieces(values, lambda value: None if value is None else value.strip(), pa.string())
 
 
-def _refuse_repeats(url: str, values: pa.Array) -> None:
-    if pc.count_distinct(values).as_py() == len(values):
-        return
-    counts = pc.value_counts(values)
-    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    raise ManifestError(f"{url} repeats scan_id {_some(repeated.to_pylist())}; each must be unique")
-
-
-def _some(items: Any, most: int = 3) -> str:
-    listed = list(items)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(str(item) for item in listed[:most]) + rest
-
-
-def _carried(url: str, field: pa.Field, column: pa.ChunkedArray) -> pa.Array:
-    if pa.types.is_nested(field.type):
-        raise ManifestError(
-            f"column {field.name} of {url} holds {field.type}; a manifest carries plain values only"
+def _typed(url: str, column: Column, types: ColumnTypes) -> pa.ChunkedArray:
+    """A carried column in the type that is said, else held by the run, else inferred."""
+    name, values = column.name, column.values
+    kind, held = types.said.get(name), types.held.get(name)
+    if not (column.bare or pa.types.is_string(values.type)):
+        if kind is not None and TYPES[kind] != values.type:
+            raise ManifestError(
+                f"column {printable(name)} of {url} is {values.type} in the file; say no other type of it"
+            )
+        return values
+    if kind is not None:
+        typed, misfit = said_as(values, kind)
+        what = f"which is no {kind}; correct it, or say text"
+    elif held is not None and (column.bare or not held.exact):
+        typed, misfit = held_as(values, held)
+        what = (
+            f"and the run holds that column as {name_of(held.type)} since it began; write it alike, or do "
+            f"the run anew: --regrade --types '{printable(name)}=text'"
         )
-    if pa.types.is_null(field.type):
-        return pa.nulls(len(column), pa.string())
-    if pa.types.is_dictionary(field.type):
-        column = column.cast(field.type.value_type)
-    return column.combine_chunks()
+    else:
+        return inferred(values) if column.bare else values
+    if misfit is not None:
+        value = printable(repr(values[misfit].as_py()), 60)
+        raise ManifestError(f"{url} has {value} in column {printable(name)}, row {misfit + 1}, {what}")
+    return typed

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spinenet.cohort.manifest import COLUMNS, Entry, entries
+from spinenet.cohort.manifest import Entry, entries
+from spinenet.cohort.manifest_columns import COLUMNS
 from spinenet.cohort.tables import from_parquet
 from spinenet.errors import RunError
 from spinenet.storage import Store, digest

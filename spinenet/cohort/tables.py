@@ -34,6 +34,9 @@ HEADER_NUMBERS: Mapping[str, str] = MappingProxyType(
 )
 """Column of ``scans`` to the readers' name of a number, in DICOM's own unit."""
 
+PREFIX = "manifest_"
+"""Before the name of a carried column that ``scans`` has a column of its own of."""
+
 _CRANIAL_FIRST = (*reversed(LEVELS), SACRAL_RELABEL)
 _DISCS = tuple(f"{above}-{below}" for above, below in itertools.pairwise(_CRANIAL_FIRST))
 
@@ -138,7 +141,7 @@ def schema(table: str, carried: Sequence[pa.Field] = ()) -> pa.Schema:
     if table != "scans":
         return own
     taken = set(own.names)
-    extra = [f.with_name(f"manifest_{f.name}") if f.name in taken else f for f in carried]
+    extra = [f.with_name(f"{PREFIX}{f.name}") if f.name in taken else f for f in carried]
     return pa.schema([*own, *extra], own.metadata)
 
 

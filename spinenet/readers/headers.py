@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
-from types import MappingProxyType
 from typing import BinaryIO
 
 import pydicom
@@ -22,15 +19,11 @@ from spinenet.readers.facts import known_body_part, known_maker, known_model, kn
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
+from spinenet.readers.overrides import override_numbers
 from spinenet.readers.padding import padding_of
 from spinenet.readers.siblings import sibling_of
 from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 from spinenet.readers.walk import Held, walk
-
-OVERRIDABLE: Mapping[str, int] = MappingProxyType(
-    {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
-)
-"""Tags that a manifest's columns may supply, and how many numbers each holds."""
 
 MAX_FRAMES = 20_000
 """Frames of one file."""
@@ -66,7 +59,7 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
         digest then is ``digest``, and which has to hold the first 12 bytes of the pixel data element (else
         ``pixels.start`` is None).
     overrides
-        Values that replace tags, by keyword (see :data:`OVERRIDABLE`), numbers apart by any sign.
+        Values that replace tags, by keyword; see :func:`spinenet.readers.overrides.override_numbers`.
 
     Returns
     -------
@@ -104,7 +97,7 @@ def frames_from(
     also
         Tags whose values are read besides, though nothing here tells them.
     """
-    replaced = {tag: _override(tag, text) for tag, text in (overrides or {}).items()}
+    replaced = {tag: override_numbers(tag, text) for tag, text in (overrides or {}).items()}
     walked = walk(held, _WALKED.union(also))
     sibling = sibling_of(walked, also, replaced) if walked is not None else None
     frame = sibling.recalled() if sibling is not None else None
@@ -158,15 +151,6 @@ def _frames_by_pydicom(
 def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> Frame | None:
     """The first of :func:`read_frames`, or None if the file is not DICOM."""
     return next(iter(read_frames(name, data, overrides)), None)
-
-
-def _override(tag: str, text: str) -> tuple[float, ...]:
-    if tag not in OVERRIDABLE:
-        raise ValueError(f"only {', '.join(OVERRIDABLE)} can be overridden, not {tag!r}")
-    numbers = tuple(float(found) for found in re.findall(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?", str(text)))
-    if len(numbers) != OVERRIDABLE[tag] or not all(map(math.isfinite, numbers)):
-        raise ScanError("missing_tags", f"the manifest's {tag} is not {OVERRIDABLE[tag]} numbers")
-    return numbers
 
 
 def _frame(header: FileDataset, tags: Tags, replaced: Mapping[str, tuple[float, ...]]) -> Frame:

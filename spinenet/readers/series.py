@@ -37,7 +37,7 @@ def read_scan(
         Passed to the filesystem.
     overrides
         Values for PixelSpacing, SliceThickness or ImageOrientationPatient that replace those of the
-        headers; numbers apart by any sign, in mm.
+        headers; numbers in mm, apart by backslash, semicolon, space or comma.
 
     Returns
     -------

@@ -76,7 +76,7 @@ def test_identifiers_stay_text(tmp_path: Path) -> None:
 
 
 def test_carried_columns_keep_type_and_order(tmp_path: Path) -> None:
-    manifest = read(tmp_path, "site,scan_id,age,path,note\nA,a,61.5,/x,\nB,b,70,/y,\n")
+    manifest = read(tmp_path, "site,scan_id,age,path,note\nA,a,61.5,/x,\nB,b,70.0,/y,\n")
     assert manifest.table.column_names == [*COLUMNS, "site", "age", "note"]
     assert [(f.name, f.type) for f in manifest.carried] == [
         ("site", pa.string()),
@@ -107,6 +107,7 @@ def test_nested_columns_are_refused(tmp_path: Path) -> None:
         ("1", True, None),
         ("TRUE", True, None),
         ("motion artefact", True, "motion artefact"),
+        ("NA", False, None),
     ],
 )
 def test_exclude(tmp_path: Path, said: str, excluded: bool, note: str | None) -> None:
@@ -122,7 +123,24 @@ def test_exclude(tmp_path: Path, said: str, excluded: bool, note: str | None) ->
         ("m.csv", "scan_id,path\na,/x\nb,/y\na ,/z\n", "repeats scan_id a;"),
         ("m.csv", "id,file\na,/x\n", "no column scan_id and none named path; its columns are id, file"),
         ("m.csv", "scan_id,path\na,/x,more\n", "cannot be parsed"),
+        ("m.csv", "scan_id,path,n\na,/x,1\n\nb,/y,1,2\n", "row 2 has 4 values where the header names 3"),
+        ("m.csv", 'scan_id,path,n\na,/x,"1\nb,/y,2\n', "row 1 has a quotation mark out of place"),
+        ("m.csv", 'scan_id,path,n\na,/x,"1"2\nb,/y,2\n', "row 1 has a quotation mark out of place"),
+        ("m.csv", ",scan_id,path\n0,a,/x\n", "column 1 of .* has no name"),
+        ("m.csv", "scan_id,path,note,note\na,/x,1,2\n", "repeats the column note"),
+        ("m.csv", "scan_id,Scan_ID,ScanID,path\na,b,c,/x\nb,/y\n", "row 2 has 2 values"),
+        ("m.csv", "Scan_ID,ScanID,path\na,b,/x\n", "repeats the column scan_id .as Scan_ID and ScanID."),
+        ("m.csv", "scan_id,path,rows,manifest_rows\na,/x,1,2\n", "columns rows and manifest_rows"),
+        ("m.csv", "scan_id,path,pixelspacing\na,/x,1\n", "write it PixelSpacing"),
         ("m.csv", "", "cannot be parsed"),
+        ("m.jsonl", "", "has no rows"),
+        ("m.json", ' [{"scan_id": "a", "path": "/x"}]', "JSON array; write JSON lines"),
+        ("m.jsonl", '{"scan_id": "a",\n"path": "/x"}', "row 1 is no JSON object"),
+        ("m.jsonl", '{"scan_id": "a", "path": "/x", "n": 1, "n": 2}', "repeats n in row 1"),
+        ("m.jsonl", '{"scan_id": "a\\ud800", "path": "/x"}', "half a character"),
+        ("m.jsonl", '{"scan_id": 1.0, "path": "/x"}', "neither text nor whole numbers"),
+        ("m.jsonl", '{"scan_id": true, "path": "/x"}', "neither text nor whole numbers"),
+        ("m.csv", "<!DOCTYPE html>", "a web page"),
         ("m.jsonl", "{not json\n", "cannot be parsed"),
         ("m.parquet", "no parquet", "cannot be parsed"),
         ("m.xlsx", "scan_id,path\na,/x\n", "is no manifest"),
@@ -131,6 +149,75 @@ def test_exclude(tmp_path: Path, said: str, excluded: bool, note: str | None) ->
 def test_what_is_wrong_is_said(tmp_path: Path, name: str, text: str, said: str) -> None:
     with pytest.raises(ManifestError, match=said):
         read(tmp_path, text, name)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("scan_id,path\na,/x\n".encode("utf-16"), "UTF-16"),
+        ("scan_id,path\na,/x\n".encode("utf-16-le"), "UTF-16"),
+        ("scan_id,path\na,/x\n".encode("utf-16-be"), "UTF-16"),
+        ("scan_id,path\na,/x\n".encode("utf-32"), "UTF-32"),
+        ("scan_id,path\na,/x\nb,/é\n".encode("latin-1"), r"no UTF-8 text \(line 3\)"),
+        (b"PK\x03\x04 a workbook", "Excel"),
+        (b"\xd0\xcf\x11\xe0 a workbook", "Excel"),
+        (gzip.compress(b"scan_id,path\na,/x\n"), "gzip"),
+        (b"PAR1", "let its name end in .parquet"),
+    ],
+)
+@pytest.mark.parametrize("name", ["m.csv", "m.txt", "m.jsonl"])
+def test_other_files_are_told_by_their_content(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ManifestError, match=said):
+        read_manifest(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Scan_ID,Path,Subject ID",
+        "scan id,PATH,SubjectID",
+        "ScanID,path,subject-id",
+        " scan_id, path, subject_id",
+    ],
+)
+def test_names_that_are_nearly_right_are_taken(tmp_path: Path, header: str) -> None:
+    (entry,) = entries(read(tmp_path, f"{header}\nNA, /x ,null\n").table)
+    assert (entry.scan_id, entry.path, entry.subject_id) == ("NA", "/x", "null")
+
+
+@pytest.mark.parametrize(
+    ("tag", "said", "clean"),
+    [
+        ("PixelSpacing", "0.5\\0.6", True),
+        ("PixelSpacing", "0.5 0.6", True),
+        ("PixelSpacing", "[0.5, 0.6]", True),
+        ("PixelSpacing", "0.5,0.6", True),
+        ("PixelSpacing", "1, 1", True),
+        ("PixelSpacing", "0,7", False),
+        ("PixelSpacing", "0,5\\0,6", False),
+        ("PixelSpacing", "0,5 0,6", False),
+        ("PixelSpacing", "0.7", False),
+        ("PixelSpacing", "0.5 x 0.6", False),
+        ("PixelSpacing", "0.5mm\\0.6mm", False),
+        ("PixelSpacing", "-1\\1", False),
+        ("PixelSpacing", "nan\\1", False),
+        ("PixelSpacing", "NA", False),
+        ("SliceThickness", "4.4", True),
+        ("SliceThickness", "4,4", False),
+        ("SliceThickness", "0", False),
+        ("ImageOrientationPatient", "0,1,0,0,0,-1", True),
+        ("ImageOrientationPatient", "0\\1\\0\\0\\0\\-1", True),
+        ("ImageOrientationPatient", "0\\1\\0\\0\\0", False),
+    ],
+)
+def test_values_that_replace_tags_are_clean_numbers(tmp_path: Path, tag: str, said: str, clean: bool) -> None:
+    text = f'scan_id,path,{tag}\na,/x,\nb,/y,"{said}"\n'
+    if clean:
+        assert [entry.overrides for entry in entries(read(tmp_path, text).table)] == [{}, {tag: said}]
+    else:
+        with pytest.raises(ManifestError, match=f"row 2: {tag} is not"):
+            read(tmp_path, text)
 
 
 def test_a_folder_is_no_manifest(tmp_path: Path) -> None:
