@@ -101,9 +101,34 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "unsafe_archive": "the archive has a member whose path points outside it",
         "duplicate_series": "the same series lies in several places and counts once",
         "out_of_memory": "memory did not hold the scan, or a single image of it in a network",
+        "storage_failed": "storage or the network failed while the path was read",
+        "no_space": "a disk was full",
+        "too_many_open_files": "the process or the machine may open no more files",
+        "package_missing": "a package that the file needs is not installed where it was read",
+        "gpu_failed": "the GPU failed, not for want of memory",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""
+
+SURROUNDINGS: frozenset[str] = frozenset(
+    {
+        "path_missing",  # also what a share that is not mounted looks like
+        "permission_denied",
+        "storage_failed",
+        "no_space",
+        "too_many_open_files",
+        "package_missing",
+        "gpu_failed",
+        "out_of_memory",
+        "time_limit",  # slow storage and a busy machine look the same as a scan that takes for ever
+        "worker_lost",
+        "internal_error",  # another version of the code may do better
+    }
+)
+"""Reasons that may lie in the machine, its storage or its network, so that another try may do better.
+
+All others are the scan's own: its files say the same whenever they are read.
+"""
 
 
 def disc_level(below: str, above: str) -> str | None:

@@ -63,6 +63,10 @@ class OutputError(StorageError):
     """A place for results that cannot be written to."""
 
 
+class ReasonError(SpinenetError, ValueError):
+    """A reason was named that is none of :data:`spinenet.anatomy.REASONS`."""
+
+
 class RootError(StorageError):
     """A place to look for series in that is not there, or is named wrongly."""
 

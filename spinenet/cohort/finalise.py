@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from spinenet.cohort.checkpoints import FOLDER as DETECTIONS
-from spinenet.cohort.ledger import STAGED, Commit, Ledger, commits_of
+from spinenet.cohort.ledger import STAGED, Commit, Ledger, commits_of, state_of
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, newest_revision
+from spinenet.cohort.retry import due
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
 from spinenet.errors import RunError
 from spinenet.storage import Store
@@ -48,7 +49,8 @@ class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends
 def final_states(store: Store, plan: Plan) -> Mapping[str, int] | None:
     """Rows by state of a run of ``plan`` whose tables are all there, each with the digest in ``_SUCCESS``.
 
-    Neither commits nor parts are looked at: once the tables are whole nothing hangs on them.
+    Of the commits no more than the names are looked at, and of the parts nothing: once the tables are whole
+    nothing hangs on them.
 
     Returns
     -------
@@ -57,6 +59,9 @@ def final_states(store: Store, plan: Plan) -> Mapping[str, int] | None:
     """
     record = success_of(store, plan)
     if record is None:
+        return None
+    # Rows may have been read again since; a run whose records were cleared away is as it was.
+    if "commits" in record and Ledger(store, plan).state() not in (None, record["commits"]):
         return None
     wanted = {f"{name}/{part['file']}": part for name in TABLES for part in record["tables"][name]}
     sizes = {f"{name}/{file}": size for name in TABLES for file, size in store.sizes(name).items()}
@@ -111,10 +116,20 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
         "flags": count_flags(commits.values()),
         "rows_per_second": rows_per_second(commits.values(), last=None),
         "last_commit": max(commit.at for commit in commits.values()) or None,
+        "commits": state_of({shard: commit.generation for shard, commit in commits.items()}),
+        "due": due_of(commits.values()),
         "tables": written,
     }
     ledger.store.write(SUCCESS, (json.dumps(record, indent=2) + "\n").encode())
     return states
+
+
+def due_of(commits: Iterable[Commit]) -> dict[str, int]:
+    """Rows by reason that the next start of the run reads again by itself."""
+    total: Counter[str] = Counter()
+    for commit in commits:
+        total.update(due(commit.states, commit.given_up))
+    return dict(sorted(total.items()))
 
 
 def count_states(commits: Iterable[Commit]) -> dict[str, int]:

@@ -37,7 +37,8 @@ class Commit:
     Attributes
     ----------
     generation
-        Grows when a shard is made again because one of its parts was damaged; the highest counts.
+        Grows when a shard is made again, since one of its parts was damaged or since rows of it were read
+        again; the highest counts.
     parts
         The staged part of each table. None in a record that was cut short: it only uses up its generation.
     states
@@ -50,6 +51,10 @@ class Commit:
         When it was finished, in UTC as ISO 8601; empty where that is not known.
     seconds
         From the start of the shard to then.
+    tries
+        Starts of the run in which a row that failed by its surroundings was read, by scan_id; 1 where absent.
+    given_up
+        Of those, by reason, how many are read again only where somebody asks for it.
     """
 
     shard: int
@@ -60,6 +65,8 @@ class Commit:
     workers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     at: str = ""
     seconds: float = 0.0
+    tries: Mapping[str, int] = field(default_factory=dict)
+    given_up: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,20 @@ class Ledger:
 
         One listing more for each earlier revision of which shards were kept.
         """
+        newest = self._newest()
+        read = self.store.read_many(path for _, _, path in newest.values())
+        return {
+            shard: self._record(shard, generation, read.get(path, b""))
+            for shard, (generation, _, path) in sorted(newest.items())
+        }
+
+    def state(self) -> str | None:
+        """:func:`state_of` the records that count, by listing alone; None where there is none at all."""
+        newest = self._newest()
+        return state_of({shard: place[0] for shard, place in newest.items()}) if newest else None
+
+    def _newest(self) -> dict[int, tuple[int, int, str]]:
+        """(generation, revision, file) of the record that counts of each committed shard."""
         newest: dict[int, tuple[int, int, str]] = {}
         for revision, shards in (*self.plan.kept, (self.plan.revision, self.plan.n_shards)):
             folder = commits_of(revision)
@@ -82,11 +103,7 @@ class Ledger:
                 if told and int(told[1]) < shards:
                     shard, place = int(told[1]), (int(told[2]), revision, f"{folder}/{name}")
                     newest[shard] = max(newest.get(shard, place), place)
-        read = self.store.read_many(path for _, _, path in newest.values())
-        return {
-            shard: self._record(shard, generation, read.get(path, b""))
-            for shard, (generation, _, path) in sorted(newest.items())
-        }
+        return newest
 
     def unfinished(self, commits: Mapping[int, Commit]) -> list[int]:
         """Shards without a commit, or with one whose parts are absent or have another size.
@@ -151,6 +168,11 @@ class Ledger:
         fits = (commit.shard, commit.generation) == (shard, generation) and shard < self.plan.n_shards
         complete = set(parts) == set(TABLES) and sum(commit.states.values()) == self.plan.rows_of(shard)
         return commit if fits and complete else damaged
+
+
+def state_of(generations: Mapping[int, int]) -> str:
+    """Digest of which later generation of a shard counts; the same for every sharding where there is none."""
+    return digest(json.dumps(sorted(item for item in generations.items() if item[1])).encode())
 
 
 def commits_of(revision: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from spinenet.cohort.finalise import count_flags, count_states, success_of
+from spinenet.cohort.finalise import count_flags, count_states, due_of, success_of
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, load_plan
@@ -49,6 +49,8 @@ class RunStatus:
         Lately, or of the whole run where it is finished; None where nothing is known.
     last_commit
         When the last shard was committed, in UTC as ISO 8601.
+    due
+        Failed rows by reason that the next start reads again by itself.
     """
 
     out: str
@@ -61,6 +63,7 @@ class RunStatus:
     flags: Mapping[str, int] = field(default_factory=dict)
     rows_per_second: float | None = None
     last_commit: str | None = None
+    due: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def seconds_left(self) -> float | None:
@@ -131,6 +134,7 @@ def read_status(store: Store, *, examples: int = 0, every_row: bool = False) -> 
         flags=count_flags(sound.values()),
         rows_per_second=rows_per_second(commits.values()),
         last_commit=max((commit.at for commit in commits.values()), default="") or None,
+        due=due_of(sound.values()),
     )
 
 
@@ -155,6 +159,7 @@ def _finished(
         flags=record.get("flags", {}),
         rows_per_second=record["rows_per_second"],
         last_commit=record["last_commit"],
+        due=record.get("due", {}),
     )
 
 

@@ -18,6 +18,7 @@ from spinenet.readers.files import list_files
 from spinenet.readers.limits import check_total
 from spinenet.readers.reformat import slices_joined
 from spinenet.readers.stacks import Stack
+from spinenet.storage.causes import scan_error
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def _gathered(fs: Any, place: Place, overrides: Mapping[str, str] | None) -> Gat
     except ScanError:
         raise
     except Exception as error:
-        raise ScanError("unreadable", f"the path cannot be read ({type(error).__name__})") from None
+        unknown = ScanError("unreadable", f"the path cannot be read ({type(error).__name__})")
+        raise scan_error(error) or unknown from None
 
 
 def _stack(found: Gathered, series_uid: str | None, *, thickness_given: bool) -> Stack:

@@ -17,12 +17,13 @@ from spinenet.readers.frames import Frame
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import plane_of
 from spinenet.readers.stacks import Stack
+from spinenet.storage.causes import scan_error
 
 _FACTS = ("manufacturer", "model", "field_strength", "body_part", "description")
 _NOT_LOOKED_INTO = {
     UNNAMEABLE: ScanError("unreadable", "the path is no UTF-8 text, so no manifest can name it; rename it"),
     REFUSED: ScanError("permission_denied", "storage refused to let the folder be listed"),
-    FAILED: ScanError("unreadable", "storage failed to list the folder"),
+    FAILED: ScanError("storage_failed", "storage failed to list the folder"),
     EMPTY: ScanError("no_files", "the path holds no files"),
 }
 
@@ -95,11 +96,12 @@ def _as_reason(place: Place, error: Exception) -> tuple[ScanError, bool]:
     """(why a place is not usable, whether that is the place's own fault)."""
     if isinstance(error, ScanError):
         return error, place.kind not in (REFUSED, FAILED)
-    if isinstance(error, PermissionError):
-        return ScanError("permission_denied", "storage refused to let the path be read"), False
+    known = scan_error(error)
+    if known is not None:
+        return known, False
     kind = type(error).__name__
-    if isinstance(error, OSError) and (place.kind != "archive" or error.errno is not None):
-        return ScanError("unreadable", f"storage failed ({kind})"), False
+    if isinstance(error, OSError) and place.kind != "archive":
+        return ScanError("storage_failed", f"storage failed ({kind})"), False
     if place.kind == "archive":
         return ScanError("unreadable", f"the archive is broken ({kind})"), True
     return ScanError("internal_error", f"the headers could not be read ({kind})"), False

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from spinenet.errors import ScanError
 from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
+from spinenet.storage.causes import scan_error
 
 ZIP_MAGIC = b"PK\x03\x04"
 """First bytes of a zip that holds something."""
@@ -81,7 +82,8 @@ def _contents(members: Iterator[ArchiveMember]) -> dict[str, bytes]:
     except ScanError:
         raise
     except (Exception, RecursionError) as error:
-        raise ScanError("unreadable", f"the archive is broken ({type(error).__name__})") from None
+        broken = ScanError("unreadable", f"the archive is broken ({type(error).__name__})")
+        raise scan_error(error) or broken from None
     if not contents:
         raise ScanError("no_files", "the archive holds no files")
     return contents

@@ -8,21 +8,23 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import known_implementations
 from fsspec.utils import get_protocol
 
 from spinenet.errors import ScanError
 from spinenet.readers.archives import members
 from spinenet.readers.limits import check_total
 from spinenet.storage import Retries
+from spinenet.storage.causes import scan_error
 
 MAX_DEPTH = 16
 """Levels of folders that are searched below a path."""
 
 _T = TypeVar("_T")
 _SINGLE_FILE_SUFFIXES = (".zip", ".tar", ".tgz", ".nii", ".gz", ".dcm", ".ima")
+_REMOTE = frozenset(known_implementations) - {"file", "local"}
 _RETRIES = Retries()
 """Of the whole process: a store that answered before is waited for longer."""
-_REFUSED = ("NoCredentialsError", "PartialCredentialsError", "ClientAuthenticationError")
 
 
 def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[str, bytes]:
@@ -43,7 +45,8 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
     Raises
     ------
     ScanError
-        path_missing, no_files, permission_denied, too_large or unreadable; of an archive, as
+        path_missing, no_files, too_large or unreadable; where storage fails, as
+        :func:`spinenet.storage.causes.scan_error`; of an archive, as
         :func:`spinenet.readers.archives.members`.
     """
     fs, sizes = list_files(path, storage_options)
@@ -71,17 +74,15 @@ def _guarded(action: Callable[[], _T], path: str) -> _T:
         return _RETRIES.call(action)
     except ScanError:
         raise
-    except PermissionError:
-        raise ScanError("permission_denied", "storage refused to let the path be read") from None
-    except (FileNotFoundError, NotADirectoryError):
-        raise ScanError("path_missing", "the path does not exist") from None
     except ImportError:
         detail = f"a package for {get_protocol(path)}:// is not installed; see the extras of spinenet"
-        raise ScanError("unreadable", detail) from None
+        raise ScanError("package_missing", detail) from None
     except Exception as error:
-        if type(error).__name__ in _REFUSED:
-            raise ScanError("permission_denied", "storage refused the credentials, or had none") from None
-        raise ScanError("unreadable", f"storage failed ({type(error).__name__})") from None
+        name = type(error).__name__
+        known = scan_error(error)
+        if known is None and isinstance(error, ValueError) and get_protocol(path) not in _REMOTE:
+            known = ScanError("unreadable", f"the path cannot be opened ({name})")
+        raise known or ScanError("storage_failed", f"storage failed ({name})") from None
 
 
 def _listing(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:

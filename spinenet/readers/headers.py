@@ -24,6 +24,7 @@ from spinenet.readers.padding import padding_of
 from spinenet.readers.siblings import sibling_of
 from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
 from spinenet.readers.walk import Held, walk
+from spinenet.storage.causes import scan_error
 
 MAX_FRAMES = 20_000
 """Frames of one file."""
@@ -145,7 +146,7 @@ def _frames_by_pydicom(
             raise
         except (Exception, RecursionError) as error:
             detail = f"a DICOM header cannot be read ({type(error).__name__})"
-            raise ScanError("unreadable", detail) from None
+            raise scan_error(error) or ScanError("unreadable", detail) from None
 
 
 def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> Frame | None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from spinenet.errors import ScanError
 from spinenet.readers.orientation import Grid
 from spinenet.readers.volumes import check_held, grid_of, whole_volume
+from spinenet.storage.causes import scan_error
 from spinenet.types import Scan
 
 MAX_HEADER = 64 << 10
@@ -231,7 +232,7 @@ def _load(
             affine[:3, 3] = image.GetOrigin()
         except Exception as error:
             detail = f"the MetaImage cannot be read ({type(error).__name__})"
-            raise ScanError("unreadable", detail) from None
+            raise scan_error(error) or ScanError("unreadable", detail) from None
     return stored, affine
 
 
@@ -243,5 +244,5 @@ def _library() -> Any:
             import SimpleITK
     except ImportError:
         detail = "MetaImage needs SimpleITK: pip install 'spinenet[metaimage]'"
-        raise ScanError("unreadable", detail) from None
+        raise ScanError("package_missing", detail) from None
     return SimpleITK

@@ -16,6 +16,7 @@ from spinenet.errors import ScanError
 from spinenet.readers.limits import GZIP_MAGIC, gunzip
 from spinenet.readers.orientation import Grid
 from spinenet.readers.volumes import check_held, grid_of, whole_volume
+from spinenet.storage.causes import scan_error
 from spinenet.types import Scan
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -88,14 +89,15 @@ def _parse(data: bytes) -> Any:
     try:
         import nibabel
     except ImportError:
-        raise ScanError("unreadable", "NIfTI needs nibabel: pip install 'spinenet[nifti]'") from None
+        raise ScanError("package_missing", "NIfTI needs nibabel: pip install 'spinenet[nifti]'") from None
     # the header's first number is its size: 348 in NIfTI-1, 540 in NIfTI-2
     kind = nibabel.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
     try:
         with _quiet():
             return kind.from_bytes(data)
     except Exception as error:
-        raise ScanError("unreadable", f"the NIfTI header cannot be read ({type(error).__name__})") from None
+        broken = ScanError("unreadable", f"the NIfTI header cannot be read ({type(error).__name__})")
+        raise scan_error(error) or broken from None
 
 
 def _check_image(image: Any, size: int | None) -> None:
@@ -121,7 +123,8 @@ def _voxels(image: Any) -> npt.NDArray[np.float32]:
         with _quiet():
             voxels = image.get_fdata(dtype=np.float32, caching="unchanged")
     except Exception as error:
-        raise ScanError("bad_pixels", f"the voxels cannot be read ({type(error).__name__})") from None
+        broken = ScanError("bad_pixels", f"the voxels cannot be read ({type(error).__name__})")
+        raise scan_error(error) or broken from None
     return np.asarray(voxels).reshape(image.shape[:3])
 
 

@@ -23,6 +23,7 @@ from spinenet.errors import ScanError
 from spinenet.readers.frames import PixelFormat
 from spinenet.readers.padding import padded_pixels
 from spinenet.readers.tags import quiet_pydicom
+from spinenet.storage.causes import scan_error
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -252,7 +253,8 @@ def _decoded(
                 **options,
             )
         except (Exception, RecursionError) as error:
-            raise ScanError("bad_pixels", f"pixels cannot be decoded ({type(error).__name__})") from None
+            broken = ScanError("bad_pixels", f"pixels cannot be decoded ({type(error).__name__})")
+            raise scan_error(error) or broken from None
     if decoded.shape != shape:
         raise ScanError("bad_pixels", f"pixels decode to {decoded.shape}, the header says {shape}")
     return decoded, bool(caught)

@@ -50,6 +50,7 @@ _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
 _REFUSED_STATUS = {401, 403}
 _REFUSED_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken"}
 _REFUSED_CODES |= {"InvalidToken", "AuthenticationFailed", "AuthorizationFailure"}
+_REFUSED_CLASSES = {"ClientAuthenticationError"}  # azure
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -102,6 +103,17 @@ class Facts:
         """Whether the bucket or container is absent, and not just a file in it."""
         return bool(self.codes & _NO_BUCKET)
 
+    @property
+    def no_credentials(self) -> bool:
+        """Whether there were none to show."""
+        return bool(self.classes & _NO_CREDENTIALS)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the store refuses the credentials that it was shown, or what they ask for."""
+        refused = self.codes & _REFUSED_CODES or self.classes & _REFUSED_CLASSES
+        return bool(refused or self.statuses & _REFUSED_STATUS)
+
 
 def refusal(action: str, url: str, error: BaseException, local: bool) -> StorageError:
     """The error for the user: what could not be done to what, why, and what to do about it."""
@@ -122,7 +134,7 @@ def _on_disk(error: BaseException) -> str:
 def _remote(facts: Facts, error: BaseException) -> str:
     about = ", ".join(sorted(facts.codes) or [str(status) for status in sorted(facts.statuses)])
     about = about or type(error).__name__
-    if facts.classes & _NO_CREDENTIALS:
+    if facts.no_credentials:
         return (
             "no credentials were found; give them by environment (such as AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY), a profile, or fsspec's configuration"
@@ -131,7 +143,7 @@ def _remote(facts: Facts, error: BaseException) -> str:
         return f"there is no such bucket or container ({about}); make it, or correct the address"
     if "RequestTimeTooSkewed" in facts.codes:
         return "this machine's clock and the store's differ too much; set the clock"
-    if facts.codes & _REFUSED_CODES or facts.statuses & _REFUSED_STATUS or isinstance(error, PermissionError):
+    if facts.refused or isinstance(error, PermissionError):
         return (
             f"the store refuses the credentials ({about}); give ones that are valid there and may list, "
             "read, write and delete"

@@ -389,7 +389,7 @@ def test_files_that_are_gone_by_then(tmp_path: Path) -> None:
     (place,) = find_places(LOCAL, str(tmp_path))
     paths[0].unlink()
     found = survey(LOCAL, place)
-    assert [row["reason"] for row in found.rows] == ["unreadable"]
+    assert [row["reason"] for row in found.rows] == ["path_missing"]
     assert not found.settled
 
 

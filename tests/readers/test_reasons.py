@@ -225,7 +225,7 @@ def test_refused_and_failing_storage():
     fsspec.register_implementation("refusing", Refusing, clobber=True)
     fsspec.register_implementation("failing", Failing, clobber=True)
     assert reason_of("refusing://a/b") == "permission_denied"
-    assert reason_of("failing://a/b.zip") == "unreadable"
+    assert reason_of("failing://a/b.zip") == "storage_failed"
 
 
 def test_several_series_lists_the_candidates(tmp_path, scan):
