@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from spinenet.anatomy import LEVEL_INDEX, SACRAL_RELABEL
+
 FloatArray = npt.NDArray[np.floating]
 
 CORNERS: tuple[str, ...] = ("rt", "rb", "lb", "lt")
@@ -104,6 +106,14 @@ class Vertebra:
         """(4, 2) mean of the quads."""
         mean: npt.NDArray[np.float64] = self.quads.mean(axis=0)
         return mean
+
+    @property
+    def level_probability(self) -> float | None:
+        """Of the level that the vertebra was given; None until labelled."""
+        if self.level_probabilities is None:
+            return None
+        level = "S1" if self.level == SACRAL_RELABEL else self.level
+        return float(self.level_probabilities[LEVEL_INDEX[level]])
 
     @property
     def mid_slice(self) -> int:

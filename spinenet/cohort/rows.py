@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinenet.anatomy import FINDINGS, LEVELS, SACRAL_RELABEL
+from spinenet.anatomy import FINDINGS
 from spinenet.cohort.manifest import Entry
 from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row
 from spinenet.stages.levels import levels_uncertain
@@ -96,7 +96,7 @@ def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenanc
     """
     identity = _identity(entry)
     scan = identity | _geometry(facts) | _made_by(provenance) | _seconds(reading.seconds)
-    flags = [*facts.flags, *(["levels_uncertain"] if _doubtful(reading.vertebrae) else [])]
+    flags = [*facts.flags, *(["levels_uncertain"] if levels_uncertain(reading.vertebrae) else [])]
     vertebrae = tuple(_unique(_vertebra_row(identity, facts, vertebra) for vertebra in reading.vertebrae))
     grades = tuple(_unique(_grade_row(identity, grade) for grade in reading.grades))
     scan |= {
@@ -148,7 +148,7 @@ def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
         "scan_id": identity["scan_id"],
         "subject_id": identity["subject_id"],
         "level": vertebra.level,
-        "level_probability": _level_probability(vertebra),
+        "level_probability": vertebra.level_probability,
         "slices": list(vertebra.slices),
         "mid_slice": vertebra.mid_slice,
         **{
@@ -158,19 +158,6 @@ def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
         },
         **{f"centre_{axis}_mm": float(value) for axis, value in zip("xyz", centre, strict=False)},
     }
-
-
-def _level_probability(vertebra: Vertebra) -> float | None:
-    """Of the level that the vertebra was given."""
-    if vertebra.level_probabilities is None:
-        return None
-    level = "S1" if vertebra.level == SACRAL_RELABEL else vertebra.level
-    return float(vertebra.level_probabilities[LEVELS.index(level)])
-
-
-def _doubtful(vertebrae: Iterable[Vertebra]) -> bool:
-    chosen = (_level_probability(vertebra) for vertebra in vertebrae)
-    return levels_uncertain([probability for probability in chosen if probability is not None])
 
 
 def _grade_row(identity: Row, grade: DiscGrade) -> Row:

@@ -21,6 +21,7 @@ from spinenet.stages.levels import (
     softmax,
     transition_costs,
 )
+from spinenet.types import Vertebra
 
 
 def cost_of(levels: tuple[int, ...], probabilities: np.ndarray, skip_penalty: bool) -> float:
@@ -104,6 +105,12 @@ def test_later_vertebrae_overwrite() -> None:
     ]
 
 
+def vertebra(probability: float) -> Vertebra:
+    probabilities = np.zeros(len(LEVELS))
+    probabilities[LEVELS.index("L4")] = probability
+    return Vertebra((1,), np.zeros((1, 4, 2)), "L4", probabilities)
+
+
 @pytest.mark.parametrize(
     ("probabilities", "uncertain"),
     [([], False), ([0.9, 0.0, 0.8], False), ([0.02, 0.9, 0.1], True), ([UNCERTAIN_BELOW], False)],
@@ -111,4 +118,4 @@ def test_later_vertebrae_overwrite() -> None:
 def test_levels_are_uncertain_where_half_of_them_are_improbable(
     probabilities: list[float], uncertain: bool
 ) -> None:
-    assert levels_uncertain(probabilities) is uncertain
+    assert levels_uncertain(vertebra(probability) for probability in probabilities) is uncertain
