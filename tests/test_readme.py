@@ -1,6 +1,6 @@
 """The README is run as it stands: every line of shell, every block of Python, every figure that it prints.
 
-Two lines are run elsewhere: the installation, by ``.ci/run`` from a fresh clone, and the tests, which are these.
+Two lines are run elsewhere: the installation, by ``.ci/run`` from a fresh clone; the tests, which are these.
 """
 
 from __future__ import annotations
