@@ -24,6 +24,7 @@ from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, listed_subjects
 from spinenet.index.survey import Survey, survey_all
 from spinenet.index.unfinished import Account, drop_unfinished, read_unfinished
+from spinenet.storage.redaction import has_secret, redacted, secret_refusal
 
 FILES_PER_TASK = 1000
 """Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
@@ -123,10 +124,12 @@ def index_root(
     if not subjects.key:
         # folders or a table name subjects, and either may have changed
         earlier.rows = PackedRows({**row, "subject_id": None} for row in earlier.rows)
+    if has_secret(root):
+        raise RootError(secret_refusal(root))
     try:
         fs, base = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
-        raise RootError(f"cannot open {root}: {error}") from error
+        raise RootError(f"cannot open {root}: {redacted(str(error))}") from error
     if not fs.exists(base):
         raise RootError(f"there is nothing at {root}; name a folder, an archive or a file")
     account = Account(out, subjects.mark, earlier)

@@ -40,7 +40,7 @@ from spinenet.errors import ManifestError
 from spinenet.printable import printable
 from spinenet.storage import Retries
 from spinenet.storage.answers import Facts, refusal
-from spinenet.storage.redaction import redacted
+from spinenet.storage.redaction import has_secret, redacted, secret_refusal
 
 _NOT_EXCLUDED = MISSING | {"0", "0.0", "false", "no", "n"}
 _PLAINLY_EXCLUDED = frozenset({"1", "1.0", "true", "yes", "y", "x"})
@@ -139,8 +139,9 @@ def read_manifest(
     ManifestError
         It is absent, cannot be parsed, or lacks or repeats what each row needs.
     """
-    place, url = url, redacted(url)
-    columns = _named(url, read_columns(url, _fetch(place, storage_options)))
+    if has_secret(url):
+        raise ManifestError(secret_refusal(url))
+    columns = _named(url, read_columns(url, _fetch(url, storage_options)))
     missing = [name for name in ("scan_id", "path") if name not in columns]
     if columns and missing:
         found = ", ".join(printable(name, 40) for name in list(columns)[:40])
@@ -154,7 +155,7 @@ def read_manifest(
     refuse_blank(url, "scan_id", known["scan_id"])
     refuse_blank(url, "path", known["path"])
     refuse_repeats(url, known["scan_id"])
-    known["path"] = in_pieces(known["path"], lambda path: resolve_path(path, place), pa.string())
+    known["path"] = in_pieces(known["path"], lambda path: resolve_path(path, url), pa.string())
     refuse_secrets(url, known["path"])
     refuse_unknown_types(url, columns, types)
     carried = {name: _typed(url, column, types) for name, column in columns.items()}
@@ -173,6 +174,8 @@ def resolve_path(path: str, manifest_url: str) -> str:
     protocol, separator, place = manifest_url.rpartition("://")
     if not separator:
         place = fsspec.implementations.local.make_path_posix(manifest_url)
+    elif protocol.endswith(("http", "https")):
+        place = re.split(r"[?#]", place, maxsplit=1)[0]
     folder = posixpath.dirname(place)
     return protocol + separator + posixpath.normpath(posixpath.join(folder, path))
 

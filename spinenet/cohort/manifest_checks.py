@@ -14,7 +14,7 @@ from spinenet.cohort.tables import PREFIX, schema
 from spinenet.errors import ManifestError, ScanError
 from spinenet.printable import printable
 from spinenet.readers.overrides import override_numbers
-from spinenet.storage.redaction import redacted
+from spinenet.storage.redaction import has_secret
 
 
 def refuse_unknown_types(url: str, columns: Mapping[str, Column], types: ColumnTypes) -> None:
@@ -66,7 +66,7 @@ def refuse_blank(url: str, name: str, values: pa.ChunkedArray) -> None:
 
 def refuse_secrets(url: str, paths: pa.ChunkedArray) -> None:
     """The paths of a manifest are kept with the run, which is no place for a password."""
-    rows = [row for row, path in enumerate(paths.to_pylist(), start=1) if redacted(path) != path]
+    rows = [row for row, path in enumerate(paths.to_pylist(), start=1) if has_secret(path)]
     if rows:
         raise ManifestError(
             f"{url} has a password, token or signature in the path of row {_some(rows)}, and a run keeps its "

@@ -21,7 +21,7 @@ from spinenet.errors import StorageError
 from spinenet.storage.answers import Facts, refusal
 from spinenet.storage.disk import PIECE, create_whole, sweep, write_whole
 from spinenet.storage.options import open_filesystem
-from spinenet.storage.redaction import redacted
+from spinenet.storage.redaction import has_secret, redacted, secret_refusal
 from spinenet.storage.retries import Retries
 
 LEFT_BEHIND_S = 600.0
@@ -69,8 +69,11 @@ class Store:
         Raises
         ------
         StorageError
-            The protocol is unknown, its package is not installed, or it lacks options.
+            The protocol is unknown, its package is not installed, or it lacks options; or the address holds a
+            secret.
         """
+        if has_secret(url):
+            raise StorageError(secret_refusal(url))
         try:
             fs, root = open_filesystem(url, storage_options)
         except (ImportError, ValueError) as error:

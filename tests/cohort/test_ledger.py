@@ -274,9 +274,14 @@ def test_a_store_without_create_only_writes_is_told_once_a_start(
 
 def test_addresses_are_told_without_secrets() -> None:
     pytest.importorskip("aiohttp", reason="HTTP needs it, which comes with the extra s3")
-    http = Store.at("http://me:hush@127.0.0.1:1/out?sig=hush")
+    http = Store(Store.at("http://127.0.0.1:1/out").fs, "http://me:hush@127.0.0.1:1/out?sig=hush")
     http.retries.first_budget_s = 0.1
     assert http.url("a") == "http://***@127.0.0.1:1/out?sig=***"
     with pytest.raises(StorageError) as caught:
         http.read("a")
+    assert "hush" not in str(caught.value)
+    with pytest.raises(
+        StorageError, match=r"http://\*\*\*@127.0.0.1:1/out\?sig=\*\*\* holds a password"
+    ) as caught:
+        Store.at("http://me:hush@127.0.0.1:1/out?sig=hush")
     assert "hush" not in str(caught.value)
