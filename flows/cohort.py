@@ -38,7 +38,16 @@ from spinenet.pipeline import Settings
 from spinenet.storage import open_output
 
 SHARD_SIZE = 64
-PACKAGES = ("torch", "numpy", "scipy", "opencv-python-headless", "pydicom", "pyarrow", "dask", "prefect")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scikit-image",
+    "opencv-python-headless",
+    "pydicom",
+    "pyarrow",
+    "dask",
+    "prefect",
+)
 """Those whose versions ``run.json`` records."""
 ROUNDS = 3
 """How often damaged parts are made again before the storage is given up on."""
@@ -257,12 +266,23 @@ def _source(weights: str | Path) -> str:
     return str(Path(text).resolve()) if Path(text).is_dir() else text
 
 
+def _versions() -> dict[str, str | None]:
+    """Versions of :data:`PACKAGES`; None for one that is installed under another name."""
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
 def _about(orders: Orders) -> dict[str, Any]:
     """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
     return {
         "spinenet": version(),
         "python": sys.version.split()[0],
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": _versions(),
         "device": orders.device,
         "batch_size": orders.settings.batch_size,
         "seconds_per_scan": orders.seconds,

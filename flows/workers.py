@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import threading
 import time
@@ -272,7 +271,4 @@ def _provenance(ref: WeightsRef) -> Provenance:
 
 def version() -> str:
     """Version of the package that runs here."""
-    try:
-        return importlib.metadata.version(spinenet.__name__)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    return spinenet.__version__

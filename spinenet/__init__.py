@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import spinenet_cohort
+
 if TYPE_CHECKING:
     from spinenet import io
     from spinenet.cohort.results import read_results
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["SpineNet", "download_example_scan", "download_weights", "io", "read_results"]
+
+spinenet_cohort.check_alone()
 
 # Looked up on first use: torch and pandas take seconds to import, and many a caller needs neither.
 _HOMES = {

@@ -1,5 +1,21 @@
 """The command ``spinenet``, a module for each command; imports nothing heavy before a command runs."""
 
-from flows.cli.app import main
+from __future__ import annotations
+
+import sys
+
+import spinenet_cohort
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command; see :func:`flows.cli.app.main`."""
+    try:
+        # Before anything of the package is imported, which may be another project's.
+        spinenet_cohort.check_alone()
+    except ImportError as error:
+        sys.exit(f"spinenet: {error}")
+    from flows.cli.app import main as run_command
+
+    run_command()

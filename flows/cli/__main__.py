@@ -1,6 +1,6 @@
 """The command as ``python -m flows.cli``."""
 
-from flows.cli.app import main
+from flows.cli import main
 
 if __name__ == "__main__":
     main()

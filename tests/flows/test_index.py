@@ -247,7 +247,7 @@ def in_memory() -> Iterator[str]:
 
 
 def test_a_root_without_series_needs_no_cluster(in_memory: str, tmp_path: Path) -> None:
-    summary = index_root(in_memory, str(tmp_path / "m.parquet"), cluster="nonsense")
+    summary = index_root(in_memory, str(tmp_path / "m.parquet"), cluster="tcp://127.0.0.1:1")
     assert (summary.n_files, summary.n_series) == (0, 0)
     assert pd.read_parquet(tmp_path / "m.parquet").empty
 

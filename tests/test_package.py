@@ -1,0 +1,175 @@
+"""The distribution: its name, metadata and dependencies, and another project's package of the same import."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spinenet
+import spinenet_cohort
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OWN = {"spinenet", "flows", "spinenet_cohort"}
+NOT_IMPORTED = {
+    "fastapi": "Prefect's; bounded because Prefect breaks with newer ones",
+    "cryptography": "distributed makes its temporary certificates with it",
+    "pylibjpeg": "decodes pixels as a plugin of pydicom",
+    "python-gdcm": "decodes pixels as a plugin of pydicom",
+    "pylibjpeg-openjpeg": "decodes pixels as a plugin of pydicom",
+    "pylibjpeg-libjpeg": "decodes pixels as a plugin of pydicom",
+    "pyjpegls": "decodes pixels as a plugin of pydicom",
+    "s3fs": "fsspec's filesystem of s3://",
+    "gcsfs": "fsspec's filesystem of gs://",
+    "adlfs": "fsspec's filesystem of az://",
+}
+"""Declared dependencies that no module names, and what for; names that are not declared do no harm here."""
+
+
+def normal(requirement: str) -> str:
+    """The name of a requirement as registries spell it."""
+    return (
+        re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0].lower().replace("_", "-").replace(".", "-")
+    )
+
+
+def declared(extras: Iterable[str] = ()) -> set[str]:
+    optional = PROJECT["optional-dependencies"]
+    return {normal(r) for r in [*PROJECT["dependencies"], *(r for extra in extras for r in optional[extra])]}
+
+
+def imported() -> dict[str, str]:
+    """Top-level module to one of our files that imports it, without the standard library."""
+    found = {}
+    for file in [*ROOT.glob("spinenet/**/*.py"), *ROOT.glob("flows/**/*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            found |= {name.split(".")[0]: str(file.relative_to(ROOT)) for name in names}
+    return {name: file for name, file in found.items() if name not in sys.stdlib_module_names | OWN}
+
+
+def test_what_is_imported_is_declared() -> None:
+    owners = metadata.packages_distributions()
+    runtime = set(PROJECT["optional-dependencies"]) - {"dev"}
+    known = declared(runtime)
+    undeclared = {
+        f"{name} in {file}" for name, file in imported().items() if not known & set(map(normal, owners[name]))
+    }
+    assert not undeclared
+
+
+def test_what_is_declared_is_used() -> None:
+    owners = metadata.packages_distributions()
+    used = {normal(owner) for name in imported() for owner in owners[name]}
+    runtime = set(PROJECT["optional-dependencies"]) - {"dev"}
+    assert not declared(runtime) - used - set(NOT_IMPORTED)
+
+
+def test_every_dependency_is_bounded_on_both_sides() -> None:
+    for requirement in PROJECT["dependencies"]:
+        assert re.search(r">=\d", requirement), requirement
+        assert re.search(r",<\d", requirement), requirement
+
+
+def test_metadata() -> None:
+    assert PROJECT["name"] == spinenet_cohort.NAME != "spinenet"
+    assert PROJECT["license"].startswith("LicenseRef-")
+    assert all((ROOT / file).is_file() for file in PROJECT["license-files"])
+    assert PROJECT["authors"] == [{"name": "spinenet contributors"}]
+    assert all(url.startswith("https://arxiv.org/") for url in PROJECT["urls"].values())
+    assert all((ROOT / package / "py.typed").is_file() for package in ("spinenet", "flows"))
+    assert re.fullmatch(r"\d+\.\d+\.\d+", spinenet.__version__)
+
+
+def wheel(folder: Path, name: str, version: str, files: dict[str, str], command: str = "") -> Path:
+    """A wheel of a few texts, as pip installs it."""
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    files = files | {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    if command:
+        files[f"{info}/entry_points.txt"] = f"[console_scripts]\nspinenet = {command}\n"
+    path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in files.items():
+            archive.writestr(file, text)
+        archive.writestr(f"{info}/RECORD", "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("wheels")
+    names = ["spinenet_cohort.py", "flows/__init__.py", "flows/terminal.py", "spinenet/__init__.py"]
+    names += ["spinenet/errors.py", "spinenet/anatomy.py", "spinenet/weights/__init__.py"]
+    names += ["spinenet/weights/names.py"]
+    names += [str(file.relative_to(ROOT)) for file in ROOT.glob("flows/cli/*.py")]
+    ours = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
+    theirs = {"spinenet/__init__.py": "raise RuntimeError('another project')\n", "spinenet/net.py": ""}
+    return {
+        "ours": wheel(folder, "spinenet-cohort", "0.1.0", ours, "flows.cli:main"),
+        "ours as it was named once": wheel(folder, "spinenet", "0.0.9", ours, "flows.cli:main"),
+        "theirs": wheel(folder, "spinenet", "2.1.4", theirs),
+    }
+
+
+def installed(wheels: dict[str, Path], place: Path, *names: str) -> dict[str, str]:
+    """The environment of a Python that finds these, installed one after the other, before all else."""
+    for name in names:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--prefix"]
+        # "ignore-installed": what the tests themselves run on stays
+        subprocess.run([*command, str(place), "--ignore-installed", str(wheels[name])], check=True)
+    (packages,) = place.glob("lib/python*/site-packages")
+    return {**os.environ, "PYTHONPATH": str(packages), "PYTHONSAFEPATH": "1"}
+
+
+def python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+class TestAnotherProjectsPackage:
+    @pytest.mark.parametrize("order", [("ours", "theirs"), ("theirs", "ours")])
+    def test_both_installed(self, wheels: dict[str, Path], tmp_path: Path, order: tuple[str, str]) -> None:
+        environment = installed(wheels, tmp_path, *order)
+        told = python(environment, "-m", "flows.cli", "--version")
+        assert told.returncode == 1
+        assert len(told.stderr.splitlines()) == 1
+        assert "pip uninstall spinenet spinenet-cohort" in told.stderr
+        if order[-1] == "ours":
+            library = python(environment, "-c", "import spinenet")
+            assert library.returncode == 1
+            assert "another project's spinenet 2.1.4 are both installed" in library.stderr
+
+    @pytest.mark.parametrize("names", [("ours",), ("ours as it was named once", "ours")])
+    def test_ours_alone_is_silent(
+        self, wheels: dict[str, Path], tmp_path: Path, names: tuple[str, ...]
+    ) -> None:
+        told = python(installed(wheels, tmp_path, *names), "-m", "flows.cli", "--version")
+        assert (told.returncode, told.stderr) == (0, "")
+        assert told.stdout.startswith("spinenet 0.")
+
+    def test_theirs_removed_after_it_had_overwritten_ours(
+        self, wheels: dict[str, Path], tmp_path: Path
+    ) -> None:
+        environment = installed(wheels, tmp_path, "ours", "theirs")
+        for file in Path(environment["PYTHONPATH"]).glob("spinenet-2.1.4.dist-info/*"):
+            file.unlink()
+        Path(environment["PYTHONPATH"], "spinenet-2.1.4.dist-info").rmdir()
+        told = python(environment, "-m", "flows.cli", "--help")
+        assert told.returncode == 1
+        assert "another distribution has replaced files of spinenet-cohort" in told.stderr
