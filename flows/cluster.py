@@ -14,6 +14,7 @@ import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from flows.addresses import LOCAL, check_cluster_name
+from flows.worker_memory import ONLY_ENDED, limited
 from flows.workers import THREADS_VARIABLE
 from spinenet.errors import RunError
 
@@ -57,9 +58,9 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
     if name == LOCAL:
         # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
         with (
-            dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+            dask.config.set({"distributed.scheduler.allowed-failures": 0, **ONLY_ENDED}),
             SpecCluster(
-                workers=(workers or _local_workers)(), scheduler=_local_scheduler(), silence_logs=50
+                workers=limited((workers or _local_workers)()), scheduler=_local_scheduler(), silence_logs=50
             ) as cluster,
         ):
             yield cluster.scheduler_address
@@ -151,8 +152,6 @@ def nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str, 
         "resources": dict(resources),
         "env": dict(environment),
         "preload": ["flows.interrupts"],
-        # The bounded window keeps memory in hand; a limit would pause or kill workers during a scan.
-        "memory_limit": 0,
         "host": "127.0.0.1",
         "dashboard": False,
     }

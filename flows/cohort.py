@@ -21,6 +21,7 @@ from flows.progress import LogReporter, Reporter
 from flows.server import prefect_api
 from flows.shards import Stopped, Work, do_shard
 from flows.stopping import in_a_thread, stoppable
+from flows.timelimit import SECONDS_PER_SCAN
 from flows.window import Window
 from flows.workers import STEPS, Orders, Steps, WeightsRef, version
 from spinenet import weights as store_of_weights
@@ -87,7 +88,7 @@ def run_cohort(
     device: str = "auto",
     shard_size: int = SHARD_SIZE,
     settings: Settings = Settings(),
-    seconds_per_scan: float = 3600.0,
+    seconds_per_scan: float = SECONDS_PER_SCAN,
     reporter: Reporter | None = None,
     steps: Steps = STEPS,
     change: Change = "refuse",
@@ -106,7 +107,7 @@ def run_cohort(
     shard_size
         Scans that are committed together; a run that was begun keeps its own.
     seconds_per_scan
-        A scan that takes longer, in reading or inference, fails with the reason "time_limit".
+        A scan that takes longer, in reading or in inference, fails with the reason "time_limit".
     steps
         What workers do for a scan.
     change

@@ -15,7 +15,7 @@ import torch
 from distributed import get_worker
 
 import spinenet
-from flows.timelimit import time_limit
+from flows.timelimit import SECONDS_PER_SCAN, time_limit
 from spinenet import weights
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifest import Entry
@@ -66,7 +66,7 @@ class Orders:
     weights: WeightsRef
     settings: Settings
     device: str = "auto"
-    seconds: float = 3600.0
+    seconds: float = SECONDS_PER_SCAN
     version: str = field(default_factory=lambda: version())
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Types, Weights
+from flows.timelimit import SECONDS_PER_SCAN
 from spinenet.weights.names import PUBLISHED
 
 
@@ -20,7 +21,9 @@ def run(
         str, typer.Option(help="auto, cpu, cuda or cuda:N, on the GPU-class workers.")
     ] = "auto",
     shard_size: Annotated[int, typer.Option(min=1, help="Scans that are committed together.")] = 64,
-    seconds_per_scan: Annotated[float, typer.Option(min=1, help="Time limit of each scan.")] = 3600.0,
+    seconds_per_scan: Annotated[
+        float, typer.Option(min=1, help="Time limit of each scan, in reading and in inference.")
+    ] = SECONDS_PER_SCAN,
     skip_penalty: Annotated[bool, typer.Option(help="Make leaving out a level costly.")] = True,
     types: Types = None,
     append: Annotated[
