@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import itertools
 import platform
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,11 @@ import torch
 from flows.addresses import check_cluster_name
 from flows.cluster import cluster_address, connected, cores, wait_for_slots
 from flows.memory import given_back
+from flows.observer import observer
 from flows.progress import LogReporter, Reporter
-from flows.server import prefect_api
 from flows.shards import Stopped, Work, do_shard
-from flows.stopping import in_a_thread, stoppable
+from flows.stopping import stoppable
+from flows.tasks import About, Tasks
 from flows.timelimit import SECONDS_PER_SCAN
 from flows.window import Window
 from flows.workers import STEPS, Orders, Steps, WeightsRef, version
@@ -37,6 +41,7 @@ from spinenet.networks.bundle import fingerprint_of
 from spinenet.networks.description import file_name, read_description, verify_files
 from spinenet.pipeline import Settings
 from spinenet.storage import open_output
+from spinenet.storage.redaction import redacted
 
 SHARD_SIZE = 64
 PACKAGES = (
@@ -93,6 +98,7 @@ def run_cohort(
     steps: Steps = STEPS,
     change: Change = "refuse",
     types: Mapping[str, str] | None = None,
+    prefect: bool = True,
 ) -> RunSummary:
     """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
 
@@ -115,6 +121,8 @@ def run_cohort(
         :func:`spinenet.cohort.plan.freeze`.
     types
         Of columns that the manifest carries, by name; see :data:`spinenet.cohort.column_types.TYPES`.
+    prefect
+        Whether Prefect is told of the run, which it never decides on.
 
     Raises
     ------
@@ -149,7 +157,7 @@ def run_cohort(
         for _ in range(ROUNDS):
             if unfinished:
                 detector = digests[file_name("detector")]
-                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter)
+                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter, prefect)
             try:
                 states = finalise(ledger)
             except DamagedParts as damaged:
@@ -172,13 +180,12 @@ def _shards(
     generations: Mapping[int, int],
     cluster: str,
     reporter: Reporter,
+    prefect: bool,
 ) -> None:
-    """Do shards on the cluster, as tasks of a Prefect flow."""
-    from flows.observer import needed_until
-
+    """Do shards on the cluster, as tasks that Prefect may be told of."""
     with (
         stoppable(ledger.store.retries.hurry) as stop,
-        prefect_api(),
+        observer(prefect) as observing,
         cluster_address(cluster) as address,
         connected(address) as client,
     ):
@@ -194,28 +201,37 @@ def _shards(
             reporter=reporter,
             steps=steps,
         )
-        url = str(ledger.plan.record["manifest"]["url"])
-        through = threading.Event()
-        with needed_until(through):
-            # In the main thread Prefect takes signals for itself, and its pool then waits for ever.
-            in_a_thread(lambda: _flow(work, indices, through)(manifest=url, out=ledger.store.url()))
+        threads = work.window.shards_in_flight(ledger.plan.shard_size)
+        observing.run(
+            _shown(ledger, len(indices), threads), lambda tasks: _body(work, indices, tasks, threads)
+        )
 
 
-def _flow(work: Work, indices: Sequence[int], through: threading.Event) -> Any:
-    """The Prefect flow over some shards, ``through`` after the last; its parameters only name the run."""
-    from prefect import flow, task
-    from prefect.artifacts import create_link_artifact, create_progress_artifact
-    from prefect.cache_policies import NO_CACHE
-    from prefect.task_runners import ThreadPoolTaskRunner
+def _shown(ledger: Ledger, n_shards: int, threads: int) -> About:
+    """What Prefect shows the run as."""
+    plan, out = ledger.plan, ledger.store.url()
+    manifest = redacted(str(plan.record["manifest"]["url"]))
+    name = f"{_last(manifest)} to {_last(out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
+    return About(
+        flow="spinenet-cohort",
+        name="".join(letter if letter.isprintable() else "?" for letter in name),
+        key=hashlib.sha256(f"{out} {plan.digest}".encode()).hexdigest()[:8],
+        parameters={"manifest": manifest, "out": out},
+        tags=("spinenet", str(plan.record["conditions"]["weights"])),
+        tables=out,
+        threads=threads,
+    )
 
-    from flows.observer import Observer
 
-    observer = Observer()
+def _last(url: str) -> str:
+    return url.rstrip("/").rsplit("/", 1)[-1] or url
+
+
+def _body(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) -> None:
+    """Shards, so many at a time. One is submitted when another has ended: nothing grows with the manifest."""
     failures: list[Exception] = []
-    in_flight = work.window.shards_in_flight(work.ledger.plan.shard_size)
-    runner: Any = ThreadPoolTaskRunner(max_workers=in_flight)
+    committed = itertools.count(1)
 
-    @task(name="shard", task_run_name="shard-{index}", cache_policy=NO_CACHE, persist_result=False)
     def shard(index: int) -> None:
         if work.stop.is_set():
             return
@@ -226,39 +242,28 @@ def _flow(work: Work, indices: Sequence[int], through: threading.Event) -> Any:
             failures.append(error)
             work.stop.set()
             raise
+        work.reporter.shard(index, states, time.monotonic() - started)
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
-        key, link = f"shard-{index:05d}", f"{told}: [commit record]({record})"
-        observer.tell(lambda: create_progress_artifact(100.0, key, link))
-        work.reporter.shard(index, states, time.monotonic() - started)
+        tasks.tell(
+            f"shard-{index:05d}", f"{told}: [commit record]({record})", 100 * next(committed) / len(indices)
+        )
 
-    @flow(
-        name="spinenet-cohort",
-        task_runner=runner,
-        persist_result=False,
-        validate_parameters=False,
-    )
-    def cohort(manifest: str, out: str) -> None:
-        tables = work.ledger.store.url()
-        observer.tell(lambda: create_link_artifact(tables, link_text="tables", key="tables"))
-        # A shard is submitted when another has ended, and no future is kept: nothing grows with the manifest.
-        room = threading.Semaphore(in_flight)
-        for index in indices:
-            room.acquire()
-            if work.stop.is_set():
-                room.release()
-                break
-            shard.submit(index).add_done_callback(lambda _: room.release())
-        for _ in range(in_flight):
-            room.acquire()
-        if failures:
-            # Others stop because the first one failed; the user is told of that one.
-            raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
+    room = threading.Semaphore(in_flight)
+    for index in indices:
+        room.acquire()
         if work.stop.is_set():
-            raise Stopped("the run was stopped; start it again to go on where it was")
-        through.set()
-
-    return cohort
+            room.release()
+            break
+        done = tasks.submit("shard", f"shard-{index:05d}", partial(shard, index))
+        done.add_done_callback(lambda _: room.release())
+    for _ in range(in_flight):
+        room.acquire()
+    if failures:
+        # Others stop because the first one failed; the user is told of that one.
+        raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
+    if work.stop.is_set():
+        raise Stopped("the run was stopped; start it again to go on where it was")
 
 
 def _source(weights: str | Path) -> str:

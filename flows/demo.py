@@ -21,7 +21,7 @@ from spinenet.weights.names import SYNTHETIC
 SHARD_SIZE = 4
 
 
-def run_demo(subjects: int, out: Path, seed: int, console: Console) -> int:
+def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: bool = True) -> int:
     """Make, run and score; print what came of it.
 
     Returns
@@ -35,7 +35,9 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console) -> int:
     made = time.monotonic() - began
     reporter = BarReporter(console) if console.is_terminal else LogReporter()
     results = out / "results"
-    summary = run_cohort(str(manifest), str(results), SYNTHETIC, shard_size=SHARD_SIZE, reporter=reporter)
+    summary = run_cohort(
+        str(manifest), str(results), SYNTHETIC, shard_size=SHARD_SIZE, reporter=reporter, prefect=prefect
+    )
     tables = read_results(str(results))
     score = score_against_truth(tables, out / "cohort")
     console.print(_overview(summary, score, made, _doubtful(tables.scans)))

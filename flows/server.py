@@ -2,12 +2,14 @@
 
 Prefect starts one itself, but leaves it running if the flow is killed, and takes 15 seconds to build
 its database each time; this one ends with its parent, and starts from a copy of a database built before.
+What lies around does not reach it: no setting, proxy or file of the folder where the user stands.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import selectors
 import shutil
 import signal
 import socket
@@ -15,54 +17,100 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
-from spinenet.errors import RunError
-
 _PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux's prctl(2)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class NoServer(Exception):  # noqa: N818 - says what is so; the run goes on
+    """There is no Prefect server to tell of a run, and why."""
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """The process of a server that was started and may not answer yet."""
+
+    process: subprocess.Popen[bytes]
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.process.poll() is None
+
+    def url(self, seconds: float) -> str:
+        """Address of its API, once it answers.
+
+        Raises
+        ------
+        NoServer
+            It ended, or does not answer within ``seconds``.
+        """
+        said = _first_line(self.process, seconds)
+        if said is None:
+            raise NoServer(f"its own server did not answer within {seconds:.0f} seconds")
+        if not said.isdecimal():
+            raise NoServer(f"its own server did not start: {said or 'it was ended'}")
+        return f"http://127.0.0.1:{said}/api"
 
 
 @contextmanager
-def prefect_api(patience: float = 120.0) -> Iterator[None]:
-    """Run the block against the configured Prefect server, or a temporary one.
+def own_server() -> Iterator[OwnServer]:
+    """Start a server, which ends with the block; it is not waited for.
 
     Raises
     ------
-    RunError
-        The configured server cannot be reached, or the temporary one does not start.
+    NoServer
+        No process can be started.
     """
-    from prefect.settings import PREFECT_API_URL
-
-    from flows.observer import observed_by
-
-    configured = PREFECT_API_URL.value()
-    if configured:
-        _reach(str(configured))
-        with observed_by(str(configured)):
-            yield
-        return
-    port = free_port()
-    command = [sys.executable, "-m", "flows.server", str(port), str(os.getpid())]
-    # A session of its own: Ctrl-C is for the flow, which still needs its server to end in order.
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-    )
     try:
-        url = f"http://127.0.0.1:{port}/api"
-        _wait_until_healthy(process, url, patience)
-        with observed_by(url):
-            yield
+        folder = tempfile.mkdtemp(prefix="spinenet-prefect-")
+        command = [sys.executable, "-P", "-m", "flows.server", folder, str(os.getpid())]
+        # A session of its own: Ctrl-C is for the flow, which still needs its server to end in order.
+        process = subprocess.Popen(
+            command,
+            env=_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise NoServer(f"its own server cannot be started: {error.strerror or error}") from error
+    try:
+        yield OwnServer(process)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # Nobody asks it any more, and nothing of it is kept.
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def loopback_past_proxies(environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """In the block, what goes to this machine itself goes past proxies, and everything else takes them."""
+    before = {name: environment.get(name) for name in ("no_proxy", "NO_PROXY")}
+    listed = [part.strip() for part in (before["no_proxy"] or before["NO_PROXY"] or "").split(",")]
+    known = [part for part in listed if part]
+    if "*" not in known:
+        told = ",".join([*known, *(host for host in _LOOPBACK if host not in known)])
+        environment.update(dict.fromkeys(before, told))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
 
 
 def free_port() -> int:
@@ -73,61 +121,107 @@ def free_port() -> int:
         return port
 
 
-def _reach(url: str) -> None:
-    """Prefect itself would start the flow first, and then say where in its code it found nobody."""
-    import httpx
+def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Variables for the server: nobody's settings of Prefect, no proxy, and this package on the path."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith("PREFECT_") and not name.lower().endswith("_proxy")
+    }
+    for name in ("PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONINSPECT"):
+        kept.pop(name, None)
+    package = str(Path(__file__).resolve().parents[1])
+    path = [package, *(part for part in inherited.get("PYTHONPATH", "").split(os.pathsep) if part)]
+    return kept | {"PYTHONPATH": os.pathsep.join(path), "PYTHONUTF8": "1"}
 
+
+def _first_line(process: subprocess.Popen[bytes], seconds: float) -> str | None:
+    """The first line that the process writes, empty where it ends without; None if none comes in time."""
+    pipe, said = process.stdout, b""
+    assert pipe is not None
+    deadline = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while b"\n" not in said:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                return None
+            more = os.read(pipe.fileno(), 4096)
+            if not more:
+                break
+            said += more
+    return said.decode(errors="replace").partition("\n")[0].strip()
+
+
+def serve(folder: Path, parent: int) -> None:
+    """Serve Prefect's API on loopback until process ``parent`` is gone; the database lies in ``folder``.
+
+    The port, or the reason why there is none, is the one line that is written.
+    """
+    said = os.fdopen(os.dup(1), "w")
+    # uvicorn sends itself the signal again when it has ended: the folder is to go before the process does
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
-        httpx.get(f"{url}/health", timeout=20)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RunError(f"Prefect's server cannot be reached, see PREFECT_API_URL: {error}") from error
+        _end_with(parent)
+        # Prefect reads .env, prefect.toml and pyproject.toml where it stands.
+        os.chdir(folder)
+        _serve_in(folder, said)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        said.write(f"{type(error).__name__}: {first}\n")
+        said.flush()
+        raise SystemExit(1) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, patience: float) -> None:
-    import httpx
+def _serve_in(folder: Path, said: Any) -> None:
+    database = folder / "prefect.db"
+    os.environ |= {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
+        "PREFECT_UI_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+    import prefect
+    import uvicorn
+    from prefect.server.api.server import create_app
 
-    deadline = time.monotonic() + patience
-    # one client for all tries: a new one loads all certificates first, which takes longer than to ask
-    with httpx.Client(timeout=5) as client:
-        while process.poll() is None and time.monotonic() < deadline:
-            with suppress(httpx.HTTPError):
-                if client.get(f"{url}/health").status_code == 200:
-                    return
-            time.sleep(0.1)
-    raise RunError(
-        "the temporary Prefect server did not start; run with --debug, or set PREFECT_API_URL to one"
-    )
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            said.write(f"{listening.getsockname()[1]}\n")
+            said.flush()
 
-
-def serve(port: int, parent: int) -> None:
-    """Serve Prefect's API on loopback until told to end, or until process ``parent`` is gone."""
-    _end_with(parent)
-    with tempfile.TemporaryDirectory(prefix="spinenet-prefect-") as folder:
-        database = Path(folder) / "prefect.db"
-        os.environ |= {
-            "PREFECT_HOME": folder,
-            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
-            "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
-            "PREFECT_UI_ENABLED": "false",
-            "PREFECT_LOGGING_LEVEL": "CRITICAL",
-            "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
-            "PREFECT__SERVER_EPHEMERAL": "1",
-            "PREFECT__SERVER_FINAL": "1",
-        }
-        import prefect
-        import uvicorn
-        from prefect.server.api.server import create_app
-
-        kept = platformdirs.user_cache_path("spinenet") / f"prefect-{prefect.__version__}.db"
-        if kept.exists():
-            shutil.copyfile(kept, database)
-        else:
-            _keep_new_database(database, kept)
-        uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="critical", lifespan="on")
+    _provide_database(database, f"prefect-{prefect.__version__}.db")
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            create_app(), log_level="critical", lifespan="on", timeout_graceful_shutdown=2
+        )
+        Announced(config).run(sockets=[listening])
 
 
-def _keep_new_database(database: Path, kept: Path) -> None:
-    """Build the tables once and keep an empty copy; a read-only home only costs the time again."""
+def _provide_database(database: Path, name: str) -> None:
+    """Copy the empty database that was built once, or build it; a read-only home costs the time again."""
+    try:
+        kept = platformdirs.user_cache_path("spinenet") / name
+        shutil.copyfile(kept, database)
+    except (OSError, RuntimeError):  # the latter where there is no home at all
+        _build(database)
+        with suppress(OSError, RuntimeError):
+            kept = platformdirs.user_cache_path("spinenet") / name
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
+            shutil.copyfile(database, temporary)
+            temporary.replace(kept)
+
+
+def _build(database: Path) -> None:
     import asyncio
 
     from prefect.server.database import provide_database_interface
@@ -138,11 +232,6 @@ def _keep_new_database(database: Path, kept: Path) -> None:
         await (await interface.engine()).dispose()
 
     asyncio.run(build())
-    with suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
-        shutil.copyfile(database, temporary)
-        temporary.replace(kept)
 
 
 def _end_with(parent: int) -> None:
@@ -153,4 +242,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    serve(Path(sys.argv[1]), int(sys.argv[2]))

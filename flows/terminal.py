@@ -23,6 +23,9 @@ Types = Annotated[
     ),
 ]
 Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")]
+Prefect = Annotated[
+    bool, typer.Option("--prefect/--no-prefect", help="Show the run to Prefect; it is the same without.")
+]
 
 
 def table_console(width: int = 160) -> Console:

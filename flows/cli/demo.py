@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import DONE, SOME_FAILED, table_console
+from flows.terminal import DONE, SOME_FAILED, Prefect, table_console
 
 
 def demo(
     subjects: Annotated[int, typer.Option(min=1, help="Synthetic subjects to make.")] = 8,
     out: Annotated[Path, typer.Option(help="Folder for the cohort and the results.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the first subject.")] = 0,
+    prefect: Prefect = True,
 ) -> None:
     """Make a synthetic cohort, run the whole pipeline on it, score it against its truth."""
     from spinenet.storage import open_output
@@ -21,4 +22,4 @@ def demo(
     open_output(str(out))
     from flows.demo import run_demo
 
-    raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, table_console()) else DONE)
+    raise typer.Exit(SOME_FAILED if run_demo(subjects, out, seed, table_console(), prefect=prefect) else DONE)

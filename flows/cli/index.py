@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.terminal import Cluster, table_console
+from flows.terminal import Cluster, Prefect, table_console
 from spinenet.errors import ManifestError
 
 _KEY_BYTES = 16
@@ -29,6 +29,7 @@ def index(
         Path | None, typer.Option(help="CSV of path and subject_id: subjects are named by it.")
     ] = None,
     cluster: Cluster = "local",
+    prefect: Prefect = True,
 ) -> None:
     """Find every series below ROOT by headers alone, and write a manifest of them."""
     from flows.index import Subjects, index_root
@@ -45,6 +46,7 @@ def index(
             progress=(lambda files, series: status.update(f"{files} files, {series} series"))
             if console.is_terminal
             else LogIndexing(),
+            prefect=prefect,
         )
     table = Table(title=f"{summary.n_series} series of {summary.n_subjects} subjects in {root}")
     table.add_column("series")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Types, Weights
+from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Prefect, Types, Weights
 from flows.timelimit import SECONDS_PER_SCAN
 from spinenet.weights.names import PUBLISHED
 
@@ -37,6 +37,7 @@ def run(
             "hold are kept.",
         ),
     ] = False,
+    prefect: Prefect = True,
 ) -> None:
     """Read every scan of a manifest and write the tables; started again, it goes on."""
     from flows.cohort import run_cohort
@@ -59,6 +60,7 @@ def run(
         reporter=BarReporter(terminal) if terminal.is_terminal else LogReporter(),
         types=said_types(types) if types else None,
         change="append" if append else "regrade" if regrade else "refuse",
+        prefect=prefect,
     )
     told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
     typer.echo(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from cohorts import small_scan, write
-from prefect.settings import PREFECT_API_URL
 
 from flows.index import index_root
-from flows.server import prefect_api
 from spinenet.cohort.manifest import read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import places_name
@@ -27,12 +23,12 @@ SAVES = 4
 
 STOPPED = """
 import os, sys
-import flows.index
+import flows.headers
 from flows.cli import main
 from spinenet.index import unfinished
 
-flows.index.FILES_PER_TASK = 1
-flows.index.BATCHES_AHEAD = 1
+flows.headers.FILES_PER_TASK = 1
+flows.headers.BATCHES_AHEAD = 1
 unfinished.SECONDS_UNSAVED, unfinished._SHARE = 0.0, 1e9
 number, after = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 saves = 0
@@ -48,13 +44,6 @@ unfinished.keep_unfinished = keep
 main()
 """
 """The command itself, that signals itself once it has written down so often what it found."""
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[str]:
-    """A Prefect server for all runs of this module."""
-    with prefect_api():
-        yield str(PREFECT_API_URL.value())
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +67,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_what_was_found_before_a_stop_is_not_read_again(
-    tmp_path: Path, root: Path, api: str, number: int, status: int, said: str
+    tmp_path: Path, root: Path, number: int, status: int, said: str
 ) -> None:
     out = tmp_path / "m.parquet"
     ended = subprocess.run(
-        [sys.executable, "-c", STOPPED, str(int(number)), str(SAVES), "index", root, "-o", out],
-        env=os.environ | {"PREFECT_API_URL": api},
+        [
+            sys.executable,
+            "-c",
+            STOPPED,
+            str(int(number)),
+            str(SAVES),
+            "index",
+            root,
+            "-o",
+            out,
+            "--no-prefect",
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -95,7 +94,7 @@ def test_what_was_found_before_a_stop_is_not_read_again(
     with pytest.raises(ManifestError):
         read_manifest(str(tmp_path / unfinished_name(out.name)))
 
-    summary = index_root(str(root), str(out))
+    summary = index_root(str(root), str(out), prefect=False)
     assert {file.name for file in tmp_path.iterdir()} == {out.name, places_name(out.name)}
     account = pd.read_parquet(tmp_path / places_name(out.name))
     assert len(account) == FOLDERS + 1

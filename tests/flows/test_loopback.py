@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,4 +77,13 @@ def test_run_on_a_deployment(deployment: tuple[str, str], tmp_path: Path) -> Non
     flows = httpx.post(f"{api}/flow_runs/filter", json={}, timeout=30).json()
     assert [run["state_type"] for run in flows] == ["COMPLETED"]
     artifacts = httpx.post(f"{api}/artifacts/filter", json={}, timeout=30).json()
-    assert {artifact["key"] for artifact in artifacts} == {"tables", "shard-00000", "shard-00001"}
+    kinds = sorted(artifact["key"].rpartition("-")[0] for artifact in artifacts)
+    assert kinds == ["progress", "shard-00000", "shard-00001", "tables"]
+    deadline = time.monotonic() + 30
+    while True:  # the server takes in the states of tasks by and by
+        tasks = httpx.post(f"{api}/task_runs/filter", json={}, timeout=30).json()
+        states = {task["name"]: task["state_type"] for task in tasks}
+        if states == {"shard-00000": "COMPLETED", "shard-00001": "COMPLETED"}:
+            break
+        assert time.monotonic() < deadline, states
+        time.sleep(0.2)

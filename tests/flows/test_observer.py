@@ -1,26 +1,57 @@
-"""Prefect's server may be gone: before a run, in its midst, or since an earlier one of the process."""
+"""Prefect's server is told of a run and decides on nothing: it may be there, gone, or go in the midst."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import re
 import signal
 import subprocess
-import sys
+import threading
 import time
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from cohorts import assert_same_tables
 from noop import STEPS
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.cohort import run_cohort
+from flows.cluster import cluster_address
+from flows.cohort import RunSummary, run_cohort
+from flows.observer import observer
 from flows.progress import LogReporter
-from flows.server import free_port
+from flows.server import NoServer, OwnServer, free_port, own_server
+from flows.tasks import About, Tasks
 from spinenet.cohort.results import read_results
 
-N_SCANS = 160
+N_SCANS = 40
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Workers for all runs of this module."""
+    with cluster_address("local") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[OwnServer]:
+    """A server that the user started."""
+    with own_server() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(process: OwnServer) -> str:
+    """Its address, once it answers."""
+    return process.url(300)
 
 
 @pytest.fixture
@@ -30,77 +61,187 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-class Killer(LogReporter):
-    """Kills the temporary server after the second shard."""
+def run(manifest: Path, out: str, cluster: str, **more: Any) -> RunSummary:
+    return run_cohort(
+        str(manifest),
+        str(manifest.parent / out),
+        "synthetic",
+        cluster=cluster,
+        shard_size=4,
+        steps=STEPS,
+        **more,
+    )
 
-    def __init__(self) -> None:
+
+@contextmanager
+def kept_log() -> Iterator[list[str]]:
+    """What a run says, without its timings."""
+    lines: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(re.sub(r"\d+\.\d+ (s|a second)", "# \\1", record.getMessage()))
+
+    logger, kept = logging.getLogger("spinenet"), Kept()
+    level = logger.level
+    logger.addHandler(kept)
+    logger.setLevel(logging.INFO)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(kept)
+        logger.setLevel(level)
+
+
+def asked(server: str, what: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.post(f"{server}/{what}/filter", json={}, timeout=60).json()
+    return found
+
+
+def test_what_ran_is_on_the_page(manifest: Path, cluster: str, server: str) -> None:
+    with temporary_settings({PREFECT_API_URL: server}):
+        for out in ("one", "two"):
+            run(manifest, out, cluster)
+    runs = {run["id"]: run for run in asked(server, "flow_runs")}
+    names = [f"manifest.csv to {out}, 10 of 10 shards of 40 scans" for out in ("one", "two")]
+    assert sorted(run["name"] for run in runs.values()) == names
+    assert {run["state_type"] for run in runs.values()} == {"COMPLETED"}
+    assert all({"spinenet", "synthetic"} <= set(run["tags"]) for run in runs.values())
+    # the server takes in the states of tasks by and by
+    deadline = time.monotonic() + 30
+    while True:
+        tasks = asked(server, "task_runs")
+        if len(tasks) == 20 and all(task["state_type"] == "COMPLETED" for task in tasks):
+            break
+        assert time.monotonic() < deadline, Counter(task["state_type"] for task in tasks)
+        time.sleep(0.2)
+    shards = sorted(f"shard-{index:05d}" for index in range(10))
+    for run_id in runs:
+        assert sorted(task["name"] for task in tasks if task["flow_run_id"] == run_id) == shards
+    logs = [log["message"] for log in asked(server, "logs")]
+    assert sum(message.startswith("shard-00003: 4 done") for message in logs) == 2
+    artifacts = Counter(artifact["key"] for artifact in asked(server, "artifacts"))
+    assert set(artifacts.values()) == {1}, "a later run's hide an earlier one's"
+    assert sum(key.startswith("shard-00003-") for key in artifacts) == 2
+    progress = [a["data"] for a in asked(server, "artifacts") if a["key"].startswith("progress-")]
+    assert progress == [100.0, 100.0]
+
+
+def test_a_run_is_the_same_with_prefect_and_without(manifest: Path, cluster: str, server: str) -> None:
+    said, summaries = [], []
+    with temporary_settings({PREFECT_API_URL: server}):
+        for prefect in (True, False):
+            with kept_log() as lines:
+                summaries.append(run(manifest, f"prefect-{prefect}", cluster, prefect=prefect))
+            # shards are done beside each other, in whatever order
+            said.append(sorted(re.sub(r"\d+ of 40", "# of 40", line) for line in lines))
+    assert summaries[0].states == summaries[1].states == {"done": N_SCANS, "excluded": 0}
+    assert said[0] == said[1]
+    assert_same_tables(manifest.parent / "prefect-True", manifest.parent / "prefect-False")
+
+
+def test_a_server_that_is_not_there_is_said_once(manifest: Path, cluster: str) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    with temporary_settings({PREFECT_API_URL: url}), kept_log() as lines:
+        assert run(manifest, "out", cluster).states["done"] == N_SCANS
+    told = [line for line in lines if "Prefect" in line]
+    assert len(told) == 1
+    why = f"the server at PREFECT_API_URL={url} cannot be reached: "
+    assert told[0].startswith(f"Prefect does not show this run, which goes on without it: {why}")
+
+
+class Killer(LogReporter):
+    """Kills the run's own server after the second shard."""
+
+    def __init__(self, spared: int) -> None:
         super().__init__()
+        self.spared = spared
         self.killed: list[int] = []
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         super().shard(index, states, seconds)
         if index == 1:
-            for pid in own_servers():
+            told = subprocess.run(
+                ["pgrep", "-f", f"flows.server .* {os.getpid()}$"], capture_output=True, text=True
+            )
+            for pid in {*map(int, told.stdout.split())} - {self.spared}:
                 os.kill(pid, signal.SIGKILL)
                 self.killed.append(pid)
 
 
-def own_servers() -> list[int]:
-    told = subprocess.run(
-        ["pgrep", "-f", f"flows.server [0-9]+ {os.getpid()}$"], capture_output=True, text=True
-    )
-    return [int(pid) for pid in told.stdout.split()]
-
-
-class Kept(logging.Handler):
-    """What is logged; Prefect's own handlers show it wherever they began."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
-@contextmanager
-def kept_log() -> Iterator[list[str]]:
-    kept, logger = Kept(), logging.getLogger("flows.observer")
-    logger.addHandler(kept)
-    try:
-        yield kept.lines
-    finally:
-        logger.removeHandler(kept)
-
-
-def test_a_run_goes_on_without_its_server(manifest: Path) -> None:
-    killer = Killer()
-    one, two = str(manifest.parent / "one"), str(manifest.parent / "two")
+def test_a_run_goes_on_without_its_server(manifest: Path, cluster: str, process: OwnServer) -> None:
+    killer = Killer(process.process.pid)
     began = time.monotonic()
-    with kept_log() as told:
-        summary = run_cohort(str(manifest), one, "synthetic", shard_size=8, steps=STEPS, reporter=killer)
-    # a minute's tries for each of 20 shards, and 7 seconds' for each event, would take longer
+    with kept_log() as lines:
+        summary = run(manifest, "one", cluster, reporter=killer)
+    # a minute's tries for each of the shards, and 7 seconds' for each event, would take longer
     assert time.monotonic() - began < 120
     assert len(killer.killed) == 1
     assert summary.states["done"] == N_SCANS
-    assert len(read_results(one).scans) == N_SCANS
-    assert any("could not be told of a shard; the run goes on" in line for line in told)
-    assert any("all is done, but Prefect's server could not be told" in line for line in told)
+    assert len(read_results(str(manifest.parent / "one")).scans) == N_SCANS
+    assert sum("Prefect does not show this run" in line for line in lines) == 1
     # the next run of the process has a server of its own, and tells nothing to the one that is gone
-    with kept_log() as told:
-        run_cohort(str(manifest), two, "synthetic", shard_size=8, steps=STEPS)
-    assert len(read_results(two).scans) == N_SCANS
-    assert told == []
+    with kept_log() as lines:
+        run(manifest, "two", cluster)
+    assert not any("Prefect" in line for line in lines)
 
 
-def test_a_server_that_is_not_there_is_one_sentence(manifest: Path) -> None:
-    url = f"http://127.0.0.1:{free_port()}/api"
-    told = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "run", str(manifest), str(manifest.parent / "out"),
-         "--weights", "synthetic"],
-        env={**os.environ, "PREFECT_API_URL": url}, capture_output=True, text=True, timeout=150,
-    )  # fmt: skip
-    assert told.returncode == 1
-    last = told.stderr.strip().splitlines()[-1]
-    assert "Prefect's server cannot be reached, see PREFECT_API_URL" in last
-    assert "Traceback" not in told.stderr
+def test_a_run_inside_a_running_event_loop_leaves_no_warning(
+    manifest: Path, cluster: str, server: str
+) -> None:
+    async def cell() -> RunSummary:
+        return run(manifest, "out", cluster)
+
+    with warnings.catch_warnings(), temporary_settings({PREFECT_API_URL: server}):
+        warnings.simplefilter("error")
+        assert asyncio.run(cell()).states["done"] == N_SCANS
+
+
+ABOUT = About("flow", "name", "key", {}, threads=2)
+
+
+def test_a_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import flows.prefect_flow
+
+    held = threading.Event()
+    monkeypatch.setattr("flows.observer.BEGIN_S", 0.1)
+    monkeypatch.setattr(flows.prefect_flow, "reach", lambda url, seconds: held.wait(60))
+    done: list[str] = []
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        observer() as observing,
+        kept_log() as lines,
+    ):
+        observing._deadline = time.monotonic() + 0.5
+        observing.run(ABOUT, lambda tasks: tasks.submit("k", "n", lambda: done.append("once")).result())
+    held.set()
+    assert done == ["once"]
+    assert lines == [
+        "Prefect does not show this run, which goes on without it: it does not let the run begin"
+    ]
+
+
+def test_an_error_of_the_body_is_its_own(server: str) -> None:
+    def body(tasks: Tasks) -> None:
+        def fail() -> None:
+            raise KeyError("mine")
+
+        tasks.submit("kind", "name", fail).result()
+
+    for wanted in (True, False):
+        with (
+            temporary_settings({PREFECT_API_URL: server}),
+            observer(wanted) as observing,
+            pytest.raises(KeyError, match="mine"),
+            kept_log() as lines,
+        ):
+            observing.run(ABOUT, body)
+        assert lines == []
+
+
+def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    monkeypatch.setattr("flows.server._environment", lambda inherited: {**inherited, "PYTHONPATH": "/"})
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with own_server() as started, pytest.raises(NoServer, match="its own server did not start"):
+        started.url(30)
