@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,15 @@ import torch
 
 from spinenet import weights as weights_store
 from spinenet.anatomy import LEVEL_INDEX
-from spinenet.geometry import rescale_quads, to_square_pixels
+from spinenet.geometry import rescale_quads, to_square_pixels, warpable
 from spinenet.networks.bundle import Networks, load_bundle
 from spinenet.pipeline import Settings, detect, disc_images, grade_discs, label
 from spinenet.stages.grades import published_table
-from spinenet.types import Disc, FloatArray, Scan, Vertebra
-from spinenet.vert_dicts import VertDict, from_vert_dict, to_vert_dict
+from spinenet.types import Disc, Scan, Vertebra
+from spinenet.vert_dicts import DebugOutput, VertDict, from_vert_dict, to_vert_dict
 from spinenet.weights.examples import download_example_scan
 
-__all__ = ["SpineNet", "VertDict", "download_example_scan", "download_weights"]
+__all__ = ["DebugOutput", "SpineNet", "VertDict", "download_example_scan", "download_weights"]
 
 _BATCH = 4  # discs in one pass of the grading network
 _log = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 class SpineNet:
     """Reads one scan in memory, as the published class does.
+
+    A volume of uint8, uint16 or int16 is resized and warped as it is stored, as published: values round, and
+    overshoot of the cubic kernel is cut at the type's limits. Any other type is taken as float32.
 
     Parameters
     ----------
@@ -71,6 +74,26 @@ class SpineNet:
         self.context_model = bundle.context
         self.grading_model = bundle.grading
 
+    @overload
+    def detect_vb(
+        self,
+        volume: npt.ArrayLike,
+        pixel_spacing: float | Sequence[float],
+        debug: Literal[False] = False,
+        penalise_skips: bool = True,
+        remove_single_slice_detections: bool = True,
+    ) -> list[VertDict]: ...
+
+    @overload
+    def detect_vb(
+        self,
+        volume: npt.ArrayLike,
+        pixel_spacing: float | Sequence[float],
+        debug: Literal[True],
+        penalise_skips: bool = True,
+        remove_single_slice_detections: bool = True,
+    ) -> DebugOutput: ...
+
     def detect_vb(
         self,
         volume: npt.ArrayLike,
@@ -78,7 +101,7 @@ class SpineNet:
         debug: bool = False,
         penalise_skips: bool = True,
         remove_single_slice_detections: bool = True,
-    ) -> list[VertDict]:
+    ) -> list[VertDict] | DebugOutput:
         """Find and name the vertebrae.
 
         Parameters
@@ -88,7 +111,7 @@ class SpineNet:
         pixel_spacing
             In mm: one number, or (row, column).
         debug
-            Whether to log each vertebra.
+            Whether to log each vertebra and to return a :class:`DebugOutput`.
         penalise_skips
             Whether leaving out a level costs when levels are decoded.
         remove_single_slice_detections
@@ -96,7 +119,7 @@ class SpineNet:
 
         Returns
         -------
-        list of VertDict
+        list of VertDict, or DebugOutput
             Cranial to caudal; empty where no vertebra was found. ``polys`` holds one (4, 2) array of
             (x, y) corners rt, rb, lb, lt in pixels for each of ``slice_nos``; ``average_polygon`` is
             their mean.
@@ -120,13 +143,16 @@ class SpineNet:
         if debug:
             for vert in found:
                 _log.info("%s in slices %s", vert["predicted_label"], vert["slice_nos"])
+            return DebugOutput(found)
         return found
 
     def get_ivds_from_vert_dicts(
         self,
         vert_dicts: Iterable[Mapping[str, Any]],
-        volume: npt.ArrayLike,
+        scan_volume: npt.ArrayLike | None = None,
         pixel_spacing: float | Sequence[float] | None = None,
+        *,
+        volume: npt.ArrayLike | None = None,
     ) -> list[dict[str, Any]]:
         """Cut out the discs between neighbouring vertebrae.
 
@@ -134,8 +160,8 @@ class SpineNet:
         ----------
         vert_dicts
             As :meth:`detect_vb` returns them.
-        volume
-            The same (H, W, S) scan.
+        scan_volume
+            The same (H, W, S) scan; ``volume`` is another name for it.
         pixel_spacing
             In mm; by default that of the vertebrae's own detection, else square pixels.
 
@@ -145,10 +171,11 @@ class SpineNet:
             Caudal first, as published: ``volume`` (9, 112, 224) float32 (slice, row, column), and
             ``level_name`` such as "L4-L5". Discs whose image cannot be made are logged and left out.
         """
+        image = one_of("scan_volume", scan_volume, "volume", volume)
         verts = list(vert_dicts)
         if pixel_spacing is None:
             pixel_spacing = next((v.pixel_spacing for v in verts if isinstance(v, VertDict)), 1.0)
-        scan = _scan(volume, pixel_spacing)
+        scan = _scan(image, pixel_spacing)
         square = to_square_pixels(scan)
         vertebrae = [_moved(from_vert_dict(v), scan.pixel_spacing, square.pixel_spacing) for v in verts]
         vertebrae.sort(key=lambda v: float(v.mean_quad[:, 1].mean()))
@@ -223,7 +250,7 @@ def _available(device: str) -> torch.device:
 
 
 def _scan(volume: npt.ArrayLike, pixel_spacing: float | Sequence[float]) -> Scan:
-    image: FloatArray = np.asarray(volume, dtype=np.float32)
+    image = warpable(np.asarray(volume))
     spacing = np.asarray(pixel_spacing, dtype=np.float64).ravel()
     if image.ndim != 3:
         raise ValueError(f"a volume has rows, columns and slices, not {image.ndim} dimensions")
@@ -241,6 +268,19 @@ def _moved(vertebra: Vertebra, source: tuple[float, float], target: tuple[float,
 def _height(level_name: str) -> int:
     """How far up the spine a disc is, by its cranial vertebra."""
     return LEVEL_INDEX.get(level_name.partition("-")[0], -1)
+
+
+def one_of(first: str, value: Any, second: str, other: Any) -> Any:
+    """The value of an argument that has two names, of which one is used.
+
+    Raises
+    ------
+    TypeError
+        Both are given, or neither.
+    """
+    if (value is None) == (other is None):
+        raise TypeError(f"give {first}, or {second}, which is another name for it, and not both")
+    return other if value is None else value
 
 
 def _tell(name: str, done: int, total: int | None) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from spinenet.types import FloatArray, Scan
+from spinenet.types import FloatArray, ImageArray, Scan
 
 Points = npt.NDArray[np.float64]
 
 SQUARE_TOLERANCE = 1e-6
 """Largest relative difference of row and column spacing that still counts as square pixels."""
+
+STORED_TYPES: tuple[np.dtype[Any], ...] = tuple(map(np.dtype, (np.uint8, np.uint16, np.int16)))
+"""Integers that OpenCV resizes and warps as they are: it rounds, and cuts at the type's limits."""
 
 _CUBIC_REACH = 3
 """Pixels around a crop's source that a cubic kernel can touch, one for rounding included."""
@@ -74,13 +78,22 @@ def transform(matrix: npt.ArrayLike, points: npt.ArrayLike) -> Points:
     return moved
 
 
+def warpable(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The contiguous image in the type that OpenCV works in: one of :data:`STORED_TYPES`, else float32.
+
+    The published package warps integers as they are stored, and its weights have been used so.
+    """
+    kind = image.dtype.newbyteorder("=")
+    return np.ascontiguousarray(image, dtype=kind if kind in STORED_TYPES else np.float32)
+
+
 def warp_crop(
-    volume: FloatArray,
+    volume: ImageArray,
     matrix: npt.ArrayLike,
     canvas: tuple[int, int],
     rows: tuple[int, int],
     columns: tuple[int, int],
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[Any]:
     """Crop of a warped scan, without warping the rest of it.
 
     Parameters
@@ -97,10 +110,11 @@ def warp_crop(
     Returns
     -------
     ndarray
-        (S, rows, columns) float32, cubic, zero outside the slice and outside the canvas.
+        (S, rows, columns) of the type of :func:`warpable`, cubic, zero outside the slice and the canvas.
     """
     (top, bottom), (left, right) = rows, columns
-    out = np.zeros((volume.shape[2], max(0, bottom - top), max(0, right - left)), np.float32)
+    kind = warpable(volume[:0, :0, :0]).dtype
+    out = np.zeros((volume.shape[2], max(0, bottom - top), max(0, right - left)), kind)
     r0, r1 = max(top, 0), min(bottom, canvas[0])
     c0, c1 = max(left, 0), min(right, canvas[1])
     if r0 >= r1 or c0 >= c1:
@@ -116,9 +130,7 @@ def warp_crop(
         return out
     shifted = forward.copy()
     shifted[:, 2] += forward[:, :2] @ start - (c0, r0)
-    part = np.ascontiguousarray(
-        np.moveaxis(volume[start[1] : stop[1], start[0] : stop[0]], 2, 0), dtype=np.float32
-    )
+    part = warpable(np.moveaxis(volume[start[1] : stop[1], start[0] : stop[0]], 2, 0))
     for target, image in zip(out, part, strict=True):
         target[r0 - top : r1 - top, c0 - left : c1 - left] = cv2.warpAffine(
             image, shifted, (c1 - c0, r1 - r0), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT

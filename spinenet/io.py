@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +17,25 @@ from spinenet.errors import ScanError
 from spinenet.readers.dicom import read_dicom
 from spinenet.types import CORNERS, FloatArray
 
-__all__ = ["SpinalScan", "load_dicoms", "load_dicoms_from_folder", "save_vert_dicts_to_csv"]
+__all__ = [
+    "SpinalScan",
+    "download",
+    "download_weights",
+    "load_dicoms",
+    "load_dicoms_from_folder",
+    "save_slices_to_csv",
+    "save_vert_dicts_to_csv",
+]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, eq=False)
+_CSV_COLUMNS = ("polys", "average_polygon", "slice_nos", "predicted_label")
+
+
+@dataclass(eq=False)
 class SpinalScan:
-    """One scan as the published package hands it on.
+    """One scan as the published package hands it on; its attributes may be replaced, as callers of that do.
 
     Attributes
     ----------
@@ -88,29 +100,78 @@ def load_dicoms_from_folder(
     folder = Path(path)
     if not folder.is_dir():
         raise ScanError("path_missing", "the folder does not exist")
-    files = sorted(item for item in folder.iterdir() if item.is_file())
+    # A name that begins with a dot is a Mac's or an editor's own, even where it ends in .dcm.
+    files = sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
     return load_dicoms(files, require_extensions, metadata_overwrites)
 
 
-def save_vert_dicts_to_csv(
-    vert_dicts: Iterable[Mapping[str, Any]], output_file: str | os.PathLike[str]
-) -> None:
+def save_vert_dicts_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: str | os.PathLike[str]) -> None:
+    """Write one row per vertebra, as the published package does.
+
+    Parameters
+    ----------
+    vert_dicts
+        As :meth:`spinenet.SpineNet.detect_vb` returns them.
+    filename
+        CSV with the columns polys, average_polygon, slice_nos, predicted_label; polygons and slices as
+        lists in brackets, which JSON and Python read.
+
+    Raises
+    ------
+    KeyError
+        Naming what a vertebra lacks; no file is written then.
+    """
+    rows = [[_listed(vertebra[column]) for column in _CSV_COLUMNS] for vertebra in vert_dicts]
+    with Path(filename).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(_CSV_COLUMNS)
+        writer.writerows(rows)
+
+
+def save_slices_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: str | os.PathLike[str]) -> None:
     """Write one row per vertebra and slice: the level, the slice, and the corners in pixels.
 
     Parameters
     ----------
     vert_dicts
         As :meth:`spinenet.SpineNet.detect_vb` returns them.
-    output_file
+    filename
         CSV with the columns predicted_label, slice_no, rt_x, rt_y, rb_x ... lt_y.
     """
     corners = [f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]
-    with Path(output_file).open("w", newline="", encoding="utf-8") as stream:
+    with Path(filename).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["predicted_label", "slice_no", *corners])
         for vertebra in vert_dicts:
             for slice_no, poly in zip(vertebra["slice_nos"], vertebra["polys"], strict=True):
                 writer.writerow([vertebra["predicted_label"], slice_no, *np.ravel(poly).tolist()])
+
+
+def download(url: str, file_path: str | os.PathLike[str]) -> None:
+    """Fetch one file whole: http(s), or any other URL that fsspec opens.
+
+    Raises
+    ------
+    WeightsError
+        One sentence for whatever went wrong; nothing is at ``file_path`` then.
+    """
+    from spinenet.weights import downloads
+
+    downloads.download(url, Path(file_path))
+
+
+def download_weights(verbose: bool = True, force: bool = False) -> None:
+    """See :func:`spinenet.download_weights`."""
+    from spinenet import compat
+
+    compat.download_weights(verbose, force)
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    # The polygons of a vertebra are arrays in a list.
+    return json.dumps(value, default=lambda array: np.asarray(array).tolist())
 
 
 def _contents(path: Path) -> bytes:

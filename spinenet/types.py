@@ -16,6 +16,8 @@ import numpy.typing as npt
 from spinenet.anatomy import LEVEL_INDEX, SACRAL_RELABEL
 
 FloatArray = npt.NDArray[np.floating]
+ImageArray = npt.NDArray[np.floating] | npt.NDArray[np.integer]
+"""Grey values; readers make float32, and only callers of the published class hand on integers."""
 
 CORNERS: tuple[str, ...] = ("rt", "rb", "lb", "lt")
 

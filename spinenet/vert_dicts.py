@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,24 @@ class VertDict(dict[str, Any]):
     def __init__(self, entries: Mapping[str, Any], pixel_spacing: tuple[float, float]) -> None:
         super().__init__(entries)
         self.pixel_spacing = pixel_spacing
+
+
+class DebugOutput(NamedTuple):
+    """What :meth:`spinenet.SpineNet.detect_vb` returns with ``debug=True``, as long as the published tuple.
+
+    All but the vertebrae are None: the computation here does not keep them, as it works slice by slice and
+    cuts each crop directly.
+    """
+
+    vert_dicts: list[VertDict]
+    patches: None = None
+    patch_dicts: None = None
+    detection_dicts: None = None
+    transform_dicts: None = None
+    appearance_features: None = None
+    context_output: None = None
+    context_features: None = None
+    decoded_sequence: None = None
 
 
 def to_vert_dict(vertebra: Vertebra, pixel_spacing: tuple[float, float]) -> VertDict:

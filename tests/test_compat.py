@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import logging
 import os
@@ -143,8 +144,25 @@ class TestDetect:
     ) -> None:
         reader.detection_model = PerfectDetector(300, 300, 1.0, spine)
         with caplog.at_level(logging.INFO, "spinenet"):
-            reader.detect_vb(formula_scan(300, 300, 2, 0.0), 1.0, debug=True)
+            told = reader.detect_vb(formula_scan(300, 300, 2, 0.0), 1.0, debug=True)
         assert len(caplog.records) == 1 + len(spine)
+        assert isinstance(told, tuple)
+        assert len(told) == 9
+        assert [set(vert) for vert in told[0]] == [set(told.vert_dicts[0])] * len(spine)
+
+    def test_integers_are_read_as_stored(self, reader: compat.SpineNet, spine: Array) -> None:
+        real = np.round(formula_scan(300, 300, SLICES, 0.0) * 3)
+        stored = real.astype(np.uint16)
+        found = detect(reader, spine, stored, pixel_spacing := 1.0)
+        for vert, name in zip(found, ["L1", "L2", "L3", "L4", "L5"], strict=True):
+            vert["predicted_label"] = name
+        discs = [reader.get_ivds_from_vert_dicts(found, volume, pixel_spacing) for volume in (real, stored)]
+        for first, second in zip(*discs, strict=True):
+            assert 0 < np.abs(first["volume"] - second["volume"]).max() < 2e-3
+        # what OpenCV does not warp is the same scan as floats
+        for kind in (np.int32, np.int64, np.float64):
+            again = reader.get_ivds_from_vert_dicts(found, real.astype(kind), pixel_spacing)
+            assert all(np.array_equal(a["volume"], b["volume"]) for a, b in zip(again, discs[0], strict=True))
 
     def test_nothing_found_is_an_empty_result(self, reader: compat.SpineNet) -> None:
         reader.detection_model = Nothing()
@@ -180,6 +198,14 @@ class TestDiscs:
         for disc, expected in zip(discs, case["discs_bottom_up_slice_row_col"], strict=True):
             assert set(disc) == {"volume", "level_name"}
             assert_samples(disc["volume"], expected, 1e-4)
+
+    def test_both_names_of_the_volume(self, reader: compat.SpineNet) -> None:
+        volume = formula_scan(200, 180, 2, 0.0)
+        assert reader.get_ivds_from_vert_dicts(vert_dicts=[], scan_volume=volume) == []
+        assert reader.get_ivds_from_vert_dicts([], volume=volume) == []
+        for names in ({}, {"scan_volume": volume, "volume": volume}):
+            with pytest.raises(TypeError, match="give scan_volume, or volume"):
+                reader.get_ivds_from_vert_dicts([], **names)
 
     def test_disc_without_an_image_is_logged_and_left_out(
         self, reader: compat.SpineNet, spine: Array, caplog: pytest.LogCaptureFixture
@@ -258,6 +284,36 @@ class TestDownloads:
         assert sorted(path.name for path in folder.iterdir()) == ["IM1.dcm", "IM2.dcm"]
         assert [path.name for path in (tmp_path / "x").iterdir()] == ["t2_lumbar_scan_1"]
 
+    @pytest.mark.parametrize("inner", ["", "t2_lumbar_scan_1/"])
+    def test_example_scan_packed_on_a_mac(self, tmp_path: Path, inner: str) -> None:
+        served = tmp_path / "served"
+        served.mkdir()
+        with zipfile.ZipFile(served / "t2_lumbar_scan_1.zip", "w") as archive:
+            for name in (
+                f"{inner}IM1.dcm",
+                f"__MACOSX/{inner}._IM1.dcm",
+                f"{inner}.DS_Store",
+                "__MACOSX/._x",
+            ):
+                archive.writestr(name, b"one")
+        with serve(served) as server:
+            names = {"example_scan_name": "t2_lumbar_scan_1", "file_path": tmp_path / "x"}
+            folder = spinenet.download_example_scan(**names, base_url=server.url)
+        assert [path.relative_to(folder).as_posix() for path in folder.rglob("*")] == ["IM1.dcm"]
+
+    def test_example_scan_by_either_name(self, tmp_path: Path) -> None:
+        for names in ({}, {"name": "stir_whole_spine", "example_scan_name": "stir_whole_spine"}):
+            with pytest.raises(TypeError, match="give example_scan_name, or name"):
+                spinenet.download_example_scan(**names, file_path=tmp_path)
+
+    def test_a_file_by_its_url(self, tmp_path: Path) -> None:
+        (tmp_path / "served").mkdir()
+        (tmp_path / "served" / "file").write_bytes(b"content")
+        with serve(tmp_path / "served") as server:
+            spinenet.io.download(f"{server.url}/file", str(tmp_path / "mine"))
+        assert (tmp_path / "mine").read_bytes() == b"content"
+        assert callable(spinenet.io.download_weights)
+
     def test_example_scan_that_is_no_archive(self, tmp_path: Path) -> None:
         (tmp_path / "stir_whole_spine.zip").write_text("<html></html>")
         with serve(tmp_path) as server, pytest.raises(WeightsError, match="is no zip archive"):
@@ -314,9 +370,53 @@ class TestReading:
         with pytest.raises(ScanError, match="path_missing"):
             spinenet.io.load_dicoms([tmp_path / "nowhere.dcm"])
 
+    def test_files_of_a_mac_beside_the_slices(self, series: Path) -> None:
+        for name in ("._0000.dcm", ".DS_Store", ".hidden.dcm"):
+            (series / name).write_bytes(b"\0\5\x16\7 Mac OS X")
+        for required in (True, False):
+            assert spinenet.io.load_dicoms_from_folder(series, required).volume.shape[2] == 5
+
+    def test_attributes_of_a_scan_may_be_replaced(self, series: Path) -> None:
+        scan = spinenet.io.load_dicoms_from_folder(path=series, metadata_overwrites={"SliceThickness": [2]})
+        scan.volume = scan.volume[:, :, 1:3]
+        assert (scan.volume.shape[2], scan.slice_thickness) == (2, 2.0)
+
     def test_vertebrae_as_csv(self, spine: Array, tmp_path: Path) -> None:
+        """The published columns, a row for each vertebra."""
+        file = tmp_path / "verts.csv"
+        verts = [
+            {
+                "predicted_label": "L4",
+                "slice_nos": [4, 5],
+                "polys": list(spine[:2]),
+                "average_polygon": spine[0],
+            },
+            {
+                "predicted_label": "L5",
+                "slice_nos": [np.int64(4)],
+                "polys": spine[:1],
+                "average_polygon": spine[1],
+            },
+        ]
+        spinenet.io.save_vert_dicts_to_csv(vert_dicts=verts, filename=str(file))
+        assert file.read_text().splitlines()[0] == "polys,average_polygon,slice_nos,predicted_label"
+        table = pd.read_csv(file)
+        assert table["predicted_label"].tolist() == ["L4", "L5"]
+        assert table["slice_nos"].tolist() == ["[4, 5]", "[4]"]
+        assert np.array_equal(ast.literal_eval(table["polys"][0]), spine[:2])
+        assert np.array_equal(ast.literal_eval(table["average_polygon"][1]), spine[1])
+
+    @pytest.mark.parametrize("key", ["polys", "average_polygon", "slice_nos", "predicted_label"])
+    def test_vertebra_without_a_key(self, spine: Array, tmp_path: Path, key: str) -> None:
+        vert = {"predicted_label": "L4", "slice_nos": [4], "polys": spine[:1], "average_polygon": spine[0]}
+        del vert[key]
+        with pytest.raises(KeyError, match=key):
+            spinenet.io.save_vert_dicts_to_csv([vert], tmp_path / "verts.csv")
+        assert not (tmp_path / "verts.csv").exists()
+
+    def test_slices_as_csv(self, spine: Array, tmp_path: Path) -> None:
         verts = [{"predicted_label": "L5", "slice_nos": [4, 5], "polys": [spine[0], spine[1]]}]
-        spinenet.io.save_vert_dicts_to_csv(verts, tmp_path / "verts.csv")
+        spinenet.io.save_slices_to_csv(verts, tmp_path / "verts.csv")
         with (tmp_path / "verts.csv").open(newline="") as stream:
             rows = list(csv.DictReader(stream))
         assert [row["slice_no"] for row in rows] == ["4", "5"]

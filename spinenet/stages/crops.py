@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from spinenet.anatomy import disc_level
 from spinenet.errors import DiscError
 from spinenet.geometry import Points, rotation, transform, warp_crop
-from spinenet.types import FloatArray, Vertebra
+from spinenet.types import ImageArray, Vertebra
 
 VERTEBRA_SIZE, VERTEBRA_SLICES = 224, 16
 """Rows and columns, and slices, of a vertebra volume."""
@@ -30,7 +30,7 @@ DISC_ROWS, DISC_COLUMNS, DISC_REACH = slice(40, 152), slice(48, 272), 4
 """What the grading network reads: part of the resized crop, of mid slice - 4 to mid slice + 4."""
 
 
-def vertebra_volume(volume: FloatArray, mean_quad: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def vertebra_volume(volume: ImageArray, mean_quad: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Cut the upright surroundings of one vertebra out of all slices.
 
     Parameters
@@ -56,7 +56,7 @@ def vertebra_volume(volume: FloatArray, mean_quad: npt.ArrayLike) -> npt.NDArray
     # A quad of no size still needs a pixel to resize.
     right, bottom = max(int(left + 3 * edge), left + 1), max(int(top + 3 * edge), top + 1)
     crop = warp_crop(volume, matrix, shape, (top, bottom), (left, right))
-    return _normalise(_across_slices(torch.from_numpy(crop)))
+    return _normalise(_across_slices(torch.from_numpy(crop.astype(np.float64))))
 
 
 def _tilt(dx: float, dy: float) -> float:
@@ -73,7 +73,7 @@ def _across_slices(crop: torch.Tensor) -> npt.NDArray[np.float64]:
     below = np.floor(position).astype(int)
     above = np.minimum(below + 1, slices - 1)
     share = torch.from_numpy(position - below)[:, None, None]
-    images = crop.double()
+    images = crop
     if slices > VERTEBRA_SLICES:
         # Both steps are linear, so their order is free: the cheaper one first.
         images = images[below] * (1 - share) + images[above] * share
@@ -125,7 +125,7 @@ def quad_at(vertebra: Vertebra, index: int) -> Points:
     return vertebra.mean_quad
 
 
-def disc_volume(volume: FloatArray, below: Vertebra, above: Vertebra) -> npt.NDArray[np.float32]:
+def disc_volume(volume: ImageArray, below: Vertebra, above: Vertebra) -> npt.NDArray[np.float32]:
     """Cut one disc out of the nine slices around its middle.
 
     Parameters
@@ -165,7 +165,7 @@ def disc_volume(volume: FloatArray, below: Vertebra, above: Vertebra) -> npt.NDA
     return out
 
 
-def _body_median(volume: FloatArray, *vertebrae: Vertebra) -> float:
+def _body_median(volume: ImageArray, *vertebrae: Vertebra) -> float:
     """Median over the bodies' pixels of all slices where they were found; 0 where there is none."""
     values = []
     for vertebra in vertebrae:

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.types import FloatArray, Window
+from spinenet.geometry import warpable
+from spinenet.types import ImageArray, Window
 
 PATCH_SIZE = 224
 """Rows and columns of a patch."""
@@ -65,7 +66,7 @@ def _within(start: int, edge: int, length: int) -> tuple[int, int]:
     return (start, start + edge) if start + edge < length else (length - edge, length - 1)
 
 
-def cut_patch(slice_image: FloatArray, window: Window) -> npt.NDArray[np.float32]:
+def cut_patch(slice_image: ImageArray, window: Window) -> npt.NDArray[np.float32]:
     """Cut one window of a slice, resize it and normalise its grey values.
 
     Parameters
@@ -80,9 +81,7 @@ def cut_patch(slice_image: FloatArray, window: Window) -> npt.NDArray[np.float32
     ndarray
         (224, 224) float32, the 99 per cent range of grey values one wide, the smallest at 0.
     """
-    part = np.ascontiguousarray(
-        slice_image[window.top : window.bottom, window.left : window.right], dtype=np.float32
-    )
+    part = warpable(slice_image[window.top : window.bottom, window.left : window.right])
     patch = cv2.resize(part, (PATCH_SIZE, PATCH_SIZE), interpolation=cv2.INTER_CUBIC)
     patch = np.clip(patch, part.min(), part.max())
     low, high = np.percentile(patch, (0.5, 99.5))

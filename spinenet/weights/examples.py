@@ -14,17 +14,25 @@ EXAMPLE_SCANS_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet/example_
 EXAMPLE_SCANS = ("t2_lumbar_scan_1", "t2_lumbar_scan_2", "stir_whole_spine", "t2_whole_spine")
 
 
+_OF_THE_ARCHIVER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+"""What the programs that pack a folder leave in the archive beside its files."""
+
+
 def download_example_scan(
-    name: str, file_path: str | os.PathLike[str], *, base_url: str | None = None
+    example_scan_name: str | None = None,
+    file_path: str | os.PathLike[str] = ".",
+    *,
+    name: str | None = None,
+    base_url: str | None = None,
 ) -> Path:
     """Fetch one of the published example scans.
 
     Parameters
     ----------
-    name
-        One of :data:`EXAMPLE_SCANS`.
+    example_scan_name
+        One of :data:`EXAMPLE_SCANS`; ``name`` is another name for it.
     file_path
-        Folder in which a folder of that name is made.
+        Folder in which a folder of that name is made; by default the current one.
     base_url
         A mirror; by default the publisher's own site.
 
@@ -40,6 +48,9 @@ def download_example_scan(
     WeightsError
         One sentence for whatever else went wrong.
     """
+    if (example_scan_name is None) == (name is None):
+        raise TypeError("give example_scan_name, or name, which is another name for it, and not both")
+    name = name or example_scan_name
     if name not in EXAMPLE_SCANS:
         raise ValueError(f"there is no example scan {name!r}; there are {', '.join(EXAMPLE_SCANS)}")
     folder = Path(file_path)
@@ -49,6 +60,7 @@ def download_example_scan(
         with storage_errors(target), zipfile.ZipFile(archive) as contents:
             shutil.rmtree(unpacked, ignore_errors=True)
             contents.extractall(unpacked)
+            _drop_leftovers(unpacked)
             # The archive may hold the files, or one folder of the scan's name that holds them.
             source = unpacked / name if [item.name for item in unpacked.iterdir()] == [name] else unpacked
             shutil.rmtree(target, ignore_errors=True)
@@ -59,3 +71,10 @@ def download_example_scan(
         shutil.rmtree(unpacked, ignore_errors=True)
         forget(archive)
     return target
+
+
+def _drop_leftovers(folder: Path) -> None:
+    """Remove what an archiver added: folders of resource forks, and ``._`` files named like slices."""
+    for item in sorted(folder.rglob("*"), reverse=True):
+        if item.name in _OF_THE_ARCHIVER or item.name.startswith("._"):
+            shutil.rmtree(item) if item.is_dir() else item.unlink()
