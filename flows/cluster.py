@@ -14,6 +14,7 @@ import torch
 from distributed import Client, Nanny, Scheduler, SpecCluster
 
 from flows.addresses import LOCAL, check_cluster_name
+from flows.surroundings import check_surroundings
 from flows.worker_memory import ONLY_ENDED, limited
 from flows.workers import THREADS_VARIABLE
 from spinenet.errors import RunError
@@ -53,9 +54,12 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
     ------
     ClusterNameError
         The name is none of these.
+    RunError
+        This machine cannot start workers.
     """
     check_cluster_name(name)
     if name == LOCAL:
+        check_surroundings()
         # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": 0, **ONLY_ENDED}),

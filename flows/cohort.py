@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import itertools
 import platform
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +18,9 @@ from flows.cluster import cluster_address, connected, cores, wait_for_slots
 from flows.memory import given_back
 from flows.observer import observer
 from flows.progress import LogReporter, Reporter
-from flows.shards import Stopped, Work, do_shard
+from flows.shard_tasks import do_shards, shown_as
+from flows.shards import Work
 from flows.stopping import stoppable
-from flows.tasks import About, Tasks
 from flows.timelimit import SECONDS_PER_SCAN
 from flows.window import Window
 from flows.workers import STEPS, Orders, Steps, WeightsRef, version
@@ -41,7 +37,6 @@ from spinenet.networks.bundle import fingerprint_of
 from spinenet.networks.description import file_name, read_description, verify_files
 from spinenet.pipeline import Settings
 from spinenet.storage import open_output
-from spinenet.storage.redaction import redacted
 
 SHARD_SIZE = 64
 PACKAGES = (
@@ -202,68 +197,8 @@ def _shards(
             steps=steps,
         )
         threads = work.window.shards_in_flight(ledger.plan.shard_size)
-        observing.run(
-            _shown(ledger, len(indices), threads), lambda tasks: _body(work, indices, tasks, threads)
-        )
-
-
-def _shown(ledger: Ledger, n_shards: int, threads: int) -> About:
-    """What Prefect shows the run as."""
-    plan, out = ledger.plan, ledger.store.url()
-    manifest = redacted(str(plan.record["manifest"]["url"]))
-    name = f"{_last(manifest)} to {_last(out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
-    return About(
-        flow="spinenet-cohort",
-        name="".join(letter if letter.isprintable() else "?" for letter in name),
-        key=hashlib.sha256(f"{out} {plan.digest}".encode()).hexdigest()[:8],
-        parameters={"manifest": manifest, "out": out},
-        tags=("spinenet", str(plan.record["conditions"]["weights"])),
-        tables=out,
-        threads=threads,
-    )
-
-
-def _last(url: str) -> str:
-    return url.rstrip("/").rsplit("/", 1)[-1] or url
-
-
-def _body(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) -> None:
-    """Shards, so many at a time. One is submitted when another has ended: nothing grows with the manifest."""
-    failures: list[Exception] = []
-    committed = itertools.count(1)
-
-    def shard(index: int) -> None:
-        if work.stop.is_set():
-            return
-        started = time.monotonic()
-        try:
-            states = do_shard(work, index)
-        except Exception as error:
-            failures.append(error)
-            work.stop.set()
-            raise
-        work.reporter.shard(index, states, time.monotonic() - started)
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
-        record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
-        tasks.tell(
-            f"shard-{index:05d}", f"{told}: [commit record]({record})", 100 * next(committed) / len(indices)
-        )
-
-    room = threading.Semaphore(in_flight)
-    for index in indices:
-        room.acquire()
-        if work.stop.is_set():
-            room.release()
-            break
-        done = tasks.submit("shard", f"shard-{index:05d}", partial(shard, index))
-        done.add_done_callback(lambda _: room.release())
-    for _ in range(in_flight):
-        room.acquire()
-    if failures:
-        # Others stop because the first one failed; the user is told of that one.
-        raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
-    if work.stop.is_set():
-        raise Stopped("the run was stopped; start it again to go on where it was")
+        about = shown_as(ledger, len(indices), threads)
+        observing.run(about, lambda tasks: do_shards(work, indices, tasks, threads))
 
 
 def _source(weights: str | Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -79,6 +80,8 @@ def _options(
 
 def main() -> None:
     """Run the command and turn its errors into one sentence and an exit status."""
+    # Processes that are started take no module from the folder where the user stands.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     arguments = debug_first(sys.argv[1:])
     debug = arguments[:1] == [_DEBUG]
     try:

@@ -1,0 +1,84 @@
+"""The shards of a run as tasks, and what the run is shown as."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from flows.shards import Stopped, Work, do_shard
+from flows.tasks import About, Tasks
+from spinenet.cohort.ledger import Ledger
+from spinenet.storage.redaction import redacted
+
+
+def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
+    """What Prefect shows the run as."""
+    plan, out = ledger.plan, ledger.store.url()
+    manifest = redacted(str(plan.record["manifest"]["url"]))
+    name = f"{_last(manifest)} to {_last(out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
+    return About(
+        flow="spinenet-cohort",
+        name="".join(letter if letter.isprintable() else "?" for letter in name),
+        key=hashlib.sha256(f"{out} {plan.digest}".encode()).hexdigest()[:8],
+        parameters={"manifest": manifest, "out": out},
+        tags=("spinenet", str(plan.record["conditions"]["weights"])),
+        tables=out,
+        threads=threads,
+    )
+
+
+def _last(url: str) -> str:
+    return url.rstrip("/").rsplit("/", 1)[-1] or url
+
+
+def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) -> None:
+    """Do shards as tasks, so many at a time.
+
+    One is submitted when another has ended, and no future is kept: nothing grows with the manifest.
+
+    Raises
+    ------
+    Stopped
+        The run was asked to stop.
+    RunError
+        The cluster or the weights failed.
+    """
+    failures: list[Exception] = []
+    committed = itertools.count(1)
+
+    def shard(index: int) -> None:
+        if work.stop.is_set():
+            return
+        started = time.monotonic()
+        try:
+            states = do_shard(work, index)
+        except Exception as error:
+            failures.append(error)
+            work.stop.set()
+            raise
+        work.reporter.shard(index, states, time.monotonic() - started)
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
+        tasks.tell(
+            f"shard-{index:05d}", f"{told}: [commit record]({record})", 100 * next(committed) / len(indices)
+        )
+
+    room = threading.Semaphore(in_flight)
+    for index in indices:
+        room.acquire()
+        if work.stop.is_set():
+            room.release()
+            break
+        done = tasks.submit("shard", f"shard-{index:05d}", partial(shard, index))
+        done.add_done_callback(lambda _: room.release())
+    for _ in range(in_flight):
+        room.acquire()
+    if failures:
+        # Others stop because the first one failed; the user is told of that one.
+        raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
+    if work.stop.is_set():
+        raise Stopped("the run was stopped; start it again to go on where it was")
