@@ -15,6 +15,7 @@ from flows.progress import BarReporter, LogReporter
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort.results import read_results
 from spinenet.evaluation import Score, score_against_truth
+from spinenet.printable import printable
 from spinenet.synthetic.cohort import write_cohort
 from spinenet.weights.names import SYNTHETIC
 
@@ -29,7 +30,7 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: 
     int
         Scans that failed.
     """
-    console.print(f"Making {subjects} synthetic lumbar T2 scans as DICOM in {out / 'cohort'} ...")
+    console.print(f"Making {subjects} synthetic lumbar T2 scans as DICOM in {printable(out / 'cohort')} ...")
     began = time.monotonic()
     manifest = write_cohort(out / "cohort", subjects, seed)
     made = time.monotonic() - began
@@ -43,11 +44,11 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: 
     console.print(_overview(summary, score, made, _doubtful(tables.scans)))
     console.print(_findings(score))
     console.print(
-        "[dim]Synthetic scans, weights trained on such: this shows the pipeline, not the clinic.[/dim]"
+        "Synthetic scans, weights trained on such: this shows the pipeline, not the clinic.", style="dim"
     )
     console.print("Open the result:")
     console.print(
-        f'    pandas.read_parquet("{results / "grades"}")', markup=False, highlight=False, soft_wrap=True
+        f'    pandas.read_parquet("{printable(results / "grades")}")', highlight=False, soft_wrap=True
     )
     return summary.n_failed
 

@@ -22,7 +22,7 @@ from spinenet.index.findings import scattered, to_look_at
 from spinenet.index.places import Place, joined
 from spinenet.index.survey import Survey, survey_all
 from spinenet.index.unfinished import Account
-from spinenet.storage.redaction import redacted
+from spinenet.redaction import redacted
 
 FILES_PER_TASK = 1000
 """Files of one task, or one folder if it holds more: a million files are a thousand tasks."""

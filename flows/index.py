@@ -18,7 +18,7 @@ from spinenet.index.places import as_url
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, listed_subjects
 from spinenet.index.unfinished import Account, drop_unfinished, read_unfinished
-from spinenet.storage.redaction import has_secret, redacted, secret_refusal
+from spinenet.redaction import has_secret, redacted, secret_refusal
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from flows.server import NoServer, OwnServer, loopback_past_proxies, own_server
 from flows.tasks import About, Body, Once, PlainTasks, Tasks
-from spinenet.storage.redaction import redacted
+from spinenet.redaction import redacted
 
 START_S = 60.0
 """How long a run waits for a server, from when it began to start workers."""

@@ -18,7 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from spinenet.printable import printable
+
 log = logging.getLogger("spinenet")
+
+MOST = 200
+"""Characters of a scan's id in a line of the log."""
 
 
 class Reporter(Protocol):
@@ -53,7 +58,7 @@ class LogReporter:
     def scan(self, scan_id: str, reason: str | None) -> None:
         """See :class:`Reporter`."""
         if reason is not None:
-            log.warning("scan %s failed: %s", scan_id, reason)
+            log.warning("scan %s failed: %s", printable(scan_id, MOST), reason)
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         """See :class:`Reporter`."""

@@ -1,13 +1,11 @@
-"""What the commands share: exit statuses, arguments, and a console for tables."""
+"""What the commands share: exit statuses and arguments."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 DONE, UNFINISHED, USAGE, SOME_FAILED = 0, 1, 2, 3
 """Exit statuses: every row done, the run did not finish, bad usage or manifest, some rows failed."""
@@ -26,11 +24,6 @@ Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://H
 Prefect = Annotated[
     bool, typer.Option("--prefect/--no-prefect", help="Show the run to Prefect; it is the same without.")
 ]
-
-
-def table_console(width: int = 160) -> Console:
-    """A console as wide as the terminal; without one ``width``, for broken lines cannot be searched."""
-    return Console(width=None if sys.stdout.isatty() else width)
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ FLOORS = {
     "spinenet.errors": 1,
     "spinenet.anatomy": 1,
     "spinenet.printable": 1,
+    "spinenet.redaction": 1,
     "spinenet.types": 1,
     "spinenet.geometry": 1,
     "spinenet.storage": 2,

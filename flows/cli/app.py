@@ -17,6 +17,7 @@ from flows.cli.index import index
 from flows.cli.run import run
 from flows.cli.status import status
 from flows.cli.weights import weights_app
+from flows.printing import LineFormatter, say
 from flows.terminal import DONE, UNFINISHED, USAGE
 from spinenet import __version__
 from spinenet.errors import (
@@ -29,6 +30,7 @@ from spinenet.errors import (
     SpinenetError,
     WeightsError,
 )
+from spinenet.printable import printable
 
 app = typer.Typer(
     help="Finds, names and grades vertebrae and discs in sagittal spinal MRI. Research only.",
@@ -70,7 +72,9 @@ def _options(
     ] = False,
 ) -> None:
     level = logging.DEBUG if debug else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     # These write every path at this level, which can name a patient, or the headers that sign a request.
     for name in ("fsspec", "s3fs", "botocore", "aiobotocore", "azure", "adlfs", "gcsfs", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -89,7 +93,7 @@ def main() -> None:
     except SpinenetError as error:
         if debug:
             raise
-        typer.echo(f"spinenet: {error}", err=True)
+        say(f"spinenet: {error}", err=True)
         sys.exit(USAGE if isinstance(error, _USAGE_ERRORS) else UNFINISHED)
     except typer.Abort:
         sys.exit(UNFINISHED)
@@ -99,11 +103,13 @@ def main() -> None:
     except Exception as error:
         show = getattr(error, "show", None)
         if callable(show):
+            if hasattr(error, "message"):
+                error.message = printable(error.message)
             show()
             sys.exit(USAGE)
         if debug:
             raise
-        typer.echo(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        say(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
         sys.exit(UNFINISHED)
     if code == _INTERRUPTED:
         typer.echo("spinenet: stopped", err=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from flows.terminal import DONE, SOME_FAILED, Manifest, Types, Weights, duration, table_console
+from flows.printing import Group, say, say_groups
+from flows.terminal import DONE, SOME_FAILED, Manifest, Types, Weights, duration
 from spinenet.anatomy import REASONS
 from spinenet.errors import WeightsError
 from spinenet.weights.names import PUBLISHED
@@ -41,29 +41,24 @@ def check(
     with Console(stderr=True).status("reading headers"):
         found = check_manifest(manifest, processes=cores(), types=kinds)
     groups = found.groups
-    table_console().print(_table(groups, f"{len(found.rows)} rows in {manifest}"))
+    say_groups(f"{len(found.rows)} rows in", manifest, _groups(groups))
     few = {what for what, rows in groups.items() if len(rows) <= _SHOWN} - set(NO_PROBLEM)
     for row in found.rows:
         if row.what in few:
-            typer.echo(f"{row.scan_id}: {row.what}: {row.detail}")
+            say(f"{row.scan_id}: {row.what}: {row.detail}")
     networks = _weights(weights)
     _estimate(found, networks)
     if store is not None:
-        typer.echo(_output(found, networks, store))
+        say(_output(found, networks, store))
     raise typer.Exit(SOME_FAILED if found.n_problems else DONE)
 
 
-def _table(groups: Mapping[str, Sequence[Row]], title: str) -> Table:
+def _groups(groups: Mapping[str, Sequence[Row]]) -> Iterator[Group]:
     from spinenet.preflight import WOULD_RUN
 
-    table = Table(title=title)
-    for column in ("what", "rows", "which", "meaning"):
-        table.add_column(column, justify="right" if column == "rows" else "left")
     for what, rows in groups.items():
         names = [row.scan_id for row in rows[:_SHOWN]] if what != WOULD_RUN else []
-        more = ", ..." if names and len(rows) > _SHOWN else ""
-        table.add_row(what, str(len(rows)), ", ".join(names) + more, REASONS.get(what, ""))
-    return table
+        yield Group(len(rows), what, REASONS.get(what, ""), names, len(rows) > len(names))
 
 
 def _weights(weights: str) -> Networks | None:
@@ -73,9 +68,9 @@ def _weights(weights: str) -> Networks | None:
     try:
         networks = load_bundle(resolve(weights))
     except WeightsError as error:
-        typer.echo(f"Weights: {error}")
+        say(f"Weights: {error}")
         return None
-    typer.echo(f"Weights: {weights} is installed, fingerprint {networks.fingerprint[:8]}")
+    say(f"Weights: {weights} is installed, fingerprint {networks.fingerprint[:8]}")
     return networks
 
 
@@ -93,7 +88,7 @@ def _estimate(found: Preflight, networks: Networks | None) -> None:
     if networks is not None:
         seconds = estimated_seconds(scans, networks)
         told += f"; inference takes about {duration(seconds)} on this machine without a GPU"
-    typer.echo(f"Estimate: {told}")
+    say(f"Estimate: {told}")
 
 
 def _output(found: Preflight, networks: Networks | None, store: Store) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.terminal import DONE, SOME_FAILED, Prefect, table_console
+from flows.printing import table_console
+from flows.terminal import DONE, SOME_FAILED, Prefect
 
 
 def demo(

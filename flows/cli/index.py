@@ -9,8 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.terminal import Cluster, Prefect, table_console
+from flows.printing import say, table_console
+from flows.terminal import Cluster, Prefect
 from spinenet.errors import ManifestError
+from spinenet.printable import printable
 
 _KEY_BYTES = 16
 
@@ -48,19 +50,20 @@ def index(
             else LogIndexing(),
             prefect=prefect,
         )
-    table = Table(title=f"{summary.n_series} series of {summary.n_subjects} subjects in {root}")
+    table = Table(title=f"{summary.n_series} series of {summary.n_subjects} subjects in {printable(root)}")
     table.add_column("series")
     table.add_column("number", justify="right")
     for what, count in summary.purposes.items():
         table.add_row(
-            {"grading": "to be graded", "detection": "usable, not graded"}.get(what, what), str(count)
+            {"grading": "to be graded", "detection": "usable, not graded"}.get(what, printable(what)),
+            str(count),
         )
     table_console().print(table)
-    typer.echo(
+    say(
         f"{summary.n_read} of {summary.n_files} files read, {summary.bytes_read / 1e6:.1f} MB of "
         f"headers of {summary.bytes_held / 1e6:.1f} MB, in {summary.seconds_reading:.1f} s."
     )
-    typer.echo(f"Next: spinenet check {out}")
+    say(f"Next: spinenet check {out}")
 
 
 def _text(file: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.printing import say
 from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Prefect, Types, Weights
 from flows.timelimit import SECONDS_PER_SCAN
 from spinenet.weights.names import PUBLISHED
@@ -63,5 +64,5 @@ def run(
         prefect=prefect,
     )
     told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
-    typer.echo(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")
+    say(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")
     raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from flows.terminal import Out, duration, table_console
+from flows.printing import Group, say_groups, wrapped
+from flows.terminal import Out, duration
+from spinenet.anatomy import REASONS
 
 if TYPE_CHECKING:
     from spinenet.cohort.status import RunStatus
@@ -31,24 +33,23 @@ def status(
         typer.echo(json.dumps(_account(account, rows=not counts), indent=2))
         return
     account = read_status(store, examples=0 if counts else _SHOWN)
-    table = Table(title=f"{account.n_rows} scans in {account.out}")
-    for column in ("state", "scans", "which"):
-        table.add_column(column, justify="right" if column == "scans" else "left")
-    for state in ("done", "excluded", "pending"):
-        table.add_row(state, str(account.states[state]), "")
-        if state == "done" and (doubtful := account.flags.get("levels_uncertain")):
-            table.add_row("  levels uncertain", str(doubtful), "done, flag levels_uncertain in scans")
-    for reason, rows in account.reasons.items():
-        count = account.states[reason]
-        shown = ", ".join(row.scan_id for row in rows) + (", ..." if count > len(rows) > 0 else "")
-        table.add_row(f"failed: {reason}", str(count), shown)
-    table_console().print(table)
-    typer.echo(_pace(account))
+    say_groups(f"{account.n_rows} scans in", account.out, _groups(account))
+    typer.echo(wrapped(_pace(account)))
     typer.echo(
         "The tables are written."
         if account.finished
-        else "The run is not finished; if it is not running, start it again."
+        else wrapped("The run is not finished; if it is not running, start it again.")
     )
+
+
+def _groups(account: RunStatus) -> Iterator[Group]:
+    for state in ("done", "excluded", "pending"):
+        yield Group(account.states[state], state)
+        if state == "done" and (doubtful := account.flags.get("levels_uncertain")):
+            yield Group(doubtful, "levels uncertain", "done, with the flag levels_uncertain in scans")
+    for reason, rows in account.reasons.items():
+        count, names = account.states[reason], [row.scan_id for row in rows]
+        yield Group(count, f"failed: {reason}", REASONS.get(reason, ""), names, count > len(rows))
 
 
 def _pace(account: RunStatus) -> str:

@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.terminal import table_console
+from flows.printing import say, table_console
 from spinenet import weights
 from spinenet.errors import WeightsError
+from spinenet.printable import printable
 from spinenet.weights.names import PUBLISHED
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ def list_weights() -> None:
     for bundle in weights.installed():
         licence = " ".join(str(bundle.description.get("licence", "")).split())
         table.add_row(
-            bundle.name if bundle.folder is None else str(bundle.description.get("name", bundle.name)),
+            printable(bundle.name if bundle.folder is None else bundle.description.get("name", bundle.name)),
             "not here" if bundle.folder is None else "here",
-            licence if len(licence) <= 60 else f"{licence[:57]}...",
-            "" if bundle.folder is None else str(bundle.folder),
+            printable(licence if len(licence) <= 60 else f"{licence[:57]}..."),
+            "" if bundle.folder is None else printable(bundle.folder),
         )
     # for the paths in it
     table_console(240).print(table)
@@ -69,7 +70,7 @@ def fetch_weights(
         folder = weights.fetch(
             name, accept_licence, base_url=mirror, digests=digests, force=force, progress=report
         )
-    typer.echo(f"{name} is verified and here: {folder}")
+    say(f"{name} is verified and here: {folder}")
 
 
 @weights_app.command("verify")
@@ -81,7 +82,7 @@ def verify_weights(
     """Check digests, names and shapes of every network."""
     here = [str(bundle.folder) for bundle in weights.installed() if bundle.folder is not None]
     for name in names or here:
-        typer.echo(f"{name}: whole, digests and shapes match ({weights.verify(weights.resolve(name))})")
+        say(f"{name}: whole, digests and shapes match ({weights.verify(weights.resolve(name))})")
 
 
 @weights_app.command("import")
@@ -93,7 +94,7 @@ def import_weights(
 ) -> None:
     """Convert the published .pt files to a bundle; every name and shape must match."""
     target = weights.import_published(folder, to or weights.folder_of(PUBLISHED))
-    typer.echo(f"Converted to {target}; use it with `--weights {to or PUBLISHED}`")
+    say(f"Converted to {target}; use it with `--weights {to or PUBLISHED}`")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -38,9 +38,9 @@ from spinenet.cohort.manifest_columns import COLUMNS, OVERRIDES, TEXT, WHOLE, Co
 from spinenet.cohort.manifest_files import read_columns
 from spinenet.errors import ManifestError
 from spinenet.printable import printable
+from spinenet.redaction import has_secret, redacted, secret_refusal
 from spinenet.storage import Retries
 from spinenet.storage.answers import Facts, refusal
-from spinenet.storage.redaction import has_secret, redacted, secret_refusal
 
 _NOT_EXCLUDED = MISSING | {"0", "0.0", "false", "no", "n"}
 _PLAINLY_EXCLUDED = frozenset({"1", "1.0", "true", "yes", "y", "x"})

@@ -14,7 +14,7 @@ from spinenet.cohort.tables import PREFIX, schema
 from spinenet.errors import ManifestError, ScanError
 from spinenet.printable import printable
 from spinenet.readers.overrides import override_numbers
-from spinenet.storage.redaction import has_secret
+from spinenet.redaction import has_secret
 
 
 def refuse_unknown_types(url: str, columns: Mapping[str, Column], types: ColumnTypes) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spinenet.errors import StorageError
-from spinenet.storage.redaction import redacted
+from spinenet.redaction import redacted
 
 _PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _PASSING_CODES = {

@@ -18,10 +18,10 @@ from typing import Any, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.errors import StorageError
+from spinenet.redaction import has_secret, redacted, secret_refusal
 from spinenet.storage.answers import Facts, refusal
 from spinenet.storage.disk import PIECE, create_whole, sweep, write_whole
 from spinenet.storage.options import open_filesystem
-from spinenet.storage.redaction import has_secret, redacted, secret_refusal
 from spinenet.storage.retries import Retries
 
 LEFT_BEHIND_S = 600.0
