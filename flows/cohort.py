@@ -36,7 +36,6 @@ from spinenet.errors import RunError
 from spinenet.networks.bundle import fingerprint_of
 from spinenet.networks.description import file_name, read_description, verify_files
 from spinenet.pipeline import Settings
-from spinenet.redaction import redacted
 from spinenet.storage import open_output
 
 SHARD_SIZE = 64

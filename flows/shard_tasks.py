@@ -12,7 +12,7 @@ from functools import partial
 from flows.shards import Stopped, Work, do_shard
 from flows.tasks import About, Tasks
 from spinenet.cohort.ledger import Ledger
-from spinenet.storage.redaction import redacted
+from spinenet.redaction import redacted
 
 
 def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
