@@ -2,54 +2,43 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-import sys
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-
+from flows.about import about
 from flows.addresses import check_cluster_name
-from flows.cluster import cluster_address, connected, cores, wait_for_slots
+from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.memory import given_back
 from flows.observer import observer
 from flows.progress import LogReporter, Reporter
 from flows.shard_tasks import do_shards, shown_as
-from flows.shards import Work
 from flows.stopping import stoppable
 from flows.timelimit import SECONDS_PER_SCAN
 from flows.window import Window
-from flows.workers import STEPS, Orders, Steps, WeightsRef, version
+from flows.work import Work
+from flows.workers import STEPS, Orders, Steps, WeightsRef
 from spinenet import weights as store_of_weights
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
 from spinenet.cohort.checkpoints import by_shard
-from spinenet.cohort.finalise import FOLDERS, DamagedParts, final_states, finalise
+from spinenet.cohort.finalise import FOLDERS, DamagedParts, finalise
 from spinenet.cohort.freeze import Change, column_types, freeze
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
+from spinenet.cohort.retry import Retry
+from spinenet.cohort.todo import Todo, made_again, what_is_left
 from spinenet.errors import RunError
 from spinenet.networks.bundle import fingerprint_of
 from spinenet.networks.description import file_name, read_description, verify_files
 from spinenet.pipeline import Settings
 from spinenet.storage import open_output
 
+log = logging.getLogger("spinenet")
+
 SHARD_SIZE = 64
-PACKAGES = (
-    "torch",
-    "numpy",
-    "scikit-image",
-    "opencv-python-headless",
-    "pydicom",
-    "pyarrow",
-    "dask",
-    "prefect",
-)
-"""Those whose versions ``run.json`` records."""
 ROUNDS = 3
 """How often damaged parts are made again before the storage is given up on."""
 
@@ -94,6 +83,8 @@ def run_cohort(
     change: Change = "refuse",
     types: Mapping[str, str] | None = None,
     prefect: bool = True,
+    retry: Retry = Retry(),
+    keep_going: bool = False,
 ) -> RunSummary:
     """Read every scan of a manifest and write the tables; goes on where an earlier start ended.
 
@@ -118,6 +109,10 @@ def run_cohort(
         Of columns that the manifest carries, by name; see :data:`spinenet.cohort.column_types.TYPES`.
     prefect
         Whether Prefect is told of the run, which it never decides on.
+    retry
+        Which failed rows are read again, of a finished run too.
+    keep_going
+        Commit rows that fail by their surroundings, however many they are, and do not wait for storage.
 
     Raises
     ------
@@ -137,28 +132,25 @@ def run_cohort(
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
     orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
-    plan = freeze(store, rows, conditions, shard_size=shard_size, about=_about(orders), change=change)
+    plan = freeze(store, rows, conditions, shard_size=shard_size, about=about(orders), change=change)
     ledger = Ledger(store, plan)
-    final = final_states(store, plan)
-    if final is not None:
-        return RunSummary(store.url(), plan.n_rows, plan.n_rows, final, time.monotonic() - began)
-    commits = ledger.commits()
-    unfinished = ledger.unfinished(commits)
-    before = plan.n_rows - sum(plan.rows_of(index) for index in unfinished)
-    generations = {index: commits[index].generation + 1 for index in unfinished if index in commits}
-    del commits, rows
+    todo = what_is_left(ledger, retry)
+    if todo.final is not None:
+        return RunSummary(store.url(), plan.n_rows, plan.n_rows, todo.final, time.monotonic() - began)
+    before = todo.n_before
+    if todo.n_again:
+        log.info("%d scans that failed are read again", todo.n_again)
+    del rows
     reporter.started(plan.n_rows, before, plan.n_shards)
     try:
         for _ in range(ROUNDS):
-            if unfinished:
+            if todo.shards:
                 detector = digests[file_name("detector")]
-                _shards(ledger, orders, steps, detector, unfinished, generations, cluster, reporter, prefect)
+                _shards(ledger, orders, steps, detector, todo, keep_going, cluster, reporter, prefect)
             try:
                 states = finalise(ledger)
             except DamagedParts as damaged:
-                unfinished = list(damaged.shards)
-                known = ledger.commits()
-                generations = {index: known[index].generation + 1 for index in unfinished}
+                todo = made_again(ledger, damaged.shards)
             else:
                 return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
     finally:
@@ -171,8 +163,8 @@ def _shards(
     orders: Orders,
     steps: Steps,
     detector_digest: str,
-    indices: Sequence[int],
-    generations: Mapping[int, int],
+    todo: Todo,
+    keep_going: bool,
     cluster: str,
     reporter: Reporter,
     prefect: bool,
@@ -190,44 +182,20 @@ def _shards(
             orders=orders,
             detector_digest=detector_digest,
             checkpoints=by_shard(ledger.store.sizes(CHECKPOINTS)),
-            generations=generations,
+            generations=todo.generations,
+            again=todo.again,
+            keep_going=keep_going,
             window=Window.over(wait_for_slots(client)),
             stop=stop,
             reporter=reporter,
             steps=steps,
         )
         threads = work.window.shards_in_flight(ledger.plan.shard_size)
-        about = shown_as(ledger, len(indices), threads)
-        observing.run(about, lambda tasks: do_shards(work, indices, tasks, threads))
+        shown = shown_as(ledger, len(todo.shards), threads)
+        observing.run(shown, lambda tasks: do_shards(work, todo.shards, tasks, threads))
 
 
 def _source(weights: str | Path) -> str:
     """How a worker finds the weights: a name or URL as it stands, a folder by its absolute path."""
     text = str(weights)
     return str(Path(text).resolve()) if Path(text).is_dir() else text
-
-
-def _versions() -> dict[str, str | None]:
-    """Versions of :data:`PACKAGES`; None for one that is installed under another name."""
-    found: dict[str, str | None] = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
-def _about(orders: Orders) -> dict[str, Any]:
-    """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
-    return {
-        "spinenet": version(),
-        "python": sys.version.split()[0],
-        "packages": _versions(),
-        "device": orders.device,
-        "batch_size": orders.settings.batch_size,
-        "seconds_per_scan": orders.seconds,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cores": cores(),
-        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-    }

@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from flows.shards import Stopped, Work, do_shard
+from flows.shards import do_shard
 from flows.tasks import About, Tasks
+from flows.work import Stopped, Work
 from spinenet.cohort.ledger import Ledger
 from spinenet.redaction import redacted
 

@@ -15,6 +15,7 @@ import torch
 from distributed import get_worker
 
 import spinenet
+from flows.devices import DeviceFailed, ends_with_its_device, is_of_the_device
 from flows.timelimit import SECONDS_PER_SCAN, time_limit
 from spinenet import weights
 from spinenet.cohort.checkpoints import Detections
@@ -25,6 +26,7 @@ from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.networks.bundle import Networks, load_bundle
 from spinenet.pipeline import Settings, detect, read_spine
 from spinenet.readers.series import read_scan
+from spinenet.storage.causes import scan_error
 from spinenet.types import Scan, SpineReading, Vertebra
 
 T = TypeVar("T")
@@ -142,10 +144,12 @@ def read(prepared: Prepared, orders: Orders, known: Detections | None = None) ->
     if scan is None or facts is None:
         failure = replace(prepared.failure or Failure("internal_error", ""), seconds=prepared.seconds)
         return Outcome(failed_rows(entry, failure, made_by), None, prepared.trace)
-    networks, loaded = networks_for(orders.weights, orders.device)
+    with ends_with_its_device():
+        networks, loaded = networks_for(orders.weights, orders.device)
     here = _here()
     trace = (*prepared.trace, ("inference", here), *((("load", here),) if loaded else ()))
-    result = _guarded(lambda: _infer(scan, facts, networks, orders.settings, known), orders)
+    with ends_with_its_device():
+        result = _guarded(lambda: _infer(scan, facts, networks, orders.settings, known), orders)
     if isinstance(result, Failure):
         failure = replace(result, seconds=prepared.seconds)
         return Outcome(failed_rows(entry, failure, made_by, facts), None, trace)
@@ -210,10 +214,11 @@ def _guarded(action: Callable[[], T], orders: Orders) -> T | Failure:
         return Failure(error.reason, error.detail)
     except WeightsError:
         raise
-    except MemoryError:
-        return Failure("out_of_memory", "the worker's memory did not hold the scan")
     except Exception as error:
-        return Failure("internal_error", _where(error))
+        if is_of_the_device(error):
+            raise DeviceFailed(_where(error), _here()) from None
+        known = scan_error(error)
+        return Failure(known.reason, known.detail) if known else Failure("internal_error", _where(error))
 
 
 def _where(error: Exception) -> str:

@@ -39,15 +39,38 @@ def run(
         ),
     ] = False,
     prefect: Prefect = True,
+    retry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON[,REASON]",
+            help="Read scans again that failed for these reasons. Without it, those whose storage, machine "
+            "or network may have failed and not the scan, three starts at the most.",
+        ),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Read all scans again that failed, for whatever reason.")
+    ] = False,
+    keep_going: Annotated[
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="Where storage is away or many scans in a row fail by their surroundings, mark them as "
+            "failed instead of stopping.",
+        ),
+    ] = False,
 ) -> None:
     """Read every scan of a manifest and write the tables; started again, it goes on."""
     from flows.cohort import run_cohort
     from flows.progress import BarReporter, LogReporter
     from spinenet.cohort.column_types import said_types
+    from spinenet.cohort.retry import Retry
     from spinenet.pipeline import Settings
 
     if append and regrade:
         raise typer.BadParameter("use --append or --regrade, not both")
+    if retry is not None and retry_failed:
+        raise typer.BadParameter("use --retry or --retry-failed, not both")
+    asked = Retry.of_all() if retry_failed else Retry() if retry is None else Retry.of(_listed(retry))
     terminal = Console(stderr=True)
     summary = run_cohort(
         manifest,
@@ -62,7 +85,13 @@ def run(
         types=said_types(types) if types else None,
         change="append" if append else "regrade" if regrade else "refuse",
         prefect=prefect,
+        retry=asked,
+        keep_going=keep_going,
     )
     told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
     say(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")
     raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)
+
+
+def _listed(text: str) -> list[str]:
+    return [reason.strip() for reason in text.split(",") if reason.strip()]

@@ -35,6 +35,9 @@ def status(
     account = read_status(store, examples=0 if counts else _SHOWN)
     say_groups(f"{account.n_rows} scans in", account.out, _groups(account))
     typer.echo(wrapped(_pace(account)))
+    if account.due:
+        told = ", ".join(f"{count} {reason}" for reason, count in account.due.items())
+        typer.echo(wrapped(f"The next start reads again what may have failed by its surroundings: {told}."))
     typer.echo(
         "The tables are written."
         if account.finished
@@ -71,6 +74,7 @@ def _account(account: RunStatus, rows: bool) -> dict[str, object]:
         "committed": account.n_committed,
         "states": dict(account.states),
         "flags": dict(account.flags),
+        "due": dict(account.due),
         "rows_per_second": account.rows_per_second,
         "seconds_left": account.seconds_left,
         "last_commit": account.last_commit,

@@ -14,6 +14,10 @@ from spinenet.errors import ScanError
 _log = logging.getLogger(__name__)
 
 
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "CUDA error: out of memory", "HIP error: out of memory")
+"""Words of the errors that say so without a class of their own."""
+
+
 def device_of(network: nn.Module) -> torch.device:
     """Where a network's parameters are; the CPU if it has none."""
     return next((p.device for p in network.parameters()), torch.device("cpu"))
@@ -87,5 +91,5 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return (
         not isinstance(error, RuntimeError)
         or isinstance(error, torch.OutOfMemoryError)
-        or ("DefaultCPUAllocator: " in str(error))
+        or any(words in str(error) for words in _OUT_OF_MEMORY)
     )

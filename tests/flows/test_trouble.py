@@ -15,9 +15,10 @@ from distributed import Client
 
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.progress import LogReporter
-from flows.shards import Stopped, Work, do_shard
+from flows.shards import do_shard
 from flows.timelimit import time_limit
 from flows.window import Window
+from flows.work import Stopped, Work
 from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Ledger
@@ -72,17 +73,23 @@ def client() -> Iterator[Client]:
 
 
 def work_on(
-    client: Client, folder: Path, names: list[str], seconds: float = 300, steps: Steps = STEPS
+    client: Client,
+    folder: Path,
+    names: list[str],
+    seconds: float = 300,
+    steps: Steps = STEPS,
+    out: Path | None = None,
+    write_scans: bool = True,
 ) -> Work:
     """A run of one shard over scans of these names."""
-    for name in names:
+    for name in names if write_scans else ():
         write(folder / name, small_scan(1), name)
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(["scan_id,path", *(f"{n},{n}" for n in names)]) + "\n", encoding="utf-8")
     networks = load_bundle(resolve("synthetic"))
     ref = WeightsRef("synthetic", networks.name, networks.fingerprint)
     conditions = Conditions(ref.name, ref.fingerprint, networks.digests, {})
-    store = Store.at(str(folder / "out"))
+    store = Store.at(str(out or folder / "out"))
     plan = freeze(store, read_manifest(str(manifest)), conditions, shard_size=len(names), about={})
     return Work(
         client=client,

@@ -1,0 +1,51 @@
+"""By what, and on what machine, a run was begun: for whoever wants to repeat it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from typing import Any
+
+import torch
+
+from flows.cluster import cores
+from flows.workers import Orders, version
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scikit-image",
+    "opencv-python-headless",
+    "pydicom",
+    "pyarrow",
+    "dask",
+    "prefect",
+)
+"""Those whose versions ``run.json`` records."""
+
+
+def about(orders: Orders) -> dict[str, Any]:
+    """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
+    return {
+        "spinenet": version(),
+        "python": sys.version.split()[0],
+        "packages": _versions(),
+        "device": orders.device,
+        "batch_size": orders.settings.batch_size,
+        "seconds_per_scan": orders.seconds,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cores": cores(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+    }
+
+
+def _versions() -> dict[str, str | None]:
+    """Versions of :data:`PACKAGES`; None for one that is installed under another name."""
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found

@@ -1,0 +1,177 @@
+"""Scans sent to the cluster and fetched from it: a bounded window of them, two tasks each."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from distributed import Client, Future, KilledWorker
+
+from flows.cluster import CPU, GPU
+from flows.devices import DeviceFailed
+from flows.work import PATIENCE, Work
+from flows.workers import Outcome, Trace, version
+from spinenet.cohort.checkpoints import Detections
+from spinenet.cohort.manifest import Entry
+from spinenet.cohort.rows import Failure, Provenance, failed_rows
+from spinenet.errors import RunError
+
+TRIES_ALONE = 2
+"""How often a scan whose worker died is tried with no other of its run's suspects beside it."""
+
+
+def all_of(
+    work: Work,
+    entries: Sequence[Entry],
+    known: Mapping[str, Detections],
+    avoided: Mapping[str, tuple[str, str]],
+) -> Iterator[tuple[Entry, Outcome | None]]:
+    """Each scan with its outcome, as they come; None for one whose worker died with it.
+
+    Parameters
+    ----------
+    avoided
+        By scan_id, the kind of task and the worker that another worker is to be preferred to.
+    """
+    waiting = deque(entries)
+    done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    flying: dict[Future, Entry] = {}
+    try:
+        while waiting or flying:
+            work.refuse_if_over()
+            room = work.window.take(len(waiting), 0 if flying else PATIENCE) if waiting else 0
+            if room:
+                some = [waiting.popleft() for _ in range(room)]
+                flying |= zip(_submit(work, some, known, done, avoided), some, strict=True)
+            if flying:
+                ended = _next(done, work)
+                landed = [flying.pop(future) for future in ended]
+                work.window.give(len(landed))
+                outcomes = _outcomes(work, ended, landed)
+                yield from zip(landed, outcomes, strict=True)
+    finally:
+        if flying:
+            with suppress(Exception):  # the error that ends this is the news
+                work.client.cancel(list(flying), force=True)
+            work.window.give(len(flying))
+
+
+def _submit(
+    work: Work,
+    entries: Sequence[Entry],
+    known: Mapping[str, Detections],
+    done: queue.SimpleQueue[Future],
+    avoided: Mapping[str, tuple[str, str]],
+) -> list[Future]:
+    """Start both steps of some scans, two tasks each; a decoded volume goes from worker to worker."""
+    client = work.client
+    futures: list[Future] = []
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(avoided.get(entry.scan_id, ("", "")), []).append(entry)
+    for (kind, worker), some in groups.items():
+        elsewhere = _others_than(client, worker) if worker else {}
+        orders = [work.orders] * len(some)
+        found = [known.get(entry.scan_id) for entry in some]
+        prepared = client.map(
+            work.steps.prepare, some, orders, resources={CPU: 1}, pure=False,
+            **(elsewhere if kind == "decode" else {}),
+        )  # fmt: skip
+        futures += client.map(
+            work.steps.read, prepared, orders, found, resources={GPU: 1}, pure=False,
+            **(elsewhere if kind == "inference" else {}),
+        )  # fmt: skip
+    by_entry = {id(entry): at for at, entry in enumerate(entry for some in groups.values() for entry in some)}
+    ordered = [futures[by_entry[id(entry)]] for entry in entries]
+    for future in ordered:
+        future.add_done_callback(done.put)
+    return ordered
+
+
+def _others_than(client: Client, worker: str) -> dict[str, Any]:
+    """Where a task is to go that failed on a worker, if there is any other; empty if there is none."""
+    name, _, resources = worker.rpartition(" ")
+    wanted = set(resources.split("+"))
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    alike = [a for a, t in workers.items() if str(t["name"]) != name and wanted <= set(t["resources"])]
+    # A wish and no condition: of a worker that is gone by then, a task would wait for ever.
+    return {"workers": alike, "allow_other_workers": True} if alike else {}
+
+
+def _next(done: queue.SimpleQueue[Future], work: Work) -> list[Future]:
+    """All futures that have ended, at least one."""
+    while True:
+        work.refuse_if_over()
+        try:
+            ended = [done.get(timeout=PATIENCE)]
+        except queue.Empty:
+            if work.client.status != "running":
+                raise _lost() from None
+        else:
+            # This thread is the only one that takes from the queue.
+            while not done.empty():
+                ended.append(done.get())
+            return ended
+
+
+def _lost() -> RunError:
+    return RunError("the Dask scheduler was lost; start the run again to go on where it was")
+
+
+def _outcomes(work: Work, futures: Sequence[Future], entries: Sequence[Entry]) -> list[Outcome | None]:
+    """Results of futures that have ended, fetched together; None for each whose worker died with it."""
+    if len(futures) > 1 and all(future.status == "finished" for future in futures):
+        # What goes wrong with one of them is found, and told, when each is asked for alone.
+        with suppress(Exception):
+            together: list[Outcome | None] = work.client.gather(list(futures))
+            return together
+    return [_outcome(work, future, entry) for future, entry in zip(futures, entries, strict=True)]
+
+
+def _outcome(work: Work, future: Future, entry: Entry) -> Outcome | None:
+    """The future's result, or None if its worker died with it."""
+    if future.status not in ("finished", "error"):
+        raise _lost()
+    try:
+        outcome: Outcome = future.result()
+    except KilledWorker:
+        return None
+    except DeviceFailed as error:
+        return failed_row(work, entry, Failure("gpu_failed", error.detail), (("inference", error.worker),))
+    except Exception as error:
+        raise RunError(f"a worker could not do its work: {error}") from error
+    return outcome
+
+
+def alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome:
+    """A scan's outcome, tried with no other suspect beside it."""
+    done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    with work.alone:
+        started = time.monotonic()
+        for _ in range(TRIES_ALONE):
+            (future,) = _submit(work, [entry], known, done, {})
+            try:
+                outcome = _outcome(work, _next(done, work)[0], entry)
+            finally:
+                future.release()
+            if outcome is not None:
+                return outcome
+        took = time.monotonic() - started
+    if took > TRIES_ALONE * work.orders.seconds:
+        failure = Failure("time_limit", f"did not stop after {work.orders.seconds:g} seconds and was ended")
+    else:
+        failure = Failure(
+            "worker_lost", f"the worker died each time it had the scan, {TRIES_ALONE} times alone"
+        )
+    return failed_row(work, entry, failure, ())
+
+
+def failed_row(work: Work, entry: Entry, failure: Failure, trace: Trace) -> Outcome:
+    """The outcome of a scan whose worker could not say it."""
+    weights = work.orders.weights
+    made_by = Provenance(weights.name, weights.fingerprint, version(), "")
+    return Outcome(failed_rows(entry, failure, made_by), None, trace)
