@@ -25,11 +25,6 @@ OWN = {"spinenet", "flows", "spinenet_cohort"}
 NOT_IMPORTED = {
     "fastapi": "Prefect's; bounded because Prefect breaks with newer ones",
     "cryptography": "distributed makes its temporary certificates with it",
-    "pylibjpeg": "decodes pixels as a plugin of pydicom",
-    "python-gdcm": "decodes pixels as a plugin of pydicom",
-    "pylibjpeg-openjpeg": "decodes pixels as a plugin of pydicom",
-    "pylibjpeg-libjpeg": "decodes pixels as a plugin of pydicom",
-    "pyjpegls": "decodes pixels as a plugin of pydicom",
     "s3fs": "fsspec's filesystem of s3://",
     "gcsfs": "fsspec's filesystem of gs://",
     "adlfs": "fsspec's filesystem of az://",
@@ -115,7 +110,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("wheels")
     names = ["spinenet_cohort.py", "flows/__init__.py", "flows/terminal.py", "spinenet/__init__.py"]
     names += ["spinenet/errors.py", "spinenet/anatomy.py", "spinenet/weights/__init__.py"]
-    names += ["spinenet/weights/names.py"]
+    names += ["spinenet/weights/names.py", "flows/timelimit.py"]
     names += [str(file.relative_to(ROOT)) for file in ROOT.glob("flows/cli/*.py")]
     ours = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
     theirs = {"spinenet/__init__.py": "raise RuntimeError('another project')\n", "spinenet/net.py": ""}

@@ -5,12 +5,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -20,24 +18,14 @@ from pydicom.uid import (
 )
 
 from spinenet.errors import ScanError
+from spinenet.readers.decoders import decode, is_decoded
 from spinenet.readers.frames import PixelFormat
 from spinenet.readers.padding import padded_pixels
 from spinenet.readers.tags import quiet_pydicom
-from spinenet.storage.causes import scan_error
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 UNDEFINED_LENGTH = 0xFFFFFFFF
 """Of a pixel data element that ends with a delimiter, as compressed ones do (PS3.5 A.4)."""
-
-_PLUGINS = ("pydicom", "pylibjpeg")
-"""pydicom's names of what decodes, the first that knows a transfer syntax: RLE by its own, JPEG by pylibjpeg.
-
-Others that happen to be installed are left alone, though some are faster: on damaged streams gdcm ends the
-whole process, pyjpegls does not return, and pylibjpeg-rle panics; tests/benchmarks/decoders.py shows it.
-"""
-
-_RLE_GAIN = 64
-"""Pixels' bytes that a byte of RLE can stand for at most: 128 for 2 (PS3.5 G.3.1)."""
 
 
 def check_format(pixels: PixelFormat) -> None:
@@ -52,8 +40,7 @@ def check_format(pixels: PixelFormat) -> None:
         # a malformed UID makes pydicom warn, hence the quiet
         with quiet_pydicom():
             name = UID(pixels.transfer_syntax).name
-            plugin = _plugin(pixels.transfer_syntax)
-        if plugin is None:
+        if not is_decoded(pixels.transfer_syntax):
             raise ScanError("unsupported_syntax", f"the transfer syntax is {name[:64]}")
     allocated = pixels.bits_allocated
     if allocated not in (8, 16, 32):
@@ -110,7 +97,7 @@ def stored_frames(data: bytes, formats: Sequence[PixelFormat]) -> Iterator[Store
         if native:
             words, odd = _native(data, pixels, shape), False
         else:
-            words, odd = _decoded(encoded[pixels.index], pixels, shape)
+            words, odd = _decoded(encoded[pixels.index], pixels)
         values = _cleared(words, pixels, shifted=native or pixels.transfer_syntax == RLELossless)
         yield Stored(values, padded_pixels(words, values, pixels), odd)
 
@@ -219,74 +206,11 @@ def _items(data: bytes, at: int, end: int, delimited: bool) -> list[tuple[int, i
     return found
 
 
-def _decoded(
-    encoded: bytes, pixels: PixelFormat, shape: tuple[int, int]
-) -> tuple[npt.NDArray[np.integer], bool]:
-    claimed = codestream_size(encoded)
-    if claimed is not None and claimed != shape:
-        raise ScanError("bad_pixels", f"compressed pixels are {claimed}, the header says {shape}")
-    allocated = pixels.bits_allocated or 0
-    if (
-        pixels.transfer_syntax == RLELossless
-        and len(encoded) * _RLE_GAIN < shape[0] * shape[1] * allocated // 8
-    ):
-        raise ScanError("bad_pixels", f"compressed pixels are too short for {shape[0]} x {shape[1]}")
-    options: dict[str, Any] = {
-        "rows": shape[0],
-        "columns": shape[1],
-        "samples_per_pixel": 1,
-        "photometric_interpretation": pixels.photometric or "MONOCHROME2",
-        "bits_allocated": allocated,
-        "bits_stored": _stored_bits(pixels)[0],
-        "pixel_representation": int(pixels.signed),
-        "number_of_frames": 1,
-        "pixel_keyword": "PixelData",
-    }
+def _decoded(encoded: bytes, pixels: PixelFormat) -> tuple[npt.NDArray[np.integer], bool]:
+    if pixels.transfer_syntax != RLELossless:
+        return decode(encoded, pixels), False
     with quiet_pydicom() as caught:
-        try:
-            decoder = get_decoder(pixels.transfer_syntax)
-            decoded, _ = decoder.as_array(
-                encapsulate([encoded]),
-                index=0,
-                raw=True,
-                decoding_plugin=_plugin(pixels.transfer_syntax) or "",
-                **options,
-            )
-        except (Exception, RecursionError) as error:
-            broken = ScanError("bad_pixels", f"pixels cannot be decoded ({type(error).__name__})")
-            raise scan_error(error) or broken from None
-    if decoded.shape != shape:
-        raise ScanError("bad_pixels", f"pixels decode to {decoded.shape}, the header says {shape}")
-    return decoded, bool(caught)
-
-
-def _plugin(transfer_syntax: str) -> str | None:
-    """Which of :data:`_PLUGINS` decodes a transfer syntax; None where none does."""
-    try:
-        available = get_decoder(transfer_syntax).available_plugins
-    except NotImplementedError:
-        return None
-    return next((name for name in _PLUGINS if name in available), None)
-
-
-def codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 frame claims; None where it has no such claim.
-
-    A decoder allocates what the codestream claims, whatever the header says, so this is looked at first.
-    """
-    at = frame.find(b"\xff\x4f\xff\x51", 0, 1024)
-    if at >= 0 and len(frame) >= at + 24:
-        right, bottom, left, top = struct.unpack_from(">4I", frame, at + 8)
-        return bottom - top, right - left
-    at = 2 if frame[:2] == b"\xff\xd8" else len(frame)
-    while at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        # start of frame: SOF0 to SOF15 without DHT, JPG and DAC, and SOF55 of JPEG-LS
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            rows, columns = struct.unpack_from(">2H", frame, at + 5)
-            return rows, columns
-        at += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", frame, at + 2)[0]
-    return None
+        return decode(encoded, pixels), bool(caught)
 
 
 def _stored_bits(pixels: PixelFormat) -> tuple[int, int]:

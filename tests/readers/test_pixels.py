@@ -16,9 +16,8 @@ from small_scans import assert_same, damaged_bytes, edit, make_scan, save
 from spinenet.errors import ScanError
 from spinenet.readers.dicom import read_dicom
 from spinenet.readers.headers import read_frame
-from spinenet.readers.pixels import check_format, codestream_size, stored_pixels
+from spinenet.readers.pixels import check_format, stored_pixels
 from spinenet.readers.series import read_scan
-from spinenet.synthetic.dicom import can_compress
 
 
 def decode(name: str) -> np.ndarray:
@@ -68,14 +67,6 @@ def test_truncated_image_of_pydicom():
     assert caught.value.reason == "bad_pixels"
 
 
-def test_codestream_sizes():
-    jpeg = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc3\x00\x0b\x10\x00\x40\x00\x30\x01"
-    assert codestream_size(jpeg) == (64, 48)
-    assert codestream_size(jpeg.replace(b"\xc3", b"\xf7")) == (64, 48)
-    assert codestream_size(b"\0" * 64) is None
-    assert codestream_size(b"") is None
-
-
 @pytest.mark.parametrize("compression", [None, "rle", "jpeg2000"])
 def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
     whole = [path.read_bytes() for path in save(tmp_path, make_scan((40, 36, 3)), compression=compression)]
@@ -85,35 +76,3 @@ def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
         # anything but a ScanError fails the test
         with contextlib.suppress(ScanError):
             read_dicom({"0": whole[0], "1": damaged, "2": whole[2]})
-
-
-@pytest.mark.parametrize("compression", ["rle", "jpeg2000", "jpegls"])
-def test_no_decoder_but_the_chosen_one_is_asked(tmp_path, monkeypatch, compression):
-    """One that is installed for another purpose may end the process on a damaged stream."""
-    if not can_compress(compression):
-        pytest.skip(f"no encoder for {compression} is installed")
-    paths = save(tmp_path, make_scan((40, 36, 3)), compression=compression)
-    data = paths[0].read_bytes()
-    frame = read_frame("a", data)
-    decoder = pydicom.pixels.get_decoder(frame.pixels.transfer_syntax)
-    wanted = "pydicom" if compression == "rle" else "pylibjpeg"
-
-    def forbidden(*arguments):
-        raise AssertionError("another decoder was asked")
-
-    others = {name: forbidden for name in (*decoder.available_plugins, "a stranger") if name != wanted}
-    # as pydicom keeps them: the first that does not fail is taken
-    monkeypatch.setattr(decoder, "_available", others | {wanted: decoder._available[wanted]})
-    check_format(frame.pixels)
-    np.testing.assert_array_equal(
-        stored_pixels(data, frame.pixels)[0], make_scan((40, 36, 3)).volume[:, :, 0]
-    )
-    damaged = bytearray(data)
-    damaged[-400:-100] = b"\xff" * 300
-    asked = []
-    monkeypatch.setattr(
-        decoder, "_available", {"a stranger": lambda *a: asked.append(1), wanted: decoder._available[wanted]}
-    )
-    with contextlib.suppress(ScanError):
-        stored_pixels(bytes(damaged), frame.pixels)
-    assert not asked
