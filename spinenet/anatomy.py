@@ -106,6 +106,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "too_many_open_files": "the process or the machine may open no more files",
         "package_missing": "a package that the file needs is not installed where it was read",
         "gpu_failed": "the GPU failed, not for want of memory",
+        "conflicting_copies": "files of one instance and one place differ in their pixels",
+        "several_echoes": "the series holds several echoes and none was named",
+        "several_image_types": "the series holds several types of images (water, fat ...) and none was named",
+        "several_times": "the series was taken several times and no time was named",
+        "mixed_contrasts": "every second slice shows another contrast: two series lie in one",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.errors import ManifestError, OutputError
+from spinenet.index.copied import repeated
 from spinenet.index.findings import Findings
 from spinenet.index.formats import PARQUET, SUFFIXES, as_file, suffix_of
 from spinenet.index.packed import PackedRows
@@ -55,6 +56,7 @@ SERIES = pa.schema(
         ("field_strength", _NUMBER),
         ("n_files", _WHOLE),
         ("bytes", _WHOLE),
+        ("series_mark", _TEXT),
     ]
 )
 """One row for each series: a manifest, whose ``exclude`` leaves out what was not chosen."""
@@ -102,34 +104,29 @@ def choose_all(rows: PackedRows, rules: Rules, subject_of: Callable[[str], str])
         Rows of :data:`SERIES` by subject and path, each with a ``scan_id`` of its own.
     """
     keys = sorted(
-        (row["path"], row.get("series_uid") or "", position, row["usable"], row.get("subject_id"))
+        (
+            row["path"],
+            row.get("series_uid") or "",
+            position,
+            row["usable"] and row.get("series_mark"),
+            row.get("subject_id"),
+        )
         for position, row in enumerate(rows)
     )
     by_subject: dict[str, list[int]] = defaultdict(list)
     for path, _, position, _, subject in keys:
         by_subject[subject or subject_of(path)].append(position)
-    repeated = _repeated((uid, position) for _, uid, position, usable, _ in keys if usable and uid)
+    again = repeated((mark, position) for _, _, position, mark, _ in keys if mark)
     del keys
     seen: set[str] = set()
     for subject in sorted(by_subject):
         positions = by_subject.pop(subject)
         found = [
-            {**row, "subject_id": subject} | (REPEAT if position in repeated else {})
+            {**row, "subject_id": subject} | (REPEAT if position in again else {})
             for position, row in zip(positions, rows.at(positions), strict=True)
         ]
         for row in choose(found, rules):
             yield _named({**row, "exclude": _excluded(row)}, seen)
-
-
-def _repeated(usable: Iterable[tuple[str, int]]) -> set[int]:
-    """Positions of series (UID, position) that are usable in an earlier place too: they count there."""
-    seen: set[str] = set()
-    repeated: set[int] = set()
-    for uid, position in usable:
-        if uid in seen:
-            repeated.add(position)
-        seen.add(uid)
-    return repeated
 
 
 def _named(row: Row, seen: set[str]) -> Row:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Protocol
 
-from pydicom.tag import Tag
-
 from spinenet.errors import ScanError
 from spinenet.readers.frames import Frame
 from spinenet.readers.headers import PIXEL_HEAD, frames_from, read_frames
@@ -193,8 +191,7 @@ def read_head(name: str, file: Readable, overrides: Mapping[str, str] | None = N
         if any(tag in head for tag in _PIXEL_TAGS) and (found := _whole_head(name, head, 0, overrides)):
             return found
         pages = _Pages(file, head)
-        also = [Tag("PatientID")]
-        frames = frames_from(name, pages, pages.upto, pages.held, overrides, also)  # type: ignore[arg-type]
+        frames = frames_from(name, pages, pages.upto, pages.held, overrides)  # type: ignore[arg-type]
         return Head(frames, pages.upto(pages.tell()), 0)
     # where bytes of the file are not bytes of the header, there is no telling where it ends
     while True:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,9 +16,13 @@ from spinenet.index.heads import MAX_HEAD, Counted, Readable
 from spinenet.index.places import OTHER, VOXELS, Place
 from spinenet.readers.archives import ZIP_MAGIC, ArchiveMember, tar_members, zip_members
 from spinenet.readers.limits import GZIP_MAGIC, check_total
+from spinenet.readers.part10 import as_part10
 
 _BLOCK = 1 << 16
 """Bytes that are fetched at once from storage that is no local disk."""
+
+_AT_ONCE = 1 << 24
+"""Bytes of a whole file that are read at once."""
 
 _PASSED_OVER = tuple(ending for ending in OTHER if ending not in VOXELS)
 """Endings of members that are not opened."""
@@ -61,6 +66,40 @@ def open_members(fs: Any, place: Place, count: Callable[[int], None]) -> Iterato
                         yield name, size, member
         finally:
             count(counted.bytes_read)
+
+
+def whole_files(
+    fs: Any, place: Place, names: Collection[str], count: Callable[[int], None]
+) -> Iterator[tuple[str, bytes]]:
+    """The named files of a place, whole, as :func:`spinenet.readers.part10.as_part10` gives them.
+
+    Parameters
+    ----------
+    fs, place, count
+        As for :func:`open_members`, which also says what may be raised.
+    names
+        Those of its files.
+    """
+    if place.kind != "archive":
+        place = replace(place, files={name: place.files[name] for name in names})
+    left = set(names)
+    for name, size, file in open_members(fs, place, count):
+        if name in left:
+            left.discard(name)
+            check_total(1, size)
+            data = as_part10(_read_all(file))
+            if data is not None:
+                yield name, data
+        if not left:
+            return
+
+
+def _read_all(file: Readable) -> bytes:
+    parts = []
+    while part := file.read(_AT_ONCE):
+        parts.append(part)
+        check_total(1, sum(map(len, parts)))
+    return b"".join(parts)
 
 
 def open_file(fs: Any, path: str) -> Any:

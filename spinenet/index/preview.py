@@ -13,7 +13,7 @@ from spinenet.index.members import open_file
 from spinenet.index.places import VOLUMES, Place
 from spinenet.index.volumes import volume_grid
 from spinenet.readers.archives import HEAD, is_archive
-from spinenet.readers.dicom import choose_series, group_series
+from spinenet.readers.choice import choose_series
 from spinenet.readers.files import list_files
 from spinenet.readers.limits import check_total
 from spinenet.readers.reformat import slices_joined
@@ -107,8 +107,8 @@ def _gathered(fs: Any, place: Place, overrides: Mapping[str, str] | None) -> Gat
 
 
 def _stack(found: Gathered, series_uid: str | None, *, thickness_given: bool) -> Stack:
-    every = group_series(found.required(), thickness_given=thickness_given)
-    series, stack = choose_series(every, series_uid)
+    found.required()
+    series, stack = choose_series(found.series(thickness_given=thickness_given), series_uid)
     shortened = found.shortened(series)
     if shortened is not None:
         raise shortened

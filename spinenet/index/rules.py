@@ -10,7 +10,8 @@ from typing import Any
 
 from spinenet.errors import RulesError
 from spinenet.index.rows import Row
-from spinenet.readers.dicom import listed_labels, series_label
+from spinenet.readers.choice import listed_labels
+from spinenet.readers.grouping import series_label
 
 GRADING, DETECTION = "grading", "detection"
 AMBIGUOUS = "several_series"

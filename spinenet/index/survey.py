@@ -12,8 +12,8 @@ from spinenet.index.places import EMPTY, FAILED, REFUSED, UNNAMEABLE, Place, is_
 from spinenet.index.rows import Row, bare_row, because, field_of_view, grid_row
 from spinenet.index.subjects import keyed_subject
 from spinenet.index.volumes import image_row, volume_row
-from spinenet.readers.dicom import Series, group_series, sequence_of_frame
 from spinenet.readers.frames import Frame
+from spinenet.readers.grouping import Series, sequence_of_frame
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import plane_of
 from spinenet.readers.stacks import Stack
@@ -112,8 +112,8 @@ def _dicom(
 ) -> tuple[list[Row], int, int]:
     found = gather(fs, place, count, subject_of=subject_of)
     rows = [
-        _series_row(fs, place, series, found) | {"subject_id": found.subjects.get(series.uid)}
-        for series in group_series(found.frames)
+        _series_row(fs, place, series, found) | {"subject_id": found.subject(series)}
+        for series in found.series()
     ]
     if not rows and found.broken is not None:
         rows.append(_unusable(fs, place, found.broken))
@@ -140,7 +140,7 @@ def _series_row(fs: Any, place: Place, series: Series, found: Gathered) -> Row:
     alone = place.kind == "folder" and len(files) == 1 and is_text(files[0])
     row = bare_row(fs, files[0] if alone else place.path)
     row |= {
-        "series_uid": series.uid or None,
+        "series_uid": series.name or None,
         "plane": _plane(series.frames),
         "sequence": sequence_of_frame(first),
         "rows": first.pixels.rows,
@@ -159,7 +159,7 @@ def _series_row(fs: Any, place: Place, series: Series, found: Gathered) -> Row:
     if outcome is not None:
         return row | field_of_view(row) | because(outcome)
     assert isinstance(series.outcome, Stack)
-    return row | grid_row(series.outcome.grid)
+    return row | grid_row(series.outcome.grid) | {"series_mark": found.mark(series)}
 
 
 def _excess(place: Place) -> ScanError | None:

@@ -40,7 +40,8 @@ class Collected:
             self.noted.add("files_ignored")
             return False
         first = found[0]
-        if first.digest in self._digests:
+        mark = self.mark_of(first)
+        if mark in self._digests:
             self.noted.add("duplicate_files")
             return False
         if not first.series_uid and first.pixels.rows is None:
@@ -50,9 +51,13 @@ class Collected:
             else:
                 self._directory = True
             return False
-        self._digests.add(first.digest)
+        self._digests.add(mark)
         self.frames += found
         return True
+
+    def mark_of(self, first: Frame) -> str:
+        """The same for files of which one is enough, by the first frame of each."""
+        return first.digest
 
     def lose(self, error: ScanError) -> None:
         """Pass over a file that cannot be used."""

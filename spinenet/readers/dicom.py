@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
+from spinenet.readers.alternation import check_alternation
+from spinenet.readers.choice import choose_series
 from spinenet.readers.collected import Collected
-from spinenet.readers.facts import FLAGS, known_uid, sequence_of
+from spinenet.readers.facts import FLAGS
 from spinenet.readers.frames import Frame, PixelFormat
+from spinenet.readers.grouping import group_series, sequence_of_frame
 from spinenet.readers.headers import read_frames
 from spinenet.readers.limits import check_total
 from spinenet.readers.orientation import reorient
 from spinenet.readers.padding import without_padding
 from spinenet.readers.part10 import as_part10
-from spinenet.readers.pixels import check_format, stored_frames
-from spinenet.readers.stacks import Stack, stack_frames
+from spinenet.readers.pixels import stored_frames
+from spinenet.readers.stacks import Stack
 from spinenet.types import Scan
-
-_LISTED = 8
-"""Candidates that a message about several series names."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """One series of a path: a stack, or the reason why it is none.
-
-    Attributes
-    ----------
-    uid
-        SeriesInstanceUID; empty where absent.
-    frames
-        Its slices, those of no file twice; objects without an image only where there is nothing else.
-    outcome
-        The checked stack, or the error.
-    """
-
-    uid: str
-    frames: tuple[Frame, ...]
-    outcome: Stack | ScanError
-
-    @property
-    def label(self) -> str:
-        """What a message calls it: contrast, known words of its description, size and UID."""
-        first = self.frames[0]
-        words = str(first.facts.get("description", ""))
-        return series_label(sequence_of_frame(first), words, len(self.frames), self.uid)
-
-
-def series_label(sequence: str, words: str, slices: int, uid: str) -> str:
-    """What a message calls a series."""
-    said = (sequence, words, f"{slices} slices")
-    return f"{' '.join(part for part in said if part)}, UID {uid or 'absent'}"
-
-
-def listed_labels(labels: Sequence[str]) -> str:
-    """The first of several series that a message names, and how many more there are."""
-    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return "; ".join(labels[:_LISTED]) + more
 
 
 def read_dicom(
@@ -78,7 +38,8 @@ def read_dicom(
     files
         Bytes by name, of which those that are not DICOM are passed over.
     series_uid
-        SeriesInstanceUID (0020,000E) to take.
+        SeriesInstanceUID (0020,000E) to take; with labels where several series share it, see
+        :attr:`spinenet.readers.grouping.Series.name`.
     overrides
         Values that replace tags, by keyword.
 
@@ -88,13 +49,16 @@ def read_dicom(
         Any of the reasons that a path's files can give.
     """
     frames, data, noted = _read_headers(files, overrides)
-    every = group_series(frames, thickness_given="SliceThickness" in (overrides or {}))
+    every = group_series(
+        frames,
+        lambda names: ((name, data[name]) for name in names),
+        thickness_given="SliceThickness" in (overrides or {}),
+    )
     series, stack = choose_series(every, series_uid)
     volume, seen = _decode(stack, data)
+    check_alternation(volume.transpose(2, 0, 1))
     volume, affine = reorient(volume, stack.affine, stack.axes)
-    noted |= seen | set(stack.flags)
-    if any(frame.series_uid == series.uid and not frame.image for frame in frames):
-        noted.add("objects_ignored")
+    noted |= seen | set(stack.flags) | series.flags
     if len(every) > 1:
         noted.add("series_ignored")
     if overrides:
@@ -108,43 +72,10 @@ def read_dicom(
         slice_spacing=stack.slice_spacing,
         affine=affine,
         sequence=sequence_of_frame(stack.frames[0]),
-        header={"series_uid": series.uid, **stack.frames[0].facts},
+        header={"series_uid": series.name, **stack.frames[0].facts},
         flags=tuple(flag for flag in FLAGS if flag in noted),
         fingerprint=_fingerprint(stack.frames, overrides),
     )
-
-
-def group_series(frames: Sequence[Frame], *, thickness_given: bool = False) -> tuple[Series, ...]:
-    """Group frames by SeriesInstanceUID and check each group; no pixel is read.
-
-    Parameters
-    ----------
-    frames
-        In any order.
-    thickness_given
-        As for :func:`spinenet.readers.stacks.stack_frames`.
-
-    Returns
-    -------
-    tuple of Series
-        Those with most slices first.
-    """
-    by_uid: dict[str, list[Frame]] = {}
-    for frame in frames:
-        by_uid.setdefault(frame.series_uid, []).append(frame)
-    every = []
-    for uid, members in by_uid.items():
-        # some archives file a presentation state within the series that it is of
-        members = [frame for frame in members if frame.image] or members
-        outcome: Stack | ScanError
-        try:
-            outcome = stack_frames(members, thickness_given=thickness_given)
-            for pixels in dict.fromkeys(replace(frame.pixels, start=None, index=0) for frame in members):
-                check_format(pixels)
-        except ScanError as error:
-            outcome = error
-        every.append(Series(uid, tuple(members), outcome))
-    return tuple(sorted(every, key=lambda series: (-len(series.frames), series.uid)))
 
 
 def _read_headers(
@@ -169,43 +100,6 @@ def _read_headers(
             size += len(data)
             check_total(len(kept), size)
     return collected.required(), kept, collected.noted
-
-
-def choose_series(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:
-    """The named, or the only usable, series.
-
-    Raises
-    ------
-    ScanError
-        series_missing, several_series, or the reason why none is usable.
-    """
-    if series_uid:
-        named = [series for series in every if series.uid == series_uid]
-        if not named:
-            detail = (
-                f"series {known_uid(series_uid) or 'named'} is not among the {len(every)} series of the path"
-            )
-            raise ScanError("series_missing", detail)
-        (series,) = named
-        if isinstance(series.outcome, ScanError):
-            raise series.outcome
-        return series, series.outcome
-    usable = [(series, series.outcome) for series in every if isinstance(series.outcome, Stack)]
-    # sagittal slices as acquired come before planes that could be cut from another volume
-    usable = [(series, stack) for series, stack in usable if stack.axes.order[2] == 2] or usable
-    if len(usable) > 1:
-        listed = listed_labels([series.label for series, _ in usable])
-        raise ScanError("several_series", f"name one of {len(usable)} usable series: {listed}")
-    if usable:
-        return usable[0]
-    # the largest series is the likeliest to have been meant
-    first = every[0].outcome
-    assert isinstance(first, ScanError)
-    if len(every) == 1:
-        raise first
-    counts = Counter(series.outcome.reason for series in every if isinstance(series.outcome, ScanError))
-    summary = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
-    raise ScanError(first.reason, f"{first.detail} (none of {len(every)} series is usable: {summary})")
 
 
 def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.float32], set[str]]:
@@ -257,24 +151,6 @@ def _fits(stored: npt.NDArray[np.integer], slope: float, intercept: float) -> bo
     """Whether the rescaled values are float32 numbers."""
     most = max(abs(int(stored.min())), abs(int(stored.max())))
     return bool(abs(slope) * most + abs(intercept) < np.finfo(np.float32).max)
-
-
-def sequence_of_frame(frame: Frame) -> str:
-    """ "T1", "T2", "STIR" or "other"; see :func:`spinenet.readers.facts.sequence_of`."""
-
-    def time(name: str) -> float | None:
-        value = frame.facts.get(name)
-        return float(value) if value is not None else None
-
-    scanning = str(frame.facts.get("scanning_sequence", "")).split()
-    return sequence_of(
-        time("echo_time"),
-        time("repetition_time"),
-        time("inversion_time"),
-        inversion_recovery="IR" in scanning,
-        gradient_echo="GR" in scanning,
-        description=str(frame.facts.get("description", "")),
-    )
 
 
 def _fingerprint(frames: Sequence[Frame], overrides: Mapping[str, str] | None) -> str:

@@ -133,6 +133,9 @@ def sequence_of(
         short_inversion = inversion_ms is not None and 300 < inversion_ms < 1400
         if echo_ms <= 35 and repetition_ms is not None and (repetition_ms <= 1200 or short_inversion):
             return "T1"
+        # a description speaks of the whole series, and the first of two echoes is proton density
+        if echo_ms <= 35 and repetition_ms is not None and repetition_ms >= 1500 and not inversion_ms:
+            text = re.sub("t2", "", text)
     for mark in ("t2", "t1"):
         if re.search(rf"(?<![a-z0-9]){mark}(w|wi|tse|fse)?(?![a-z0-9*])", text):
             return mark.upper()

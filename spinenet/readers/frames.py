@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spinenet.readers.contrasts import Contrast
+
+COLOURS = ("RGB", "YBR", "PALETTE", "HSV", "ARGB", "CMYK", "XYB")
+"""How names of colour spaces begin (PhotometricInterpretation, PS3.3 C.7.6.3.1.2)."""
+
 
 @dataclass(frozen=True)
 class PixelFormat:
@@ -32,6 +37,11 @@ class PixelFormat:
     start: int | None
     padding: tuple[int, int] | None = None
 
+    @property
+    def in_colour(self) -> bool:
+        """Whether the image is in colour."""
+        return self.samples != 1 or self.photometric.startswith(COLOURS)
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -43,8 +53,16 @@ class Frame:
         Key of the file among those fetched; may hold a person's name, so it goes into no message.
     digest
         SHA-256 of the file's bytes.
-    series_uid, modality
-        Empty where absent.
+    series_uid
+        SeriesInstanceUID (0020,000E) as it stands, be it a valid UID or not; empty where absent.
+    study_uid, instance_uid, series_number
+        StudyInstanceUID (0020,000D), SOPInstanceUID (0008,0018) and SeriesNumber (0020,0011) as they stand.
+    patient
+        Digest of PatientID (0010,0020), which is to tell patients apart and to leave no process.
+    modality
+        As :func:`spinenet.readers.kinds.modality_of` has it.
+    contrast
+        What tells images of one place apart.
     position, orientation, spacing, thickness
         ImagePositionPatient, ImageOrientationPatient, PixelSpacing and SliceThickness, in mm; None where
         absent or not numbers.
@@ -76,3 +94,8 @@ class Frame:
     image: bool = True
     marks: frozenset[str] = frozenset()
     odd: bool = False
+    study_uid: str = ""
+    instance_uid: str = ""
+    series_number: str = ""
+    patient: str = ""
+    contrast: Contrast = field(default_factory=Contrast)

@@ -42,6 +42,15 @@ _PLACES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
             ("MRModifierSequence", "InversionTimes"),
             *((sequence, "InversionTime") for sequence in _CONVERTED),
         ),
+        "ImageType": (("MRImageFrameTypeSequence", "FrameType"),),
+        "TemporalPositionIdentifier": (
+            ("FrameContentSequence", "TemporalPositionIndex"),
+            *((sequence, "TemporalPositionIdentifier") for sequence in _CONVERTED),
+        ),
+        "AcquisitionNumber": (("FrameContentSequence", "FrameAcquisitionNumber"),),
+        "EchoNumbers": tuple((sequence, "EchoNumbers") for sequence in _CONVERTED),
+        "DiffusionBValue": (("MRDiffusionSequence", "DiffusionBValue"),),
+        "FlipAngle": (("MRTimingAndRelatedParametersSequence", "FlipAngle"),),
         "ScanningSequence": tuple((sequence, "ScanningSequence") for sequence in _CONVERTED),
     }
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
@@ -15,10 +15,11 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
+from spinenet.readers.contrasts import contrast_of
 from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
-from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of
+from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of, modality_of
 from spinenet.readers.overrides import override_numbers
 from spinenet.readers.padding import padding_of
 from spinenet.readers.siblings import sibling_of
@@ -40,6 +41,8 @@ _TAGS = """
     ImageOrientationPatient PixelSpacing Rows Columns SamplesPerPixel PhotometricInterpretation
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     LossyImageCompression EchoPulseSequence ImageType PixelPaddingValue PixelPaddingRangeLimit
+    StudyInstanceUID SeriesNumber PatientID EchoNumbers TemporalPositionIdentifier AcquisitionNumber
+    DiffusionBValue FlipAngle
 """
 _WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
@@ -83,7 +86,6 @@ def frames_from(
     upto: Callable[[int], bytes],
     held: Held,
     overrides: Mapping[str, str] | None = None,
-    also: Sequence[int] = (),
 ) -> tuple[Frame, ...]:
     """As :func:`read_frames`, from a file of which no more is read than the header needs.
 
@@ -95,19 +97,17 @@ def frames_from(
         Gives at least as many of the file's first bytes, once the header has been read; they make the digest.
     held
         The same file.
-    also
-        Tags whose values are read besides, though nothing here tells them.
     """
     replaced = {tag: override_numbers(tag, text) for tag, text in (overrides or {}).items()}
-    walked = walk(held, _WALKED.union(also))
-    sibling = sibling_of(walked, also, replaced) if walked is not None else None
+    walked = walk(held, _WALKED)
+    sibling = sibling_of(walked, replaced) if walked is not None else None
     frame = sibling.recalled() if sibling is not None else None
     if walked is not None and frame is not None:
         file.seek(walked.start)
         digest = sha256(upto(walked.start + PIXEL_HEAD)).hexdigest()
         return (replace(frame, name=name, digest=digest),)
     file.seek(0)
-    found = _frames_by_pydicom(name, file, upto, replaced, also)
+    found = _frames_by_pydicom(name, file, upto, replaced)
     if sibling is not None and len(found) == 1 and not found[0].odd:
         sibling.remember(found[0])
     return found
@@ -118,11 +118,10 @@ def _frames_by_pydicom(
     file: BinaryIO,
     upto: Callable[[int], bytes],
     replaced: Mapping[str, tuple[float, ...]],
-    also: Sequence[int],
 ) -> tuple[Frame, ...]:
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=[*_WANTED, *also])
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_WANTED))
             stopped_at = file.tell()
             data = upto(stopped_at + PIXEL_HEAD)
             start = _pixel_data(header, data, stopped_at)
@@ -159,8 +158,8 @@ def _frame(header: FileDataset, tags: Tags, replaced: Mapping[str, tuple[float, 
     return Frame(
         name="",
         digest="",
-        series_uid=known_uid(text_of(tags, "SeriesInstanceUID")),
-        modality=text_of(tags, "Modality"),
+        series_uid=_uid(header, "SeriesInstanceUID"),
+        modality=modality_of(header),
         position=numbers_of(tags, "ImagePositionPatient", 3),
         orientation=replaced.get("ImageOrientationPatient") or numbers_of(tags, "ImageOrientationPatient", 6),
         spacing=replaced.get("PixelSpacing") or numbers_of(tags, "PixelSpacing", 2),
@@ -170,7 +169,22 @@ def _frame(header: FileDataset, tags: Tags, replaced: Mapping[str, tuple[float, 
         facts=_facts(tags),
         image=is_image(header),
         marks=marks_of(header),
+        study_uid=_uid(header, "StudyInstanceUID"),
+        instance_uid=_uid(header, "SOPInstanceUID"),
+        series_number=text_of(header, "SeriesNumber").strip(),
+        patient=_patient(header),
+        contrast=contrast_of(tags),
     )
+
+
+def _uid(header: FileDataset, keyword: str) -> str:
+    """A UID as it stands, without what fills it up to an even length."""
+    return text_of(header, keyword).strip(" \0\t\r\n")
+
+
+def _patient(header: FileDataset) -> str:
+    patient = text_of(header, "PatientID").strip(" \0")
+    return sha256(patient.encode(errors="replace")).hexdigest() if patient else ""
 
 
 def _pixel_data(header: FileDataset, data: bytes, stopped_at: int) -> int | None:
@@ -214,7 +228,8 @@ def _syntax(header: FileDataset) -> str:
 
 def _facts(tags: Tags) -> dict[str, str | float]:
     scanning = text_of(tags, "ScanningSequence").upper().split("\\")
-    description = f"{text_of(tags, 'SeriesDescription')} {text_of(tags, 'ProtocolName')}"
+    shown = contrast_of(tags).described
+    description = f"{text_of(tags, 'SeriesDescription')} {text_of(tags, 'ProtocolName')} {shown}"
     facts: dict[str, str | float | None] = {
         "manufacturer": known_maker(text_of(tags, "Manufacturer")),
         "model": known_model(text_of(tags, "ManufacturerModelName")),

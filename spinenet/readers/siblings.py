@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pydicom.tag import Tag
@@ -22,6 +22,7 @@ _GROUPS = frozenset(int(Tag(keyword)) for keyword in GROUPS)
 
 _WHOLE = re.compile(rb" *[-+]?\d{1,9} *")
 _DECIMAL = re.compile(rb" *[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)? *")
+_UID = re.compile(rb"[0-9.]{1,64}\0?")
 _LONGEST_DECIMAL = 16
 """Characters (PS3.5 6.2)."""
 _MOST_KNOWN, _MOST_BYTES = 4096, 8192
@@ -36,18 +37,21 @@ class Sibling:
 
     Attributes
     ----------
-    position, number
-        Its ImagePositionPatient in mm and its InstanceNumber.
+    position, number, instance_uid
+        Its ImagePositionPatient in mm, its InstanceNumber and its SOPInstanceUID.
     """
 
     position: tuple[float, ...] | None
     number: float | None
+    instance_uid: str
     _key: object
 
     def recalled(self) -> Frame | None:
         """The file's frame, without name and digest, if one of the others is known."""
         known = _known.get(self._key)
-        return known and replace(known, position=self.position, number=self.number)
+        return known and replace(
+            known, position=self.position, number=self.number, instance_uid=self.instance_uid
+        )
 
     def remember(self, frame: Frame) -> None:
         """Keep the frame that pydicom read from the file, without a warning."""
@@ -56,15 +60,11 @@ class Sibling:
         _known[self._key] = replace(frame, name="", digest="")
 
 
-def sibling_of(
-    walked: Walked, ignored: Sequence[int], replaced: Mapping[str, tuple[float, ...]]
-) -> Sibling | None:
+def sibling_of(walked: Walked, replaced: Mapping[str, tuple[float, ...]]) -> Sibling | None:
     """What of a file is its own, and what is not.
 
     Parameters
     ----------
-    ignored
-        Tags that decide on nothing.
     replaced
         Values that replace tags.
 
@@ -74,25 +74,30 @@ def sibling_of(
         None where the file's own values are not written as the standard has it, or there is too much else.
     """
     own: dict[int, tuple[float, ...]] = {}
+    instance = ""
     shared = []
     size = 0
     for element in walked.elements:
         tag, vr, value = element
         if tag in _OWN:
-            if tag != _INSTANCE:
+            if tag == _INSTANCE:
+                if vr not in (b"UI", b"") or not _UID.fullmatch(value):
+                    return None
+                instance = value.rstrip(b"\0").decode()
+            else:
                 numbers = _whole(vr, value) if tag == _NUMBER else _decimals(vr, value)
                 if numbers is None:
                     return None
                 own[tag] = numbers
         elif tag in _GROUPS:
             return None
-        elif tag not in ignored:
+        else:
             shared.append(element)
             size += len(value)
     if size > _MOST_BYTES:
         return None
     key = (walked.meta, tuple(shared), walked.start, *replaced.items())
-    return Sibling(own.get(_POSITION), own[_NUMBER][0] if _NUMBER in own else None, key)
+    return Sibling(own.get(_POSITION), own[_NUMBER][0] if _NUMBER in own else None, instance, key)
 
 
 def _whole(vr: bytes, value: bytes) -> tuple[float] | None:

@@ -50,8 +50,6 @@ SAME_PLANE_DEGREES = 5.0
 DRIFT_MM = 1.0
 """How far a slice's corner may lie from the straight line through the first's and the last's."""
 
-_COLOURS = ("RGB", "YBR", "PALETTE", "HSV", "ARGB", "CMYK", "XYB")
-
 
 @dataclass(frozen=True)
 class Stack:
@@ -161,7 +159,7 @@ def _check_image(frame: Frame) -> None:
             raise ScanError("unsupported_image", detail)
         detail = f"a file claims {pixels.frames} frames and describes {frame.described}"
         raise ScanError("bad_pixels", detail)
-    if pixels.samples != 1 or pixels.photometric.startswith(_COLOURS):
+    if pixels.in_colour:
         raise ScanError("colour", "the image is in colour")
     if pixels.photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         raise ScanError(
@@ -257,7 +255,9 @@ def _order(
     same = int((gaps < SAME_POSITION_MM).sum())
     if same:
         raise ScanError(
-            "duplicate_positions", f"{same + 1} or more slices share positions: several echoes or times?"
+            "duplicate_positions",
+            f"{same + 1} or more slices share positions and differ in their pixels, and no tag that is known "
+            "tells them apart; put the files of each volume into a folder of its own",
         )
     median = float(np.median(gaps))
     if np.abs(gaps - median).max() > GAP_TOLERANCE * median:

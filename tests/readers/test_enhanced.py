@@ -148,9 +148,18 @@ def test_more_frames_described_than_the_file_holds(tmp_path, series, compression
     assert reason_of(path) == "bad_pixels"
 
 
-def test_frames_that_share_positions(tmp_path, series):
-    write_enhanced(tmp_path / "enhanced", [*series, *series])
-    assert reason_of(tmp_path / "enhanced") == "duplicate_positions"
+def test_frames_that_share_positions(tmp_path, series, scan):
+    path = tmp_path / "enhanced"
+    write_enhanced(path, [*series, *series])
+    read = read_scan(path)
+    assert_same(read, scan)
+    assert read.flags == ("duplicate_files",)
+
+    def differ(dataset):
+        dataset.PixelData = dataset.PixelData[:-2] + b"\1\1"
+
+    edit([path], differ)
+    assert reason_of(path) == "duplicate_positions"
 
 
 def test_many_frames_without_geometry(series, tmp_path):
@@ -189,10 +198,11 @@ def test_a_header_alone_is_enough(enhanced):
             assert error.reason == "unreadable"  # noqa: PT017 - both ends are right
 
 
-def test_a_series_that_is_there_in_both_forms(tmp_path, enhanced, series):
-    # the same series twice: nobody knows which is meant
+def test_a_series_that_is_there_in_both_forms(enhanced, series, scan):
     enhanced.rename(series[0].parent / "enhanced.dcm")
-    assert reason_of(series[0].parent) == "duplicate_positions"
+    read = read_scan(series[0].parent)
+    assert_same(read, scan)
+    assert read.flags == ("duplicate_files",)
 
 
 @pytest.mark.parametrize("compression", [None, "rle"])

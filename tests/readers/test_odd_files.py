@@ -173,7 +173,7 @@ def three_planes(dataset: pydicom.Dataset) -> None:
 def two_times(dataset: pydicom.Dataset) -> None:
     groups = dataset.PerFrameFunctionalGroupsSequence
     dataset.PerFrameFunctionalGroupsSequence = [*groups, *groups]
-    dataset.NumberOfFrames, dataset.PixelData = 10, dataset.PixelData * 2
+    dataset.NumberOfFrames, dataset.PixelData = 10, dataset.PixelData + dataset.PixelData[::-1]
 
 
 def no_groups(dataset: pydicom.Dataset) -> None:

@@ -102,7 +102,7 @@ def test_reason_when_every_file_is_changed(series, reason):
         ("no_pixels", setting(PixelData=b"")),
         ("no_pixels", deleting("Rows")),
         ("bad_pixels", setting(Rows=0)),
-        ("not_mr", deleting("Modality")),
+        ("not_mr", setting(Modality="CT")),
     ],
 )
 def test_reason_when_one_file_is_changed(series, reason, change):

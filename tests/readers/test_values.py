@@ -131,7 +131,7 @@ def test_no_text_of_the_header_gets_out(tmp_path, scan, caplog):
     assert read.header["series_uid"] == SERIES
 
     def spoil(dataset):
-        dataset.Modality = CANARY.upper()
+        dataset.Modality, dataset.SOPClassUID = CANARY.upper(), pydicom.uid.CTImageStorage
 
     for change in (
         spoil,

@@ -1,0 +1,131 @@
+"""Whether slices of two contrasts lie in turn in one volume, told by their pixels alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from spinenet.errors import ScanError
+from spinenet.readers.copies import Files
+from spinenet.readers.frames import Frame
+from spinenet.readers.pixels import stored_frames
+
+LOOKED_AT = 8
+"""Slices in the middle of a series that :func:`check_doubtful` looks at."""
+
+_EDGE = 48
+"""Blocks along an edge that a slice is averaged to, so that noise and vessels tell little."""
+
+_FEWEST = 4
+"""Slices of which two in each turn can be compared."""
+
+_UNLIKE, _TOO_UNLIKE = 0.02, 0.6
+"""1 less the correlation of two slices: below the first they are one picture, above the second they have
+nothing in common."""
+
+_BRIGHTER = 1.6
+"""Ratio of brightness that no cross-talk of slices acquired in turn comes to."""
+
+
+def check_alternation(slices: npt.NDArray[np.floating]) -> None:
+    """Refuse a volume whose slices are more like the next but one than like the next.
+
+    In one contrast, slices that lie nearer are more alike: in 6 real series, 1 less the correlation of
+    neighbours was 0.5 to 0.7 of that of every second slice, and 0.84 if every second one was moved by
+    3 mm. T1 and T2 of 141 patients differ by 0.09, which makes it 1.5 if they lie in turn.
+
+    Parameters
+    ----------
+    slices
+        (slices, rows, columns) values in the order of their places.
+
+    Raises
+    ------
+    ScanError
+        mixed_contrasts.
+    """
+    if len(slices) < _FEWEST:
+        return
+    blocks = _blocks(slices)
+    centred = blocks - blocks.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centred, axis=1)
+    near, far = (_unlikeness(centred, lengths, apart) for apart in (1, 2))
+    bright = np.log(np.maximum(np.abs(blocks).mean(axis=1), np.finfo(np.float32).tiny))
+    step_near, step_far = (float(np.median(np.abs(bright[k:] - bright[:-k]))) for k in (1, 2))
+    other_picture = near > max(_UNLIKE, far) and far < _TOO_UNLIKE
+    other_brightness = step_near > max(np.log(_BRIGHTER), 3 * step_far)
+    if other_picture or other_brightness:
+        raise ScanError(
+            "mixed_contrasts",
+            "every second slice shows another contrast: two series lie in one; separate their files",
+        )
+
+
+def _blocks(slices: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """(slices, values) means of blocks."""
+    count, rows, columns = slices.shape
+    edge = max(1, min(rows, columns) // _EDGE)
+    whole = slices[:, : rows // edge * edge, : columns // edge * edge].astype(np.float64)
+    means = whole.reshape(count, rows // edge, edge, columns // edge, edge).mean(axis=(2, 4))
+    blocks: npt.NDArray[np.float64] = means.reshape(count, -1)
+    return blocks
+
+
+def _unlikeness(centred: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], apart: int) -> float:
+    """Median of 1 less the correlation of slices so far apart; a slice of one value is like another such."""
+    product = lengths[apart:] * lengths[:-apart]
+    flat = (lengths[apart:] == 0) & (lengths[:-apart] == 0)
+    correlation = (centred[apart:] * centred[:-apart]).sum(axis=1) / np.where(product > 0, product, 1.0)
+    return float(np.median(1 - np.where(flat, 1.0, correlation)))
+
+
+def is_doubtful(frames: Sequence[Frame]) -> bool:
+    """Whether a header leaves open that two series lie in one: numbers that do not run with the places.
+
+    Parameters
+    ----------
+    frames
+        In the order of their places.
+    """
+    if len({frame.name for frame in frames}) == 1:
+        # what one file describes frame by frame was acquired as one
+        return False
+    numbers = [frame.number for frame in frames]
+    if any(number is None for number in numbers):
+        return True
+    steps = np.diff(np.array(numbers, dtype=np.float64))
+    timed = all(frame.contrast.echo_time or frame.contrast.repetition_time for frame in frames)
+    return not timed or not ((steps > 0).all() or (steps < 0).all())
+
+
+def check_doubtful(frames: Sequence[Frame], files: Files) -> None:
+    """:func:`check_alternation` of the middle of a series, its pixels read for that.
+
+    Parameters
+    ----------
+    frames
+        In the order of their places, all of one size.
+    files
+        Gives their files.
+
+    Raises
+    ------
+    ScanError
+        mixed_contrasts; or what the pixels' decoder says.
+    """
+    first = max(0, (len(frames) - LOOKED_AT) // 2)
+    middle = frames[first : first + LOOKED_AT]
+    places = {(frame.name, frame.pixels.index): place for place, frame in enumerate(middle)}
+    by_file: dict[str, list[Frame]] = {}
+    for frame in middle:
+        by_file.setdefault(frame.name, []).append(frame)
+    slices: list[npt.NDArray[np.floating]] = [np.zeros(0)] * len(middle)
+    for name, data in files(by_file):
+        decoded = stored_frames(data, [frame.pixels for frame in by_file[name]])
+        for frame, stored in zip(by_file[name], decoded, strict=True):
+            slope, intercept = frame.pixels.slope or 1.0, frame.pixels.intercept or 0.0
+            slices[places[name, frame.pixels.index]] = stored.values * slope + intercept
+    if all(plane.size for plane in slices):
+        check_alternation(np.stack(slices))
