@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from spinenet.errors import ClusterNameError
@@ -48,3 +49,12 @@ def _fault(address: str) -> str | None:
     if parts.query or parts.fragment or (parts.path.strip("/") and parts.scheme not in ("ws", "wss")):
         return "goes on after the port"
     return None
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach the address."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

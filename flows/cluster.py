@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import dask
 import torch
-from distributed import Client, Nanny, Scheduler, SpecCluster
+from distributed import Client, Nanny, Security
 
-from flows.addresses import LOCAL, check_cluster_name
+from flows.addresses import LOCAL, check_cluster_name, is_loopback
+from flows.supervision import local_cluster
 from flows.surroundings import check_surroundings
-from flows.worker_memory import ONLY_ENDED, limited
+from flows.worker_memory import limited
 from flows.workers import THREADS_VARIABLE
 from spinenet.errors import RunError
 
@@ -24,6 +25,8 @@ CPU, GPU = "CPU", "GPU"
 
 THREADS_PER_PROCESS = 4
 """Of a CPU-class worker: decoding holds Python's lock for part of its time, and a crash takes few scans."""
+
+log = logging.getLogger("spinenet")
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,31 @@ class Slots:
     gpu: int
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Where a Dask scheduler is, and how to be let in.
+
+    Attributes
+    ----------
+    security
+        Certificates of a local cluster; None takes those of Dask's configuration.
+    trouble
+        Says why a local cluster has no workers and will have none; None while there is no such trouble.
+    """
+
+    address: str
+    security: Security | None = None
+    trouble: Callable[[], str | None] = lambda: None
+
+
 def header_workers() -> dict[str, Any]:
     """A CPU-class process for each core: reading headers holds Python's lock all the time."""
     return {f"cpu-{index}": nanny(1, {CPU: 1}, {"CUDA_VISIBLE_DEVICES": ""}) for index in range(cores())}
 
 
 @contextmanager
-def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = None) -> Iterator[str]:
-    """Address of the scheduler that ``name`` stands for; a local cluster ends with the block.
+def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = None) -> Iterator[Cluster]:
+    """The scheduler that ``name`` stands for; a local cluster ends with the block.
 
     Parameters
     ----------
@@ -55,36 +75,50 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
     ClusterNameError
         The name is none of these.
     RunError
-        This machine cannot start workers.
+        This machine cannot start workers, or they do not start.
     """
     check_cluster_name(name)
     if name == LOCAL:
         check_surroundings()
-        # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
-        with (
-            dask.config.set({"distributed.scheduler.allowed-failures": 0, **ONLY_ENDED}),
-            SpecCluster(
-                workers=limited((workers or _local_workers)()), scheduler=_local_scheduler(), silence_logs=50
-            ) as cluster,
-        ):
-            yield cluster.scheduler_address
+        with local_cluster(limited((workers or _local_workers)())) as supervisor:
+            yield Cluster(supervisor.address, supervisor.security, supervisor.trouble)
     else:
-        yield name
+        if name.startswith("tcp://") and not is_loopback(name):
+            log.warning(
+                "whoever reaches %s can run programs as the owner of its workers; "
+                "use tls:// with certificates in Dask's configuration",
+                name,
+            )
+        yield Cluster(name)
 
 
 @contextmanager
-def connected(address: str, timeout: float = 30.0) -> Iterator[Client]:
-    """A client of the scheduler at ``address``.
+def connected(cluster: Cluster, timeout: float = 30.0) -> Iterator[Client]:
+    """A client of a scheduler.
 
     Raises
     ------
     RunError
-        Nothing answers there.
+        Nothing answers there, or it does not let this client in.
     """
+    address, security = cluster.address, cluster.security or Security()
+    if address.startswith("tls://") and not _has_certificates(security):
+        raise RunError(
+            f"{address} needs certificates; name them in Dask's configuration, as "
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...__CLIENT__CERT and ...__CLIENT__KEY"
+        )
     try:
-        client = Client(address, timeout=timeout, set_as_default=False, name="spinenet-flow")
+        client = Client(
+            address, security=security, timeout=timeout, set_as_default=False, name="spinenet-flow"
+        )
     except (OSError, TimeoutError) as error:
-        raise RunError(f"no Dask scheduler answers at {address}; start one there or name another") from error
+        raise RunError(
+            f"no Dask scheduler answers at {address} or it does not know this client; start one there or "
+            "name another"
+        ) from error
+    except RuntimeError as error:
+        # Dask's own, where encryption is required and the address has none
+        raise RunError(f"cannot connect to {address}: {error}") from error
     with client:
         yield client
 
@@ -99,7 +133,7 @@ def wait_for_slots(client: Client, patience: float = 60.0, classes: Sequence[str
     """
     deadline = time.monotonic() + patience
     while True:
-        offered = _offered(client)
+        offered = offered_by(client)
         missing = [resource for resource in classes if offered[resource] < 1]
         if not missing:
             return Slots(cpu=int(offered[CPU]), gpu=int(offered[GPU]))
@@ -117,16 +151,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _offered(client: Client) -> Mapping[str, float]:
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    return {r: sum(worker["resources"].get(r, 0) for worker in workers) for r in (CPU, GPU)}
+def offered_by(client: Client, timeout: float = 30.0) -> dict[str, float]:
+    """What all workers that take tasks offer, by resource.
+
+    Raises
+    ------
+    TimeoutError
+        The scheduler does not answer in time.
+    OSError
+        There is no connection to it.
+    """
+    if client.scheduler is None:
+        raise OSError("the client is closed")
+    # Not scheduler_info(), which may return what another of its callers asked for: no workers.
+    known = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=timeout)
+    taking = [w for w in known["workers"].values() if w.get("status", "running") == "running"]
+    return {r: sum(worker["resources"].get(r, 0) for worker in taking) for r in (CPU, GPU)}
 
 
-def _local_scheduler() -> dict[str, Any]:
-    return {
-        "cls": Scheduler,
-        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
-    }
+def _has_certificates(security: Security) -> bool:
+    tls = security.get_tls_config_for_role("client")
+    return bool(tls["ca_file"] and tls["cert"])
 
 
 def _local_workers() -> dict[str, Any]:
@@ -155,8 +200,9 @@ def nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str, 
         "nthreads": threads,
         "resources": dict(resources),
         "env": dict(environment),
-        "preload": ["flows.interrupts"],
+        "preload": ["flows.preload"],
         "host": "127.0.0.1",
         "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
     }
     return {"cls": Nanny, "options": options}

@@ -17,6 +17,7 @@ from flows.progress import LogReporter, Reporter
 from flows.shard_tasks import do_shards, shown_as
 from flows.stopping import stoppable
 from flows.timelimit import SECONDS_PER_SCAN
+from flows.watch import watched
 from flows.window import Window
 from flows.work import Work
 from flows.workers import STEPS, Orders, Steps, WeightsRef
@@ -121,8 +122,7 @@ def run_cohort(
     RunError
         The run did not finish. What is committed stays, and the next start goes on from there.
     """
-    began = time.monotonic()
-    reporter = reporter or LogReporter()
+    began, reporter = time.monotonic(), reporter or LogReporter()
     check_cluster_name(cluster)
     store = open_output(out, FOLDERS)
     rows = read_manifest(manifest, types=column_types(store, types or {}, change))
@@ -173,8 +173,9 @@ def _shards(
     with (
         stoppable(ledger.store.retries.hurry) as stop,
         observer(prefect) as observing,
-        cluster_address(cluster) as address,
-        connected(address) as client,
+        cluster_address(cluster) as place,
+        connected(place) as client,
+        watched(place, client) as watch,
     ):
         work = Work(
             client=client,
@@ -188,6 +189,7 @@ def _shards(
             window=Window.over(wait_for_slots(client)),
             stop=stop,
             reporter=reporter,
+            refuse_if_lost=watch.refuse_if_lost,
             steps=steps,
         )
         threads = work.window.shards_in_flight(ledger.plan.shard_size)

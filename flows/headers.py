@@ -17,6 +17,7 @@ from flows.cluster import CPU, cluster_address, connected, header_workers, wait_
 from flows.observer import observer
 from flows.stopping import stoppable
 from flows.tasks import About, Tasks
+from flows.watch import watched
 from spinenet.errors import RunError
 from spinenet.index.findings import scattered, to_look_at
 from spinenet.index.places import Place, joined
@@ -79,12 +80,13 @@ def survey(
     with (
         stoppable(quiet) as stop,
         observer(prefect) as observing,
-        cluster_address(cluster, header_workers) as address,
-        connected(address) as client,
+        cluster_address(cluster, header_workers) as place,
+        connected(place) as client,
+        watched(place, client, (CPU,)) as watch,
     ):
         slots = wait_for_slots(client, classes=(CPU,)).cpu
         started = time.monotonic()
-        work = _Work(client, fs, key, BATCHES_AHEAD * slots, progress, stop)
+        work = _Work(client, fs, key, BATCHES_AHEAD * slots, progress, stop, watch.refuse_if_lost)
         shown = redacted(root)
         about = About(
             flow="spinenet-index",
@@ -106,6 +108,7 @@ class _Work:
     in_flight: int
     progress: Progress
     stop: threading.Event
+    refuse_if_lost: Callable[[], None]
 
 
 def _body(
@@ -175,11 +178,12 @@ def _next(work: _Work, done: _Done) -> Future:
     Raises
     ------
     RunError
-        Somebody stopped the index, or the scheduler is gone.
+        Somebody stopped the index, or the scheduler or all workers are gone.
     """
     while True:
         if work.stop.is_set():
             raise RunError("stopped; start it again and it goes on")
+        work.refuse_if_lost()
         try:
             return done.get(timeout=PATIENCE)
         except queue.Empty:

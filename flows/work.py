@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from distributed import Client
@@ -38,6 +38,8 @@ class Work:
         Room on the cluster, shared by all shards.
     again
         Committed shards of which only some rows are read again.
+    refuse_if_lost
+        Raises RunError where the cluster has lost a class of its workers.
     keep_going
         Whether rows that fail by their surroundings are committed however many they are.
     """
@@ -51,6 +53,7 @@ class Work:
     window: Window
     stop: threading.Event
     reporter: Reporter
+    refuse_if_lost: Callable[[], None] = lambda: None
     steps: Steps = STEPS
     again: Mapping[int, Again] = field(default_factory=dict)
     keep_going: bool = False
@@ -58,6 +61,7 @@ class Work:
     trouble: Trouble = field(default_factory=Trouble)
 
     def refuse_if_over(self) -> None:
-        """Raise :class:`Stopped` once the run is to end."""
+        """Raise :class:`Stopped` once the run is to end, and RunError where it has nobody to go on with."""
         if self.stop.is_set():
             raise Stopped("the run was stopped; start it again to go on where it was")
+        self.refuse_if_lost()

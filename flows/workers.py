@@ -16,6 +16,7 @@ from distributed import get_worker
 
 import spinenet
 from flows.devices import DeviceFailed, ends_with_its_device, is_of_the_device
+from flows.memory import keep_freed
 from flows.timelimit import SECONDS_PER_SCAN, time_limit
 from spinenet import weights
 from spinenet.cohort.checkpoints import Detections
@@ -110,6 +111,7 @@ def prepare(entry: Entry, orders: Orders) -> Prepared:
         This worker has another version of the package than the flow.
     """
     _refuse_other_version(orders)
+    keep_freed()
     started = time.perf_counter()
     trace: Trace = (("decode", _here()),)
 
@@ -144,6 +146,7 @@ def read(prepared: Prepared, orders: Orders, known: Detections | None = None) ->
     if scan is None or facts is None:
         failure = replace(prepared.failure or Failure("internal_error", ""), seconds=prepared.seconds)
         return Outcome(failed_rows(entry, failure, made_by), None, prepared.trace)
+    keep_freed()
     with ends_with_its_device():
         networks, loaded = networks_for(orders.weights, orders.device)
     here = _here()

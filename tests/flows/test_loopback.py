@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from cohorts import command, small_scan, write
+from distributed import Security
+from test_strangers import listening
 
+from flows.cluster import Cluster, connected
 from flows.server import free_port
+from spinenet.errors import RunError
 
 LOOPBACK = Path(__file__).parents[2] / "infra" / "loopback"
 
 
+@dataclass(frozen=True)
+class Deployment:
+    """What ``up`` began, and the environment that it says to export."""
+
+    folder: Path
+    api: str
+    scheduler: str
+    environment: Mapping[str, str]
+
+
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[tuple[str, str]]:
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
     prefect, dask = free_port(), free_port()
     environment = os.environ | {
         "PYTHON": sys.executable,
@@ -32,7 +49,11 @@ def deployment(tmp_path: Path) -> Iterator[tuple[str, str]]:
     )
     try:
         assert up.returncode == 0, up.stderr
-        yield f"http://127.0.0.1:{prefect}/api", f"tcp://127.0.0.1:{dask}"
+        lines = [
+            line.removeprefix("export ") for line in up.stdout.splitlines() if line.startswith("export ")
+        ]
+        told = dict(shlex.split(line)[0].split("=", 1) for line in lines)
+        yield Deployment(tmp_path / "up", told["PREFECT_API_URL"], f"tls://127.0.0.1:{dask}", told)
     finally:
         subprocess.run([LOOPBACK, "down", tmp_path / "up"], check=True)
 
@@ -56,15 +77,27 @@ def test_a_folder_that_others_may_have_made_is_refused(tmp_path: Path) -> None:
         victim.wait()
 
 
-def test_run_on_a_deployment(deployment: tuple[str, str], tmp_path: Path) -> None:
-    api, scheduler = deployment
+def test_run_on_a_deployment(deployment: Deployment, tmp_path: Path) -> None:
+    api, scheduler = deployment.api, deployment.scheduler
+    # the page asks the API at the port where it is
+    assert httpx.get(api.replace("/api", "/ui-settings"), timeout=30).json()["api_url"] == api
+    started = [psutil.Process(int(file.read_text())) for file in deployment.folder.glob("*.pid")]
+    assert len(started) == 4
+    hosts = {host for process in started for host, _ in listening(process)}
+    assert hosts == {"127.0.0.1"}
+    assert (deployment.folder / "tls" / "dask.key").stat().st_mode & 0o077 == 0
+    with (
+        pytest.raises(RunError, match="no Dask scheduler answers"),
+        connected(Cluster(scheduler, Security.temporary())),
+    ):
+        pass
     for name in ("a", "b"):
         write(tmp_path / name, small_scan(1), name)
     manifest, out = tmp_path / "manifest.csv", tmp_path / "out"
     manifest.write_text("scan_id,path\na,a\nb,b\n", encoding="utf-8")
     ran = subprocess.run(
         command("run", manifest, out, "--weights", "synthetic", "--cluster", scheduler, "--shard-size", 1),
-        env=os.environ | {"PREFECT_API_URL": api},
+        env=os.environ | deployment.environment,
         capture_output=True,
         text=True,
         timeout=300,

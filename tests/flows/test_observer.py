@@ -17,12 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 import httpx
 import pytest
 from cohorts import assert_same_tables
 from noop import STEPS
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.certificates import settings
 from flows.cluster import cluster_address
 from flows.cohort import RunSummary, run_cohort
 from flows.observer import observer
@@ -37,8 +39,11 @@ N_SCANS = 40
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Workers for all runs of this module."""
-    with cluster_address("local") as address:
-        yield address
+    with cluster_address("local") as cluster:
+        assert cluster.security is not None
+        tls = cluster.security.get_tls_config_for_role("client")
+        with dask.config.set(settings(tls["ca_file"], tls["cert"], tls["key"])):
+            yield cluster.address
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import pytest
 from cohorts import assert_same_tables, spinenet, tables
 from conftest import Undisturbed
 
-from flows.cluster import CPU, GPU, THREADS_VARIABLE, cluster_address, nanny
+from flows.certificates import write_certificates
+from flows.cluster import CPU, GPU, THREADS_VARIABLE, Cluster, cluster_address, nanny
 from spinenet.cohort.tables import TABLES
 
 THREADS = {THREADS_VARIABLE: "1"}
@@ -32,14 +33,19 @@ def three_workers() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[str]:
-    with cluster_address("local", three_workers) as address:
-        yield address
+def three() -> Iterator[Cluster]:
+    with cluster_address("local", three_workers) as cluster:
+        yield cluster
 
 
-def run(undisturbed: Undisturbed, out: Path, address: str, shard_size: int) -> Path:
-    arguments = ("--weights", "synthetic", "--shard-size", str(shard_size), "--cluster", address)
-    told = spinenet("run", undisturbed.manifest, out, *arguments)
+def run(undisturbed: Undisturbed, out: Path, cluster: Cluster, shard_size: int) -> Path:
+    assert cluster.security is not None
+    certificates = write_certificates(cluster.security, out.with_name("certificates"))
+    arguments = ("--weights", "synthetic", "--shard-size", str(shard_size), "--cluster", cluster.address)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in certificates.items():
+            environment.setenv(name, value)
+        told = spinenet("run", undisturbed.manifest, out, *arguments)
     assert told.returncode == 3, told.stderr
     return out
 
@@ -62,7 +68,7 @@ def loads(*outs: Path) -> Counter[str]:
 
 @pytest.mark.slow
 def test_three_workers_other_shards_and_a_second_run(
-    undisturbed: Undisturbed, three: str, tmp_path: Path
+    undisturbed: Undisturbed, three: Cluster, tmp_path: Path
 ) -> None:
     first, second = (run(undisturbed, tmp_path / name, three, shard_size=7) for name in ("first", "second"))
     assert_close_tables(undisturbed.out, first)
@@ -76,7 +82,7 @@ def test_three_workers_other_shards_and_a_second_run(
 
 @pytest.mark.slow
 def test_one_worker_and_one_shard(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    with cluster_address("local", one_worker) as address:
-        out = run(undisturbed, tmp_path / "out", address, shard_size=30)
+    with cluster_address("local", one_worker) as cluster:
+        out = run(undisturbed, tmp_path / "out", cluster, shard_size=30)
     assert_close_tables(undisturbed.out, out)
     assert loads(out) == {"both CPU+GPU": 1}

@@ -1,0 +1,179 @@
+"""Workers that are killed, frozen or do not start: they are replaced, or the run ends and says so."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import psutil
+import pytest
+from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
+
+from flows import supervision
+from flows.cluster import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
+from flows.watch import WorkerWatch
+from spinenet.errors import RunError
+
+
+def one_of_each() -> dict[str, Any]:
+    """The smallest cluster."""
+    return {"cpu-0": nanny(1, {CPU: 1}, {}), "gpu-0": nanny(1, {GPU: 1}, {})}
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[tuple[Cluster, Client]]:
+    with cluster_address("local", one_of_each) as cluster, connected(cluster) as client:
+        yield cluster, client
+
+
+def workers(client: Client) -> dict[str, int]:
+    """Process of each worker by its name."""
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    return {
+        known[address]["name"]: pid
+        for address, pid in client.run(os.getpid, on_error="ignore").items()
+        if address in known
+    }
+
+
+def wait_until(true: Callable[[], bool], patience: float = 180) -> float:
+    """Seconds that it took."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < patience
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+def starting(but: set[int]) -> list[psutil.Process]:
+    """Worker processes that have no name yet."""
+    found = []
+    for process in psutil.Process().children():
+        # one that was killed has no command any more
+        with suppress(psutil.ZombieProcess):
+            if process.pid not in but and "spawn_main" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def test_killed_workers_come_back_even_if_one_is_killed_while_it_starts(
+    local: tuple[Cluster, Client],
+) -> None:
+    cluster, client = local
+    before = workers(client)
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    # the second one, before it is ready
+    wait_until(lambda: bool(starting(set(before.values()))))
+    starting(set(before.values()))[0].kill()
+    wait_until(lambda: len(workers(client)) == 2)
+    assert wait_for_slots(client).gpu == 1
+    assert not set(before.values()) & set(workers(client).values())
+    assert cluster.trouble() is None
+
+
+def test_a_frozen_worker_is_replaced(local: tuple[Cluster, Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, client = local
+    monkeypatch.setattr(supervision, "SILENCE_S", 3.0)
+    frozen = workers(client)["cpu-0"]
+    os.kill(frozen, signal.SIGSTOP)
+    wait_until(lambda: not psutil.pid_exists(frozen))
+    monkeypatch.undo()
+    wait_until(lambda: workers(client).get("cpu-0", frozen) != frozen)
+
+
+class NoNanny(Nanny):
+    """Cannot start a worker."""
+
+    async def start_unsafe(self) -> Nanny:
+        raise OSError("no such library")
+
+
+def test_workers_that_do_not_start_end_the_run_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "PAUSE_S", 0.1)
+    broken = {**nanny(1, {CPU: 1}, {}), "cls": NoNanny}
+    with (
+        pytest.raises(
+            RunError, match=r"the local worker cpu-0 does not start, 3 times: OSError.*no such lib"
+        ),
+        cluster_address("local", lambda: {"cpu-0": broken}),
+    ):
+        pass
+
+
+def test_a_nanny_that_has_closed_is_replaced(local: tuple[Cluster, Client]) -> None:
+    _, client = local
+    before = workers(client)["gpu-0"]
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    (of_gpu,) = (worker["nanny"] for worker in known.values() if worker["name"] == "gpu-0")
+
+    async def close() -> None:
+        # as Dask itself does with a nanny whose worker has not come back; it may not answer any more
+        with suppress(OSError):
+            await client.rpc(of_gpu).terminate()
+
+    client.sync(close)
+    wait_until(lambda: workers(client).get("gpu-0", before) != before)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[tuple[SpecCluster, Client]]:
+    """A cluster that others look after: a lost worker stays lost."""
+    listen = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    scheduler = {"cls": Scheduler, "options": {**listen, "dashboard": False}}
+    specs = {name: {"cls": Worker, "options": {**listen, "resources": {name: 1}}} for name in (CPU, GPU)}
+    with (
+        SpecCluster(workers=specs, scheduler=scheduler, silence_logs=50) as cluster,
+        connected(Cluster(str(cluster.scheduler_address))) as client,
+    ):
+        yield cluster, client
+
+
+def test_a_class_without_workers_is_told_and_then_ends_the_run(
+    two_threads: tuple[SpecCluster, Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster, client = two_threads
+    watch = WorkerWatch(Cluster("tcp://x"), client, (CPU, GPU), patience=60)
+    with caplog.at_level(logging.WARNING, "spinenet"):
+        watch.look(20)
+        watch.refuse_if_lost()
+        assert not caplog.messages
+        del cluster.worker_spec[GPU]
+        cluster.scale(1)
+        wait_until(lambda: len(workers(client)) == 1)
+        watch.look(20)
+        watch.refuse_if_lost()
+        assert caplog.messages == [
+            "there is no worker left with the resource GPU; waiting for up to 60 seconds"
+        ]
+        watch.look(39)
+        watch.refuse_if_lost()
+        watch.look(2)
+    with pytest.raises(
+        RunError, match="there is no worker left with the resource GPU, for 60 seconds; start"
+    ):
+        watch.refuse_if_lost()
+    assert len(caplog.messages) == 1
+
+
+def test_a_class_that_has_workers_again_is_told_too(
+    two_threads: tuple[SpecCluster, Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster, client = two_threads
+    watch = WorkerWatch(Cluster("tcp://x"), client, (CPU, GPU), patience=60)
+    spec = cluster.worker_spec.pop(GPU)
+    cluster.scale(1)
+    wait_until(lambda: len(workers(client)) == 1)
+    watch.look(50)
+    cluster.worker_spec[GPU] = spec
+    cluster.scale(2)
+    wait_until(lambda: len(workers(client)) == 2)
+    with caplog.at_level(logging.WARNING, "spinenet"):
+        watch.look(50)
+    assert caplog.messages[-1] == "there is a worker with the resource GPU again; the run goes on"
+    watch.refuse_if_lost()
