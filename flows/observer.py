@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -114,9 +115,11 @@ def observer(wanted: bool = True) -> Iterator[Observer]:
         stack.enter_context(loopback_past_proxies())
         try:
             # Read where the user stands: his settings may be anything, and so may what they raise.
-            from prefect.settings import PREFECT_API_URL
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                from prefect.settings import PREFECT_API_URL
 
-            configured = PREFECT_API_URL.value()
+                configured = PREFECT_API_URL.value()
             found = (
                 Observer(configured=str(configured))
                 if configured

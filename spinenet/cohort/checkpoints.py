@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from spinenet.types import Vertebra
 
 FOLDER = "_run/detections"
 FORMAT_VERSION = 1
+_CHECKPOINT = re.compile(r"(\d{5,})-[0-9a-f]{16}-[0-9a-f]{16}\.parquet")
 
 _SCHEMA = pa.schema(
     [
@@ -66,10 +68,11 @@ def save_detections(store: Store, shard: int, key: str, found: Mapping[str, Dete
 
 
 def by_shard(files: Iterable[str]) -> dict[int, list[str]]:
-    """Names in :data:`FOLDER` by the shard that they are of."""
+    """Names in :data:`FOLDER` by the shard that they are of; what is no checkpoint is left out."""
     found: dict[int, list[str]] = {}
     for name in files:
-        found.setdefault(int(name.split("-", 1)[0]), []).append(name)
+        if told := _CHECKPOINT.fullmatch(name):
+            found.setdefault(int(told[1]), []).append(name)
     return found
 
 

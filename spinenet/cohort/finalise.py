@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,12 +21,14 @@ from spinenet.cohort.retry import due
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
 from spinenet.errors import RunError
 from spinenet.storage import Store
+from spinenet.storage.switching import switch_folders
 
 SUCCESS = "_SUCCESS"
 ROWS_PER_FILE = 500_000
 ROWS_PER_GROUP = 10_000
 """Rows of a table that are in memory at a time, however many it has."""
 SHARDS_AT_ONCE = 32
+_PART = re.compile(r"part-\d{5,}(-[0-9a-f]{8})?\.parquet")
 FOLDERS = ("", "_run", STAGED, DETECTIONS, *TABLES)
 """Where a run writes, beside its commit records."""
 
@@ -106,8 +109,9 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
         raise RunError(
             f"another start changed the run in {ledger.store.url()}; its tables are left to that one"
         )
-    ledger.store.remove([SUCCESS])
-    written = {table: _write_table(ledger, table, commits) for table in TABLES}
+    with tempfile.TemporaryDirectory(prefix="spinenet-") as folder:
+        written = {table: _write_table(ledger, table, commits, Path(folder, table)) for table in TABLES}
+        _switch(ledger.store, Path(folder), written)
     states = count_states(commits.values())
     record = {
         "plan": ledger.plan.digest,
@@ -150,25 +154,43 @@ def count_flags(commits: Iterable[Commit]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _write_table(ledger: Ledger, table: str, commits: Mapping[int, Commit]) -> list[dict[str, Any]]:
-    """Files of a few hundred thousand rows whose borders do not depend on the shards."""
-    store, declared = ledger.store, schema(table, ledger.plan.carried)
+def _write_table(
+    ledger: Ledger, table: str, commits: Mapping[int, Commit], folder: Path
+) -> list[dict[str, Any]]:
+    """Files of a few hundred thousand rows in ``folder``, whose borders do not depend on the shards."""
     written: list[dict[str, Any]] = []
+    declared = schema(table, ledger.plan.carried)
     groups = _regroup(_parts(ledger, table, commits), declared)
-    with tempfile.TemporaryDirectory(prefix="spinenet-") as folder:
-        while (first := next(groups, None)) is not None or not written:
-            file = Path(folder, f"part-{len(written):05d}.parquet")
-            rows = _write_file(file, declared, first, groups)
-            with file.open("rb") as data:
-                sha256 = hashlib.file_digest(data, "sha256").hexdigest()
-            written.append({"file": file.name, "rows": rows, "bytes": file.stat().st_size, "sha256": sha256})
-            store.write_file(f"{table}/{file.name}", file)
-            file.unlink()
-    kept = {part["file"] for part in written}
-    store.remove(
-        f"{table}/{name}" for name in store.sizes(table) if name.startswith("part-") and name not in kept
-    )
+    folder.mkdir()
+    while (first := next(groups, None)) is not None or not written:
+        file = folder / f"part-{len(written):05d}.parquet"
+        rows = _write_file(file, declared, first, groups)
+        with file.open("rb") as data:
+            sha256 = hashlib.file_digest(data, "sha256").hexdigest()
+        written.append({"file": file.name, "rows": rows, "bytes": file.stat().st_size, "sha256": sha256})
+    if len(written) > 1:
+        # Who has listed one generation's files finds those or none: never another's of the same names.
+        for part in written:
+            before = folder / part["file"]
+            part["file"] = f"{before.stem}-{part['sha256'][:8]}.parquet"
+            before.rename(folder / part["file"])
     return written
+
+
+def _switch(store: Store, folder: Path, written: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Put new tables in place of any that are there, after everything that takes time.
+
+    ``_SUCCESS`` is absent meanwhile, by which :func:`spinenet.cohort.results.read_results` sees one
+    generation. Whoever reads a table's folder himself sees one too on a local disk, or that a file which he
+    listed is gone, where a table has several files; two tables, or files on an object store, may be of two
+    generations for that moment.
+    """
+    files = {table: [folder / table / part["file"] for part in written[table]] for table in TABLES}
+    switch_folders(store, files, _is_part, staging="_run", before=lambda: store.remove([SUCCESS]))
+
+
+def _is_part(name: str) -> bool:
+    return _PART.fullmatch(name) is not None
 
 
 def _write_file(file: Path, declared: pa.Schema, first: pa.Table | None, groups: Iterator[pa.Table]) -> int:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from spinenet.cohort.finalise import SUCCESS
+from spinenet.cohort.table_files import read_table_files
 from spinenet.cohort.tables import TABLES
 from spinenet.errors import RunError
 from spinenet.storage import Store
 
+SWITCH_S = 5.0
+"""How long tables that are being replaced are waited for."""
+_LOOK_S = 0.05
+
 
 @dataclass(frozen=True)
 class Results:
-    """The tables that a run wrote, each read when first asked for.
+    """The tables that a run wrote, each read when first asked for, and all of one generation.
 
     Attributes
     ----------
@@ -27,6 +34,8 @@ class Results:
     """
 
     store: Store
+    _generation: list[bytes] = field(default_factory=list, repr=False, compare=False)
+    """``_SUCCESS`` as it was when the first table was read."""
 
     @cached_property
     def scans(self) -> pd.DataFrame:
@@ -60,16 +69,56 @@ class Results:
         ------
         KeyError
             There is no table of that name.
+        RunError
+            The tables were written anew since the first one was read, or are not there any more.
         """
         if name not in TABLES:
             raise KeyError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
-        folder = f"{self.store.root}/{name}"
-        wanted = None if columns is None else list(columns)
-        table = self.store.retries.call(
-            lambda: pq.read_table(folder, filesystem=self.store.fs, columns=wanted, filters=filters)
-        )
+        table = self._read(name, columns, filters)
         frame: pd.DataFrame = table.to_pandas()
         return frame
+
+    def _read(self, name: str, columns: Sequence[str] | None, filters: Any) -> pa.Table:
+        """Rows of the generation that tables were read of before, else of the present one."""
+        deadline = time.monotonic() + SWITCH_S
+        while True:
+            record = success_bytes(self.store)
+            if self._generation and record != self._generation[0]:
+                raise RunError(
+                    f"the tables in {self.store.url()} were written anew since they were opened; "
+                    "call read_results again"
+                )
+            try:
+                table = read_table_files(self.store, json.loads(record), name, columns, filters)
+            except FileNotFoundError:
+                # Replaced since the record was read, or lost; the record tells.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_S)
+                continue
+            if success_bytes(self.store) == record:
+                self._generation[:] = [record]
+                return table
+
+
+def success_bytes(store: Store) -> bytes:
+    """What ``_SUCCESS`` holds; waits where tables are there without it, as while they are being replaced.
+
+    Raises
+    ------
+    RunError
+        There is no finished run.
+    """
+    deadline = time.monotonic() + SWITCH_S
+    while True:
+        try:
+            return store.read(SUCCESS)
+        except FileNotFoundError:
+            if time.monotonic() > deadline or not any(store.sizes(table) for table in TABLES):
+                raise RunError(
+                    f"there is no finished run in {store.url()}; see: spinenet status {store.url()}"
+                ) from None
+            time.sleep(_LOOK_S)
 
 
 def read_results(out: str, storage_options: Mapping[str, Any] | None = None) -> Results:
@@ -88,6 +137,5 @@ def read_results(out: str, storage_options: Mapping[str, Any] | None = None) -> 
         There is no finished run.
     """
     store = Store.at(str(out), storage_options)
-    if not store.exists(SUCCESS):
-        raise RunError(f"there is no finished run in {store.url()}; see: spinenet status {store.url()}")
+    success_bytes(store)
     return Results(store)

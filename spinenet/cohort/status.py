@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from spinenet.cohort.finalise import count_flags, count_states, due_of, success_of
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, load_plan
+from spinenet.cohort.table_files import read_table_files
 from spinenet.errors import RunError
 from spinenet.storage import Store
 
@@ -144,9 +144,7 @@ def _finished(
     rows: Iterable[RowState] = ()
     if every_row or (examples and any(s not in ("done", "excluded") for s in record["states"])):
         wanted = None if every_row else [("status", "==", "failed")]
-        table = pq.read_table(
-            f"{store.root}/scans", filesystem=store.fs, columns=list(_COLUMNS), filters=wanted
-        )
+        table = read_table_files(store, record, "scans", _COLUMNS, wanted)
         rows = _states(table) if every_row else _some_of_each(_states(table), examples)
     return RunStatus(
         out=store.url(),
