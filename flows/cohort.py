@@ -22,6 +22,7 @@ from flows.window import Window
 from flows.work import Work
 from flows.workers import STEPS, Orders, Steps, WeightsRef
 from spinenet import weights as store_of_weights
+from spinenet.anatomy import SURROUNDINGS
 from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
 from spinenet.cohort.checkpoints import by_shard
 from spinenet.cohort.finalise import FOLDERS, DamagedParts, finalise
@@ -136,6 +137,11 @@ def run_cohort(
     ledger = Ledger(store, plan)
     todo = what_is_left(ledger, retry)
     if todo.final is not None:
+        if n_left := sum(count for state, count in todo.final.items() if state in SURROUNDINGS):
+            log.info(
+                "%d scans failed by their surroundings; none is read again without --retry or "
+                "--retry-failed: paths are still not there, or were tried often enough", n_left,
+            )  # fmt: skip
         return RunSummary(store.url(), plan.n_rows, plan.n_rows, todo.final, time.monotonic() - began)
     before = todo.n_before
     if todo.n_again:
@@ -176,6 +182,7 @@ def _shards(
         cluster_address(cluster) as place,
         connected(place) as client,
         watched(place, client) as watch,
+        stop.at_the_end(),
     ):
         work = Work(
             client=client,

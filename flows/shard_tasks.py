@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from flows.shards import do_shard
+from flows.stopping import Stop
 from flows.tasks import About, Tasks
 from flows.work import Stopped, Work
 from spinenet.cohort.ledger import Ledger
@@ -59,6 +60,8 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
             states = do_shard(work, index)
         except Exception as error:
             failures.append(error)
+            if isinstance(work.stop, Stop) and not work.stop.is_set():
+                work.stop.sentence = str(error)
             work.stop.set()
             raise
         work.reporter.shard(index, states, time.monotonic() - started)

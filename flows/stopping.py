@@ -1,40 +1,105 @@
-"""A run that a signal ends in order."""
+"""A run that a signal ends in order, and a process that ends whatever hangs in it."""
 
 from __future__ import annotations
 
-import contextvars
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
+
+STOP_S = 150.0
+"""From the wish to end, or the error that ends a run, to its end: shards stop, servers are told, workers end.
+What takes longer hangs, as a write to a share that is away does."""
+
+LEAVE_S = 20.0
+"""From the last word of a command to the end of its process, for threads of libraries to end."""
+
+_GONE = "the run was stopped; start it again to go on where it was"
 
 
-def in_a_thread(action: Callable[[], object]) -> None:
-    """Do ``action`` in a thread while this one stays open to signals, and raise what it raises."""
-    raised: list[BaseException] = []
-    context = contextvars.copy_context()
+class Stop(threading.Event):
+    """Set once a run is to end.
 
-    def body() -> None:
+    Attributes
+    ----------
+    sentence
+        Why, for the user.
+    own_process
+        Whether the process is this run's alone, so that it may be ended where something hangs in it.
+    """
+
+    own_process = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentence = _GONE
+
+    @contextmanager
+    def at_the_end(self) -> Iterator[None]:
+        """Set once the block ends, well or not; what was opened around it has to end in time then."""
         try:
-            context.run(action)
-        except BaseException as error:
-            raised.append(error)
+            yield
+            self.sentence = "all scans are read, but not all processes ended; start it again to finish"
+        except Exception as error:
+            if not self.is_set():
+                self.sentence = str(error)
+            raise
+        finally:
+            self.set()
 
-    thread = threading.Thread(target=body, name="flow")
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.5)
-    if raised:
-        raise raised[0]
+
+def leave(code: int) -> NoReturn:
+    """End this process with an exit status, also where a thread does not end."""
+    _end_after(LEAVE_S, code)
+    sys.exit(code)
+
+
+def _end_after(seconds: float, code: int) -> None:
+    def wait() -> None:
+        threading.Event().wait(seconds)
+        _exit(code)
+
+    threading.Thread(target=wait, name="end", daemon=True).start()
+
+
+def _exit(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager
-def stoppable(hurry: Callable[[], None]) -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, and ``hurry`` with it; a second Ctrl-C ends the process."""
-    stop = threading.Event()
+def stoppable(hurry: Callable[[], None]) -> Iterator[Stop]:
+    """An event that SIGTERM and Ctrl-C set, and ``hurry`` with it; a second Ctrl-C ends the process.
+
+    In a process of its own, a block that does not end in time after the event is left with a sentence.
+    """
+    stop, ended = Stop(), threading.Event()
+
+    def watch() -> None:
+        stop.wait()
+        if not ended.wait(STOP_S):
+            sys.stderr.write(f"spinenet: {stop.sentence} (a part of it hung and was left)\n")
+            _exit(1)
+
+    if Stop.own_process:
+        threading.Thread(target=watch, name="watch", daemon=True).start()
+    try:
+        with _signals(stop, hurry):
+            yield stop
+    finally:
+        ended.set()
+
+
+@contextmanager
+def _signals(stop: Stop, hurry: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -45,7 +110,7 @@ def stoppable(hurry: Callable[[], None]) -> Iterator[threading.Event]:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

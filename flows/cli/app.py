@@ -18,6 +18,7 @@ from flows.cli.run import run
 from flows.cli.status import status
 from flows.cli.weights import weights_app
 from flows.printing import LineFormatter, say
+from flows.stopping import Stop, leave
 from flows.terminal import DONE, UNFINISHED, USAGE
 from spinenet import __version__
 from spinenet.errors import (
@@ -88,6 +89,7 @@ def main() -> None:
     """Run the command and turn its errors into one sentence and an exit status."""
     # Processes that are started take no module from the folder where the user stands.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
+    Stop.own_process = True
     arguments = debug_first(sys.argv[1:])
     debug = arguments[:1] == [_DEBUG]
     try:
@@ -96,27 +98,27 @@ def main() -> None:
         if debug:
             raise
         say(f"spinenet: {error}", err=True)
-        sys.exit(USAGE if isinstance(error, _USAGE_ERRORS) else UNFINISHED)
+        leave(USAGE if isinstance(error, _USAGE_ERRORS) else UNFINISHED)
     except typer.Abort:
-        sys.exit(UNFINISHED)
+        leave(UNFINISHED)
     except KeyboardInterrupt:
         typer.echo("spinenet: stopped", err=True)
-        sys.exit(UNFINISHED)
+        leave(UNFINISHED)
     except Exception as error:
         show = getattr(error, "show", None)
         if callable(show):
             if hasattr(error, "message"):
                 error.message = printable(error.message)
             show()
-            sys.exit(USAGE)
+            leave(USAGE)
         if debug:
             raise
         say(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
-        sys.exit(UNFINISHED)
+        leave(UNFINISHED)
     if code == _INTERRUPTED:
         typer.echo("spinenet: stopped", err=True)
-        sys.exit(UNFINISHED)
-    sys.exit(code if isinstance(code, int) else DONE)
+        leave(UNFINISHED)
+    leave(code if isinstance(code, int) else DONE)
 
 
 def debug_first(arguments: Sequence[str]) -> list[str]:
