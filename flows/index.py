@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import fsspec
 
 from flows.addresses import check_cluster_name
 from flows.headers import Progress, quiet, survey
 from spinenet.errors import RootError, RunError
 from spinenet.index.catalogue import NUMBERS, SERIES, check_place, choose_all, read_index, write_index
 from spinenet.index.findings import Findings
+from spinenet.index.imageless import imageless_rows
 from spinenet.index.packed import PackedRows
 from spinenet.index.places import as_url
 from spinenet.index.rules import load_rules
-from spinenet.index.subjects import folder_subject, listed_subjects
+from spinenet.index.subjects import folder_subjects, listed_subjects
 from spinenet.index.unfinished import Account, drop_unfinished, read_unfinished
 from spinenet.redaction import has_secret, redacted, secret_refusal
+from spinenet.storage.addresses import open_address
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def index_root(
     if has_secret(root):
         raise RootError(secret_refusal(root))
     try:
-        fs, base = fsspec.core.url_to_fs(root)
+        fs, base = open_address(root)
     except (ImportError, ValueError) as error:
         raise RootError(f"cannot open {root}: {redacted(str(error))}") from error
     if not fs.exists(base):
@@ -139,16 +139,15 @@ def index_root(
         # Ctrl-C, or what Prefect makes of a signal to end
         raise RunError("stopped; start it again and it goes on") from None
     found = account.found
-    rows = PackedRows(choose_all(found.rows, rules, _namer(as_url(fs, base), subjects)))
+    url = as_url(fs, base)
+    every = found.rows.copy()
+    every.extend(imageless_rows(fs, base, found.places.values()))
+    by_folders = folder_subjects(url, (row["path"] for row in every), rules.folders)
+    subject_of = by_folders if subjects.listed is None else listed_subjects(subjects.listed, url, by_folders)
+    rows = PackedRows(choose_all(every, rules, subject_of, url))
     write_index(out, rows, found.places.values(), subjects.mark)
     drop_unfinished(out)
     return _summary(out, found, rows, seconds)
-
-
-def _namer(base: str, subjects: Subjects) -> Callable[[str], str]:
-    if subjects.listed is not None:
-        return listed_subjects(subjects.listed, base)
-    return lambda path: folder_subject(base, path)
 
 
 def _summary(out: str, found: Findings, rows: PackedRows, seconds: float) -> IndexSummary:

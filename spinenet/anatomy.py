@@ -111,6 +111,9 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "several_image_types": "the series holds several types of images (water, fat ...) and none was named",
         "several_times": "the series was taken several times and no time was named",
         "mixed_contrasts": "every second slice shows another contrast: two series lie in one",
+        "other_body_part": "the series is of another part of the body than the spine",
+        "derived": "the file lies among masks, labels or other data that were made of images",
+        "unsupported_format": "the file is of a format that is not read; the detail says what to do",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""

@@ -175,7 +175,7 @@ def test_images_in_archives_are_told_as_they_are_read(tmp_path: Path) -> None:
     lines = ["scan_id,path", *(f"{name},{name}.zip" for name in held)]
     (tmp_path / "m.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     told = {row.scan_id: row.what for row in check_manifest(str(tmp_path / "m.csv")).rows}
-    assert told == {"whole": WOULD_RUN, "cut": "bad_pixels", "two": "not_dicom"}
+    assert told == {"whole": WOULD_RUN, "cut": "bad_pixels", "two": "several_series"}
     for name, what in told.items():
         if what == WOULD_RUN:
             assert read_scan(tmp_path / f"{name}.zip").shape == (96, 96, 4)

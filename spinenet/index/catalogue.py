@@ -20,7 +20,7 @@ from spinenet.index.findings import Findings
 from spinenet.index.formats import PARQUET, SUFFIXES, as_file, suffix_of
 from spinenet.index.packed import PackedRows
 from spinenet.index.rows import Row
-from spinenet.index.rules import DETECTION, GRADING, Rules, choose
+from spinenet.index.rules import GRADING, Rules, choose
 from spinenet.storage import Store, digest, open_output
 
 _TEXT, _NUMBER, _WHOLE = pa.string(), pa.float64(), pa.int64()
@@ -90,13 +90,17 @@ _ROWS_AT_ONCE = 1000
 """Of a table, that are objects of Python."""
 
 
-def choose_all(rows: PackedRows, rules: Rules, subject_of: Callable[[str], str]) -> Iterator[Row]:
+def choose_all(
+    rows: PackedRows, rules: Rules, subject_of: Callable[[str], str], root: str = ""
+) -> Iterator[Row]:
     """Name the subjects, mark repeated series, and choose for each subject.
 
     Parameters
     ----------
     subject_of
         A subject's id by a path, for rows that have none.
+    root
+        As for :func:`spinenet.index.rules.choose`.
 
     Yields
     ------
@@ -125,8 +129,10 @@ def choose_all(rows: PackedRows, rules: Rules, subject_of: Callable[[str], str])
             {**row, "subject_id": subject} | (REPEAT if position in again else {})
             for position, row in zip(positions, rows.at(positions), strict=True)
         ]
-        for row in choose(found, rules):
-            yield _named({**row, "exclude": _excluded(row)}, seen)
+        chosen = choose(found, rules, root)
+        graded = any(row["purpose"] == GRADING for row in chosen)
+        for row in chosen:
+            yield _named({**row, "exclude": _excluded(row, graded)}, seen)
 
 
 def _named(row: Row, seen: set[str]) -> Row:
@@ -140,12 +146,15 @@ def _named(row: Row, seen: set[str]) -> Row:
     return {**row, "scan_id": scan_id}
 
 
-def _excluded(row: Mapping[str, str | None]) -> str | None:
+def _excluded(row: Mapping[str, str | None], graded: bool) -> str | None:
+    """Why a row is left out; ``graded`` says whether another series of its subject is not."""
     if row["purpose"] == GRADING:
         return None
-    if row["purpose"] == DETECTION:
-        return "usable, but another series is graded"
-    return f"{row['reason']}: {row['detail']}" if row.get("reason") else "no rule wants it"
+    if row.get("reason"):
+        return f"{row['reason']}: {row['detail']}"
+    if graded:
+        return "usable, but another series of the subject is graded"
+    return "usable, but no rule for grading wants it, nor another series of the subject"
 
 
 def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with: str) -> None:
@@ -207,7 +216,9 @@ def read_index(url: str, made_with: str) -> Findings:
     for place, row in by_place.items():
         for scan_id in row.pop("scan_ids"):
             lies_in[scan_id].append(place)
-    found = ({**_as_found(row), "places": lies_in[row["scan_id"]]} for row in _each(rows))
+    # rows of no place are made anew, see spinenet.index.imageless
+    known = (row for row in _each(rows) if row["scan_id"] in lies_in)
+    found = ({**_as_found(row), "places": lies_in[row["scan_id"]]} for row in known)
     return Findings(PackedRows(found), by_place)
 
 
@@ -228,6 +239,7 @@ def _mark(made_with: str, manifest: bytes) -> str:
 
 
 def _as_found(row: Row) -> Row:
+    # what is usable has its reason from the choice, which is made anew
     usable = row["usable"] or row["reason"] == REPEATED
     return {**row, "usable": True, "reason": None, "detail": None} if usable else row
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spinenet.index.packed import PackedRows
-from spinenet.index.places import ARCHIVES, VOLUMES, Place, find_places, joined
+from spinenet.index.places import Place, find_places, joined
 from spinenet.index.rows import Row
 from spinenet.index.survey import Survey
+from spinenet.readers.files import ARCHIVES
+from spinenet.readers.images import VOLUMES
 
 _PARTIAL = {"too_few_slices", "missing_slices"}
 """Reasons of a series of which a part lies elsewhere."""

@@ -13,9 +13,11 @@ from typing import IO, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.index.heads import MAX_HEAD, Counted, Readable
-from spinenet.index.places import OTHER, VOXELS, Place
-from spinenet.readers.archives import ZIP_MAGIC, ArchiveMember, tar_members, zip_members
-from spinenet.readers.limits import GZIP_MAGIC, check_total
+from spinenet.index.places import ARCHIVE, Place
+from spinenet.readers.archives import HEAD, ArchiveMember, is_archive, is_tar, tar_members, zip_members
+from spinenet.readers.files import BESIDE, OTHER
+from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
+from spinenet.readers.packing import is_packed, unpacked
 from spinenet.readers.part10 import as_part10
 
 _BLOCK = 1 << 16
@@ -24,8 +26,8 @@ _BLOCK = 1 << 16
 _AT_ONCE = 1 << 24
 """Bytes of a whole file that are read at once."""
 
-_PASSED_OVER = tuple(ending for ending in OTHER if ending not in VOXELS)
-"""Endings of members that are not opened."""
+_PASSED_OVER = tuple(ending for ending in OTHER if ending not in BESIDE)
+"""Endings of members that are not opened where there are others."""
 
 Member = tuple[str, int, Readable]
 """Name, size in bytes, and the file at its start; open until the next member is asked for."""
@@ -48,7 +50,7 @@ def open_members(fs: Any, place: Place, count: Callable[[int], None]) -> Iterato
     Exception
         What the filesystem and the archive's format raise, also while a member is read.
     """
-    if place.kind != "archive":
+    if place.kind != ARCHIVE:
         for name, size in place.files.items():
             with open_file(fs, name) as file:
                 counted = Counted(file)
@@ -57,15 +59,48 @@ def open_members(fs: Any, place: Place, count: Callable[[int], None]) -> Iterato
         return
     with open_file(fs, place.path) as file:
         counted = Counted(file)
-        zipped = counted.read(len(ZIP_MAGIC)) == ZIP_MAGIC or place.path.lower().endswith(".zip")
-        counted.seek(0)
         try:
-            for name, size, opened in (zip_members if zipped else _tar_members)(counted):
-                if not name.lower().endswith(_PASSED_OVER):
-                    with opened() as member:
-                        yield name, size, member
+            yield from members_in(counted)
         finally:
             count(counted.bytes_read)
+
+
+def members_in(file: Readable) -> Iterator[Member]:
+    """The members of an archive that is at its start, in turn; errors as :func:`open_members`.
+
+    Those whose names are of no image are opened where there are no others.
+    """
+    passed_over = False
+    opened = 0
+    for name, size, member in _listed(file):
+        if name.lower().endswith(_PASSED_OVER):
+            passed_over = True
+            continue
+        opened += 1
+        with member() as stream:
+            yield name, size, stream
+    if passed_over and not opened:
+        file.seek(0)
+        for name, size, member in _listed(file):
+            with member() as stream:
+                yield name, size, stream
+
+
+def _listed(file: Readable) -> Iterator[ArchiveMember]:
+    head = file.read(HEAD)
+    file.seek(0)
+    if is_packed(head):
+        file = BytesIO(unpacked(file.read()))
+        head = file.read(HEAD)
+        file.seek(0)
+    if not head.startswith(GZIP_MAGIC):
+        yield from (tar_members if is_tar(head) else zip_members)(file)
+        return
+    if not is_tar(gunzipped_head(head, HEAD)):
+        yield from zip_members(BytesIO(gunzip(file.read())))
+        return
+    for name, size, opened in tar_members(_Unpacked(gzip.GzipFile(fileobj=file))):
+        yield name, size, partial(_read_ahead, opened)
 
 
 def whole_files(
@@ -80,16 +115,26 @@ def whole_files(
     names
         Those of its files.
     """
-    if place.kind != "archive":
+    if place.kind != ARCHIVE:
         place = replace(place, files={name: place.files[name] for name in names})
-    left = set(names)
-    for name, size, file in open_members(fs, place, count):
+    yield from _whole(open_members(fs, place, count), set(names))
+
+
+def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Those of the members that are left to find, and members of archives among them."""
+    for name, size, file in members:
         if name in left:
             left.discard(name)
             check_total(1, size)
-            data = as_part10(_read_all(file))
-            if data is not None:
+            data = _read_all(file)
+            data = as_part10(unpacked(data) if is_packed(data) else data) or b""
+            if data:
                 yield name, data
+        elif within := {one for one in left if one.startswith(f"{name}/")}:
+            left -= within
+            inner = {one.removeprefix(f"{name}/") for one in within}
+            for one, data in _whole(members_in(BytesIO(_read_all(file))), inner):
+                yield f"{name}/{one}", data
         if not left:
             return
 
@@ -109,20 +154,11 @@ def open_file(fs: Any, path: str) -> Any:
     return fs.open(path, "rb", block_size=_BLOCK)
 
 
-def _tar_members(file: Counted) -> Iterator[ArchiveMember]:
-    packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    file.seek(0)
-    if not packed:
-        yield from tar_members(file)
-        return
-    for name, size, opened in tar_members(_Unpacked(gzip.GzipFile(fileobj=file))):
-        yield name, size, partial(_read_ahead, opened)
-
-
 def _read_ahead(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
     """A member of a packed archive, which cannot go back but by starting again."""
     with opened() as stream:
-        return BytesIO(stream.read(MAX_HEAD))
+        head = stream.read(MAX_HEAD)
+        return BytesIO(head + stream.read() if is_archive(head[:HEAD]) else head)
 
 
 class _Unpacked(Counted):

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from spinenet.readers.files import MAX_DEPTH
-
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
-VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd")
-OTHER = (
-    *(".json", ".txt", ".csv", ".tsv", ".pdf", ".xml", ".html", ".htm", ".jpg", ".jpeg", ".png", ".gif"),
-    *(".bmp", ".tif", ".tiff", ".md", ".log", ".bval", ".bvec", ".exe", ".dll", ".inf", ".ini", ".py"),
-    *(".raw", ".zraw", ".sh", ".h5", ".mat", ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".mp4", ".avi"),
-    *(".js", ".css"),
-)
-"""Endings of files that are no image and are not opened."""
+from spinenet.index.links import LOST, Links
+from spinenet.readers.files import ARCHIVES, OTHER, is_hidden
+from spinenet.readers.images import VOLUMES
+from spinenet.readers.nifti import PAIRS, pair_of
+from spinenet.readers.sidecars import LEVELS, sidecar_names
 
 _HEADER = ".mhd"
 VOXELS = (".raw", ".zraw")
 """Endings of files that usually have the voxels of a MetaImage's header, ``.mhd``, beside it."""
 
+DEEPEST = 100
+"""Folders in one another that are gone down."""
+
+FOLDER, ARCHIVE, VOLUME = "folder", "archive", "volume"
 UNNAMEABLE, REFUSED, FAILED, EMPTY = "unnameable", "refused", "failed", "empty"
+LINKED, DEEP = "linked", "deep"
 """Kinds of places that are not looked into: a manifest cannot hold the path, storage refused to list it, or
-failed, or there is nothing in it."""
+failed, or there is nothing in it; a link to an image that is found itself; a folder
+below more others than are gone down. And :data:`spinenet.index.links.LOST`."""
+
+Infos = dict[str, Mapping[str, Any]]
+"""What a filesystem says of files, by their paths."""
 
 _CHANGED = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 """What filesystems call the mark of a file's content or time, the best first."""
@@ -50,12 +52,19 @@ class Place:
         Paths to open, and the size of each in bytes.
     stamp
         Digest of the names, sizes and times listed; the same as long as nothing has changed.
+    deeper
+        Whether there are folders in the folder, of which none of the files is.
+    beside
+        Files and bytes of images that lie among the files and are places of their own: reading the folder
+        fetches them too.
     """
 
     path: str
     kind: str
     files: Mapping[str, int]
     stamp: str
+    deeper: bool = False
+    beside: tuple[int, int] = (0, 0)
 
 
 def as_url(fs: Any, path: str) -> str:
@@ -76,8 +85,8 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
     Yields
     ------
     Place
-        In order of their paths; those without a file to open are left out, but for those that could not be
-        listed or named, and folders in which nothing lies at all.
+        In order of their paths, those behind links last. Hidden files and folders are passed over; whatever
+        else lies below the root is in one of the places, or counts as no image by its name.
 
     Raises
     ------
@@ -85,93 +94,138 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
         There is no ``root``.
     """
     if fs.isfile(root):
-        yield from _of_folder(posixpath.dirname(root), [fs.info(root)])
+        yield from _of_folder(posixpath.dirname(root), [fs.info(root)], _sidecars_above(fs, root), None)
         return
     if not fs.isdir(root):
         raise FileNotFoundError(root)
-    yield from _below(fs, root.rstrip("/"), MAX_DEPTH)
+    root = root.rstrip("/")
+    links = Links(fs, root)
+    above = _sidecars_above(fs, f"{root}/")
+    yield from _below(fs, root, 0, above, links, behind=False)
+    for link in links.put_off():
+        if is_text(link):
+            yield from _below(fs, link, 0, above, links, behind=True)
+        else:
+            yield _unnameable(link)
 
 
 def joined(fs: Any, folders: Sequence[str]) -> Place:
     """The loose files of several folders as one place, at the folder that holds them all."""
-    files = [info for folder in folders for info in _listed(fs, folder) if info["type"] == "file"]
-    loose = [info for info in files if _is_loose(str(info["name"]))]
-    return _place(posixpath.commonpath(folders), "folder", loose)
+    common = posixpath.commonpath(folders)
+    links = Links(fs, common)
+    places = (
+        place
+        for folder in folders
+        for place in _of_folder(folder, _files(links.listed(folder)), {}, None)
+        if place.kind == FOLDER
+    )
+    infos = [info for place in places for info in map(fs.info, place.files)]
+    return _place(common, FOLDER, infos)
 
 
-def _below(fs: Any, folder: str, depth: int) -> Iterator[Place]:
+def _files(listed: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [info for info in listed if info["type"] in ("file", LOST)]
+
+
+def _below(fs: Any, folder: str, depth: int, above: Infos, links: Links, *, behind: bool) -> Iterator[Place]:
+    """The places of a folder and those in it; ``above`` are the JSON files of the folders that it lies in."""
+    if depth > DEEPEST:
+        yield Place(folder, DEEP, {}, DEEP)
+        return
     try:
-        listed = _listed(fs, folder)
+        listed = links.listed(folder)
     except OSError as error:
         yield Place(folder, REFUSED if isinstance(error, PermissionError) else FAILED, {}, "")
         return
     folders = []
     for info in listed:
         name = str(info["name"]).rstrip("/")
-        if info["type"] == "directory" and name != folder and not posixpath.basename(name).startswith("."):
+        if info["type"] == "directory" and name != folder and not is_hidden(name):
             folders.append(name)
-    if not listed:
+    files = _files(listed)
+    if not listed or all(is_hidden(str(info["name"])) for info in listed):
         yield Place(folder, EMPTY, {}, EMPTY)
-    yield from _of_folder(folder, [info for info in listed if info["type"] == "file"])
-    if depth > 1:
-        for inner in folders:
-            if is_text(inner):
-                yield from _below(fs, inner, depth - 1)
-            else:
-                yield _unnameable(inner)
+    sidecars = above | {
+        str(info["name"]): info for info in files if str(info["name"]).lower().endswith(".json")
+    }
+    yield from _of_folder(folder, files, sidecars, links, deeper=bool(folders))
+    for inner in folders:
+        if not is_text(inner):
+            yield _unnameable(inner)
+        elif not behind or links.first_time(inner):
+            yield from _below(fs, inner, depth + 1, sidecars, links, behind=behind)
 
 
-def _listed(fs: Any, folder: str) -> list[Mapping[str, Any]]:
-    """What lies in a folder, by name; links as what they lead to, unless that is a folder around them."""
-    listed = sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"]))
-    return [found for info in listed if (found := _followed(fs, info) if info.get("islink") else info)]
+def _sidecars_above(fs: Any, path: str) -> Infos:
+    """JSON files in the folders around a path that lies within a BIDS dataset."""
+    found: Infos = {}
+    folder = posixpath.dirname(path)
+    for _ in range(LEVELS + 1):
+        if not any(part.startswith("sub-") for part in path.split("/")):
+            break
+        try:
+            listed = fs.ls(folder, detail=True)
+        except OSError:
+            break
+        found = {
+            str(info["name"]): info
+            for info in listed
+            if info["type"] == "file" and str(info["name"]).lower().endswith(".json")
+        } | found
+        folder = posixpath.dirname(folder)
+    return found
 
 
-def _followed(fs: Any, info: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    path = str(info["name"])
-    try:
-        leads_to = os.path.realpath(path, strict=True)
-        around = os.path.realpath(posixpath.dirname(path)) + "/"
-        return None if around.startswith(leads_to.rstrip("/") + "/") else fs.info(path)
-    except OSError:
-        return None
-
-
-def _of_folder(folder: str, files: Iterable[Mapping[str, Any]]) -> Iterator[Place]:
-    loose, alone, sidecars, voxels = [], [], {}, {}
-    for info in files:
-        lower = str(info["name"]).lower()
-        if posixpath.basename(lower).startswith("."):
-            continue
-        if lower.endswith(ARCHIVES + VOLUMES):
-            alone.append(info)
-        elif lower.endswith(".json"):
-            sidecars[str(info["name"])] = info
-        elif lower.endswith(VOXELS):
-            voxels[str(info["name"])] = info
-        elif _is_loose(lower):
-            loose.append(info)
+def _of_folder(
+    folder: str,
+    files: Iterable[Mapping[str, Any]],
+    sidecars: Infos,
+    links: Links | None,
+    *,
+    deeper: bool = False,
+) -> Iterator[Place]:
+    """The places that the files of one folder are."""
+    named = {str(info["name"]): info for info in files if not is_hidden(str(info["name"]))}
+    lost = {name: info for name, info in named.items() if info["type"] == LOST}
+    there = {name: info for name, info in named.items() if name not in lost}
+    voxels = {pair_of(name) for name in there if name.lower().endswith(PAIRS)}
+    alone = {name: info for name, info in there.items() if name.lower().endswith(ARCHIVES + VOLUMES)}
+    rest = {name: info for name, info in there.items() if name not in alone and name not in voxels}
+    loose = {name: info for name, info in rest.items() if not name.lower().endswith(OTHER)}
+    if not loose and not alone:
+        # whatever their names say: reading the folder would open them
+        loose = rest
     if loose:
-        yield _place(folder, "folder", loose)
-    for info in alone:
-        path = str(info["name"])
-        if not is_text(path):
-            yield _unnameable(path)
-        elif path.lower().endswith(ARCHIVES):
-            yield _place(path, "archive", [info])
-        else:
-            sidecar = sidecars.get(sidecar_of(path))
-            beside = [sidecar] if sidecar else []
-            if path.lower().endswith(_HEADER):
-                # the voxels are usually there, so that they count for the stamp
-                wanted = {path[: -len(_HEADER)] + ending for ending in VOXELS}
-                beside += [voxels[name] for name in sorted(wanted & voxels.keys())]
-            yield _place(path, "volume", [info, *beside])
+        images = [there[name] for name in alone if not name.lower().endswith(ARCHIVES)]
+        beside = len(images), sum(int(info.get("size") or 0) for info in images)
+        yield replace(_place(folder, FOLDER, loose.values()), deeper=deeper, beside=beside)
+    for path in alone:
+        yield _alone(path, there, sidecars, links)
+    if lost:
+        named_alone = [name for name in lost if name.lower().endswith(ARCHIVES + VOLUMES)]
+        others = [name for name in lost if name not in named_alone]
+        for path in [*named_alone, *others[:1]]:
+            yield Place(path, LOST, {}, LOST) if is_text(path) else _unnameable(path)
 
 
-def _is_loose(name: str) -> bool:
-    hidden = posixpath.basename(name).startswith(".")
-    return not hidden and not name.lower().endswith(ARCHIVES + VOLUMES + OTHER)
+def _alone(path: str, there: Infos, sidecars: Infos, links: Links | None) -> Place:
+    """The place of an archive or an image, with the files that belong to it."""
+    info = there[path]
+    if not is_text(path):
+        return _unnameable(path)
+    if info.get("islink") and links is not None and links.found_itself(path):
+        return _place(path, LINKED, [info])
+    if path.lower().endswith(ARCHIVES):
+        return _place(path, ARCHIVE, [info])
+    beside = [sidecars[name] for name in sidecar_names(path) if name in sidecars]
+    voxels = pair_of(path)
+    if voxels in there:
+        beside.append(there[voxels])
+    if path.lower().endswith(_HEADER):
+        # the voxels are usually there, so that they count for the stamp
+        wanted = {path[: -len(_HEADER)] + ending for ending in VOXELS}
+        beside += [there[name] for name in sorted(wanted & there.keys())]
+    return _place(path, VOLUME, [info, *beside])
 
 
 def is_text(path: str) -> bool:
@@ -181,14 +235,6 @@ def is_text(path: str) -> bool:
 
 def _unnameable(path: str) -> Place:
     return Place(path.encode(errors="replace").decode(), UNNAMEABLE, {}, UNNAMEABLE)
-
-
-def sidecar_of(volume: str) -> str:
-    """The JSON file that BIDS puts beside an image of this path."""
-    for ending in (".nii.gz", *VOLUMES):
-        if volume.lower().endswith(ending):
-            return volume[: -len(ending)] + ".json"
-    return volume + ".json"
 
 
 def _place(path: str, kind: str, infos: Iterable[Mapping[str, Any]]) -> Place:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from spinenet.errors import ScanError
+from spinenet.index.contents import by_content
 from spinenet.index.gather import Gathered, gather
-from spinenet.index.members import open_file
-from spinenet.index.places import VOLUMES, Place
+from spinenet.index.places import FOLDER, VOLUME, Place, as_url
 from spinenet.index.volumes import volume_grid
-from spinenet.readers.archives import HEAD, is_archive
 from spinenet.readers.choice import choose_series
-from spinenet.readers.files import list_files
+from spinenet.readers.files import fetch, fetch_beside, list_files
+from spinenet.readers.labels import check_name
 from spinenet.readers.limits import check_total
+from spinenet.readers.orientation import Grid
 from spinenet.readers.reformat import slices_joined
+from spinenet.readers.sidecars import parse_sidecars, sidecar_names
 from spinenet.readers.stacks import Stack
+from spinenet.readers.volumes import told_by
 from spinenet.storage.causes import scan_error
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -60,23 +65,27 @@ def preview(
     ScanError
         With the reason that reading would give, but for what only the pixels can show.
     """
-    fs, sizes = list_files(path, storage_options)
+    fs, sizes, _ = list_files(path, storage_options)
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
-    only = next(iter(sizes)) if len(sizes) == 1 else ""
-    # of an image given alone, the voxels may lie beside it
-    found = None if only.lower().endswith(VOLUMES) else _gathered(fs, _place(fs, path, sizes), overrides)
+    place = Place(path, FOLDER, sizes, "")
+    if len(sizes) == 1:
+        place = _guarded(lambda: by_content(fs, Place(next(iter(sizes)), FOLDER, sizes, "")))
     # a header of these has nothing of its own
     marks = [path]
-    if found is None:
-        grid = volume_grid(fs, Place(only, "volume", sizes, ""), _uncounted)
-    elif found.image() is not None:
-        grid = found.image_grid()
+    if place.kind == VOLUME:
+        grid = _guarded(lambda: _checked_grid(fs, place, storage_options))
     else:
-        stack = _stack(found, series_uid, thickness_given="SliceThickness" in (overrides or {}))
-        marks = sorted({frame.digest for frame in stack.frames})
-        grid = stack.grid
+        found = _guarded(lambda: gather(fs, place, _uncounted, overrides=overrides))
+        image = found.image()
+        if image is not None:
+            told_by(parse_sidecars(found.sidecars_of(image)), image)
+            grid = found.image_grid(lambda: fetch(path, storage_options).files)
+        else:
+            stack = _stack(found, series_uid, thickness_given="SliceThickness" in (overrides or {}))
+            marks = sorted({frame.digest for frame in stack.frames})
+            grid = stack.grid
     rows, columns, slices = grid.shape
     return Preview(
         shape=(rows, columns, slices // slices_joined(slices, grid.slice_spacing)),
@@ -87,18 +96,19 @@ def preview(
     )
 
 
-def _place(fs: Any, path: str, sizes: Mapping[str, int]) -> Place:
-    only = next(iter(sizes)) if len(sizes) == 1 else ""
-    if only:
-        with open_file(fs, only) as file:
-            if is_archive(file.read(HEAD)):
-                return Place(only, "archive", sizes, "")
-    return Place(only or path, "folder", sizes, "")
+def _checked_grid(fs: Any, place: Place, storage_options: Mapping[str, Any] | None) -> Grid:
+    """The grid of a volume that is a path of its own, whose name and JSON files say that it is an image."""
+    check_name(place.path)
+    grid = volume_grid(fs, place, _uncounted)
+    wanted = sidecar_names(place.path)
+    there = fetch_beside(as_url(fs, place.path), wanted, storage_options)
+    told_by(parse_sidecars(there[name] for name in wanted if name in there), place.path)
+    return grid
 
 
-def _gathered(fs: Any, place: Place, overrides: Mapping[str, str] | None) -> Gathered:
+def _guarded(look: Callable[[], _T]) -> _T:
     try:
-        return gather(fs, place, _uncounted, overrides=overrides)
+        return look()
     except ScanError:
         raise
     except Exception as error:

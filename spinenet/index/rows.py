@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
-from spinenet.index.places import as_url
+from spinenet.index.places import Place, as_url
 from spinenet.readers.orientation import Grid
 
 Row = dict[str, Any]
+
+DIRECTLY = "*"
+"""Last part of a path that means the files of a folder, and not those of the folders in it."""
 
 
 def bare_row(fs: Any, path: str) -> Row:
     """A row that is not usable yet."""
     return {"path": as_url(fs, path), "usable": False, "reason": None, "detail": None}
+
+
+def path_of(place: Place) -> str:
+    """How a manifest names a place: where more folders lie in it, by the files that are directly there."""
+    return f"{glob.escape(place.path)}/{DIRECTLY}" if place.deeper else place.path
 
 
 def because(error: ScanError) -> Row:

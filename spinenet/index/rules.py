@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from typing import Any
 
 from spinenet.errors import RulesError
+from spinenet.index.candidates import ELSEWHERE, BodyParts, Folders, folder_named, no_candidate
 from spinenet.index.rows import Row
 from spinenet.readers.choice import listed_labels
 from spinenet.readers.grouping import series_label
@@ -46,12 +47,16 @@ class Rules:
         In order of preference.
     prefer
         Columns to break ties by; a minus sign wants the smaller.
+    body_parts
+        None leaves no body part out.
     """
 
     regions: Mapping[str, frozenset[str]]
     grading: tuple[Rule, ...]
     detection: Rule
     prefer: tuple[str, ...] = ()
+    folders: Folders = field(default_factory=Folders)
+    body_parts: BodyParts | None = None
 
 
 def load_rules(text: str | None, columns: Iterable[str], numbers: Container[str]) -> Rules:
@@ -78,14 +83,13 @@ def load_rules(text: str | None, columns: Iterable[str], numbers: Container[str]
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"the rules are no TOML: {error}") from None
     known = {*columns, "region"}
-    unknown = set(said) - {"prefer", "regions", "grading", "detection"}
+    unknown = set(said) - {"prefer", "regions", "grading", "detection", "folders", "body_parts"}
     if unknown:
         raise RulesError(f"the rules have no part named {', '.join(sorted(unknown))}")
-    regions, grading, detection = (
-        said.get(part, empty) for part, empty in (("regions", {}), ("grading", []), ("detection", {}))
-    )
-    if not (isinstance(regions, dict) and isinstance(detection, dict)):
-        raise RulesError("regions and detection are tables: [regions], [detection]")
+    regions, detection = _table(said, "regions"), _table(said, "detection")
+    grading = said.get("grading", [])
+    parts = _lists(said, "body_parts", BodyParts)
+    folders = _lists(said, "folders", Folders)
     if not (isinstance(grading, list) and all(isinstance(one, dict) for one in grading)):
         raise RulesError("grading is a list of rules, each of which begins with [[grading]]")
     prefer = _words(said.get("prefer", []), "prefer")
@@ -96,7 +100,26 @@ def load_rules(text: str | None, columns: Iterable[str], numbers: Container[str]
         grading=tuple(_rule(one, known, numbers) for one in grading),
         detection=_rule({"name": DETECTION, **detection}, known, numbers),
         prefer=prefer,
+        folders=Folders(**folders),
+        body_parts=BodyParts(**{name: frozenset(terms) for name, terms in parts.items()}) if parts else None,
     )
+
+
+def _table(said: Mapping[str, Any], part: str) -> dict[str, Any]:
+    table = said.get(part, {})
+    if not isinstance(table, dict):
+        raise RulesError(f"{part} is a table: [{part}]")
+    return table
+
+
+def _lists(said: Mapping[str, Any], part: str, kind: type) -> dict[str, tuple[str, ...]]:
+    """The lists of words of a table, one for each of a dataclass's attributes; none without the table."""
+    table = _table(said, part)
+    names = [one.name for one in fields(kind)]
+    unknown = table.keys() - set(names)
+    if unknown:
+        raise RulesError(f"{part} has {', '.join(names)}, not {', '.join(sorted(unknown))}")
+    return {name: _words(table.get(name, []), f"{part}.{name}") for name in names} if table else {}
 
 
 def _rule(said: Mapping[str, Any], known: set[str], numbers: Container[str]) -> Rule:
@@ -140,36 +163,66 @@ def _holds(value: Any, wanted: Any) -> bool:
 
 
 def region_of(row: Mapping[str, Any], rules: Rules) -> str:
-    """The first region of which the description or the body part has a word; empty if none has."""
-    said = f"{row.get('description') or ''} {row.get('body_part') or ''}".lower().split()
-    return next((name for name, words in rules.regions.items() if words & set(said)), "")
+    """The first region of which the description, or else the body part, has a word; empty if none has.
+
+    Words of the region "elsewhere" count last, and not where the body part or the description names a spine.
+    """
+    part = row.get("body_part") or ""
+    said = set(f"{row.get('description') or ''} {part}".lower().split())
+    parts = rules.body_parts
+    spine = parts is not None and bool(part in parts.spine or said & parts.words)
+    named = [name for name, words in rules.regions.items() if words & said]
+    if ELSEWHERE in named:
+        named.remove(ELSEWHERE)
+        named += [] if spine else [ELSEWHERE]
+    return next(iter(named), "")
 
 
-def choose(rows: Sequence[Row], rules: Rules) -> list[Row]:
+def choose(rows: Sequence[Row], rules: Rules, root: str = "") -> list[Row]:
     """Decide what becomes of each series of one subject.
 
     Parameters
     ----------
     rows
         All series of a subject.
+    root
+        Of the index, as the rows' paths begin: names of folders count below it.
 
     Returns
     -------
     list of dict
         The rows with ``region``, ``purpose`` ("grading", "detection" or None), ``choice`` (why) and, where
-        the choice is ambiguous, ``reason`` and ``detail``.
+        the choice is ambiguous or the series no candidate, ``reason`` and ``detail``.
     """
     rows = [{**row, "region": region_of(row, rules), "purpose": None, "choice": None} for row in rows]
-    usable = [row for row in rows if row["usable"]]
-    for rule in rules.grading:
-        met = [row for row in usable if rule.meets(row)]
-        if met:
-            _decide(_preferred(met, rules.prefer), rule)
-            break
-    for row in usable:
+    candidates, sources = [], []
+    for row in rows:
+        if not row["usable"]:
+            continue
+        below = row["path"].removeprefix(root) if "path" in row else ""
+        why = no_candidate(row, rules.body_parts, rules.folders, below)
+        if why is not None:
+            row |= {"reason": why[0], "detail": why[1], "choice": f"no candidate: {why[1]}"}
+        elif folder_named(below, rules.folders.source):
+            sources.append(row)
+        else:
+            candidates.append(row)
+    if not _grade(candidates, rules):
+        _grade(sources, rules)
+    for row in [*candidates, *sources]:
         if row["choice"] is None and rules.detection.meets(row):
             row |= {"purpose": DETECTION, "choice": "usable, but not what is graded"}
     return rows
+
+
+def _grade(candidates: Sequence[Row], rules: Rules) -> bool:
+    """Decide by the first rule that any of the candidates meets; whether there is one."""
+    for rule in rules.grading:
+        met = [row for row in candidates if rule.meets(row)]
+        if met:
+            _decide(_preferred(met, rules.prefer), rule)
+            return True
+    return False
 
 
 def _decide(best: list[Row], rule: Rule) -> None:

@@ -6,11 +6,13 @@ import hashlib
 import hmac
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 
 import pydicom
 
+from spinenet.index.candidates import Folders, matches
+from spinenet.index.rows import DIRECTLY
 from spinenet.readers.part10 import as_part10
 from spinenet.readers.tags import quiet_pydicom, text_of
 
@@ -19,8 +21,30 @@ _LETTERS = 16
 """Of the hash: 64 bits, so that a million subjects collide with a chance of 1 in 10^7."""
 
 
+def folder_subjects(root: str, paths: Iterable[str], folders: Folders) -> Callable[[str], str]:
+    """A function from a path to its subject's id, by where all series of an index lie.
+
+    Parameters
+    ----------
+    root
+        Of the index.
+    paths
+        Of all series: where they lie in more than one dataset or site, equal names are other people, and the
+        id begins with the dataset's folders. In a single dataset it is the subject's name alone.
+    folders
+        What names of folders tell.
+    """
+    datasets = {_dataset_and_subject(root, path, folders)[0] for path in paths}
+
+    def subject_of(path: str) -> str:
+        dataset, subject = _dataset_and_subject(root, path, folders)
+        return f"{dataset}_{subject}" if dataset and len(datasets) > 1 else subject
+
+    return subject_of
+
+
 def folder_subject(root: str, path: str) -> str:
-    """A subject's id by where its series lies.
+    """A subject's name by where its series lies, in whatever dataset.
 
     Parameters
     ----------
@@ -34,13 +58,38 @@ def folder_subject(root: str, path: str) -> str:
     str
         The BIDS entity ``sub-...`` where the path has one, else the first folder (or archive) below the root.
     """
-    parts = [part for part in path.removeprefix(root.rstrip("/")).split("/") if part]
-    for part in parts:
+    return _dataset_and_subject(root, path, Folders())[1]
+
+
+def _dataset_and_subject(root: str, path: str, folders: Folders) -> tuple[str, str]:
+    """(folders of a dataset or site, joined; name of the subject in it)."""
+    below = path.removeprefix(root.rstrip("/"))
+    parts = [part for part in below.split("/") if part and part != DIRECTLY]
+    for place, part in enumerate(parts):
         found = _BIDS.match(part)
         if found:
-            return found.group()
-    first = parts[0] if parts else posixpath.basename(root.rstrip("/"))
-    return re.sub(r"\.(zip|tar|tar\.gz|tgz|nii|nii\.gz|mha|mhd)$", "", first, flags=re.IGNORECASE)
+            return _dataset(parts[:place], folders), found.group()
+    # names of sites and of mere containers are passed, as long as something is left to name the subject
+    first = 0
+    while first < len(parts) - 1 and (
+        matches(parts[first], folders.sites)
+        or (first < len(parts) - 2 and matches(parts[first], folders.neutral))
+    ):
+        first += 1
+    named = parts[first] if parts else posixpath.basename(root.rstrip("/"))
+    subject = re.sub(r"\.(zip|tar|tar\.gz|tgz|nii|nii\.gz|mha|mhd)$", "", named, flags=re.IGNORECASE)
+    return _dataset(parts[:first], folders), subject
+
+
+def _dataset(parts: Sequence[str], folders: Folders) -> str:
+    """The folders above a subject telling datasets apart; derivatives and sources are of the same people."""
+    kept = []
+    for part in parts:
+        if matches(part, (*folders.derived, *folders.source)):
+            break
+        if not matches(part, folders.neutral):
+            kept.append(part)
+    return "_".join(kept)
 
 
 def keyed_subject(key: bytes) -> Callable[[bytes], str | None]:
@@ -75,7 +124,9 @@ def _below(base: str, path: str) -> str:
     return path.rstrip("/") if path.startswith(base) else f"{base}/{path.strip('/')}"
 
 
-def listed_subjects(table: Mapping[str, str], root: str) -> Callable[[str], str]:
+def listed_subjects(
+    table: Mapping[str, str], root: str, otherwise: Callable[[str], str]
+) -> Callable[[str], str]:
     """A function from a path to the id of the longest listed path that it lies at or below.
 
     Parameters
@@ -83,7 +134,9 @@ def listed_subjects(table: Mapping[str, str], root: str) -> Callable[[str], str]
     table
         Subject id by path, absolute or relative to the root.
     root
-        Of the index. What no listed path holds is named by :func:`folder_subject`.
+        Of the index.
+    otherwise
+        Names what no listed path holds.
     """
     base = root.rstrip("/")
     ids = {_below(base, path): name for path, name in table.items()}
@@ -94,6 +147,6 @@ def listed_subjects(table: Mapping[str, str], root: str) -> Callable[[str], str]
             if at in ids:
                 return ids[at]
             at = posixpath.dirname(at)
-        return folder_subject(root, path)
+        return otherwise(path)
 
     return subject_of

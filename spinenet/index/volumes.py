@@ -1,22 +1,28 @@
-"""A NIfTI or MetaImage file becomes a row, by its header and the JSON file beside it."""
+"""A NIfTI or MetaImage file becomes a row, by its header and the JSON files that belong to it."""
 
 from __future__ import annotations
 
-import json
-import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
 from spinenet.index.members import open_file
-from spinenet.index.places import Place, sidecar_of
+from spinenet.index.places import Place
 from spinenet.index.rows import Row, bare_row, because, grid_row
-from spinenet.readers.facts import sequence_of
+from spinenet.readers.images import read_image, voxels_of
+from spinenet.readers.labels import check_name
 from spinenet.readers.limits import GZIP_MAGIC, gunzipped_head
-from spinenet.readers.metaimage import MAX_HEADER, data_file, is_metaimage, metaimage_grid
-from spinenet.readers.nifti import nifti_grid
+from spinenet.readers.metaimage import MAX_HEADER, is_metaimage, may_be_a_label_map_of, metaimage_grid
+from spinenet.readers.nifti import may_be_a_label_map, nifti_grid, pair_of
 from spinenet.readers.orientation import Grid
-from spinenet.readers.volumes import sequence_named
+from spinenet.readers.sidecars import parse_sidecars, sidecar_names
+from spinenet.readers.volumes import sequence_named, told_by
+
+FACTS = ("manufacturer", "model", "field_strength", "body_part", "description")
+"""What rows tell of a header."""
+
+Contents = Callable[[], Mapping[str, bytes]]
+"""Gives the bytes of an image's files by their names."""
 
 
 def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
@@ -27,31 +33,45 @@ def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
     fs
         The fsspec filesystem of the place.
     place
-        The file, and the JSON file that lies beside it, if there is one.
+        The file, and the JSON files and voxels that belong to it.
     count
         Told how many bytes were read from storage, file by file.
     """
-    row = bare_row(fs, place.path) | image_row(
-        place.path, place.files[place.path], lambda: volume_grid(fs, place, count)
-    )
-    return row | _sidecar(fs, place, row["sequence"], count) if row["usable"] else row
+
+    def grid() -> Grid:
+        check_name(place.path)
+        return volume_grid(fs, place, count)
+
+    sidecars = [fetched(fs, name, count) for name in sidecar_names(place.path) if name in place.files]
+    return bare_row(fs, place.path) | image_row(place.path, place.files[place.path], sidecars, grid)
 
 
-def image_row(name: str, size: int, grid: Callable[[], Grid]) -> Row:
+def image_row(name: str, size: int, sidecars: list[bytes], grid: Callable[[], Grid]) -> Row:
     """What a row says of an image.
 
     Parameters
     ----------
     name, size
         Of the file; the size in bytes.
+    sidecars
+        The JSON files that belong to it, the one that counts most last.
     grid
         Finds the grid, or raises ScanError.
     """
     row: Row = {"sequence": sequence_named(name), "n_files": 1, "bytes": size}
     try:
-        return row | grid_row(grid()) | {"plane": "sagittal"}
+        found = grid_row(grid()) | {"plane": "sagittal"}
+        sequence, facts = told_by(parse_sidecars(sidecars), name)
     except ScanError as error:
         return row | because(error)
+    return row | found | {"sequence": sequence} | {fact: facts.get(fact) for fact in FACTS}
+
+
+def fetched(fs: Any, name: str, count: Callable[[int], None]) -> bytes:
+    """The whole of a file."""
+    data = bytes(fs.cat_file(name))
+    count(len(data))
+    return data
 
 
 def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:
@@ -65,10 +85,22 @@ def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:
     with open_file(fs, place.path) as file:
         head = file.read(MAX_HEADER)
     count(len(head))
-    return grid_told(place.path, head, place.files[place.path], lambda name: _size(fs, name))
+    size = place.files[place.path]
+    voxels: list[str] = []
+
+    def size_of(name: str) -> int | None:
+        voxels.append(name)
+        return _size(fs, name)
+
+    def contents() -> Mapping[str, bytes]:
+        return {name: fetched(fs, name, count) for name in (place.path, *voxels)}
+
+    return grid_told(place.path, head, size, size_of, contents)
 
 
-def grid_told(name: str, head: bytes, size: int, size_of: Callable[[str], int | None]) -> Grid:
+def grid_told(
+    name: str, head: bytes, size: int, size_of: Callable[[str], int | None], contents: Contents
+) -> Grid:
     """The grid of a file, by what was read of it.
 
     Parameters
@@ -81,21 +113,31 @@ def grid_told(name: str, head: bytes, size: int, size_of: Callable[[str], int | 
         Its bytes.
     size_of
         Says the bytes of another file; None where there is none of the name.
+    contents
+        Asked where only the voxels tell whether the image is a label map.
 
     Raises
     ------
     ScanError
         As :func:`volume_grid`.
     """
+    voxels = voxels_of(name, head)
+    held = size if voxels is None else size_of(voxels)
+    if held is None:
+        raise ScanError("no_pixels", "the file of voxels that belongs to the header is not there")
     if is_metaimage(name):
-        voxels = data_file(head)
-        held = size if voxels is None else size_of(posixpath.join(posixpath.dirname(name), voxels))
-        if held is None:
-            raise ScanError("no_pixels", "the file of voxels that the header names is not there")
-        return metaimage_grid(head, held)
-    if head.startswith(GZIP_MAGIC):
-        return nifti_grid(gunzipped_head(head, MAX_HEADER))
-    return nifti_grid(head, size)
+        grid = metaimage_grid(head, held)
+        suspected = may_be_a_label_map_of(head, held)
+    else:
+        packed = (voxels or name).lower().endswith(".gz") if voxels else head.startswith(GZIP_MAGIC)
+        header = gunzipped_head(head, MAX_HEADER) if head.startswith(GZIP_MAGIC) else head
+        paired = pair_of(name) is not None
+        grid = nifti_grid(header, None if packed else held, paired=paired)
+        suspected = may_be_a_label_map(header, held + (size if voxels else 0), paired=paired)
+    if suspected:
+        # the reader refuses it, if it is one
+        read_image(name, contents())
+    return grid
 
 
 def _size(fs: Any, name: str) -> int | None:
@@ -103,23 +145,3 @@ def _size(fs: Any, name: str) -> int | None:
         return int(fs.info(name)["size"])
     except FileNotFoundError:
         return None
-
-
-def _sidecar(fs: Any, place: Place, named: str, count: Callable[[int], None]) -> Row:
-    """What the JSON file that BIDS puts beside an image says of the contrast; its times are in seconds."""
-    name = sidecar_of(place.path)
-    if name not in place.files:
-        return {}
-    data = fs.cat_file(name)
-    count(len(data))
-    try:
-        said = json.loads(data)
-        echo, repetition, inversion = (
-            1000.0 * float(said[key]) if key in said else None
-            for key in ("EchoTime", "RepetitionTime", "InversionTime")
-        )
-    except (ValueError, TypeError):
-        return {}
-    words = posixpath.basename(place.path).replace("_", " ")
-    contrast = sequence_of(echo, repetition, inversion, description=words)
-    return {"sequence": contrast if contrast != "other" else named}

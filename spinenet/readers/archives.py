@@ -12,6 +12,8 @@ from typing import IO, Any
 
 from spinenet.errors import ScanError
 from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
+from spinenet.readers.packing import is_packed, unpacked
+from spinenet.readers.part10 import is_dicom
 from spinenet.storage.causes import scan_error
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -19,6 +21,12 @@ ZIP_MAGIC = b"PK\x03\x04"
 
 HEAD = 4096
 """First bytes of a file that tell whether it is an archive."""
+
+MAX_DEPTH = 3
+"""Archives in one another that are opened: the outermost and two within it."""
+
+_SMALLEST_ZIP = 22
+"""Bytes of a zip that holds nothing."""
 
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
@@ -30,30 +38,49 @@ ArchiveMember = tuple[str, int, Callable[[], IO[bytes]]]
 
 
 def members(data: bytes) -> dict[str, bytes] | None:
-    """The files in an archive, or None if the bytes are none.
+    """The files in an archive and in the archives in it, or None if the bytes are none.
 
     Parameters
     ----------
     data
-        Of a zip, a tar or a gzip'd tar, told by their first bytes. Archives in archives stay closed.
+        Of a zip, or of a tar as it is or packed with gzip, bzip2 or xz, told by their content.
 
     Raises
     ------
     ScanError
         As :func:`unzip` and :func:`untar`.
     """
-    if data.startswith(ZIP_MAGIC):
-        return unzip(data)
-    if data.startswith(GZIP_MAGIC) and _is_tar(gunzipped_head(data, 512)):
-        return untar(gunzip(data))
-    return untar(data) if _is_tar(data) else None
+    if is_packed(data):
+        data = unpacked(data)
+    begins = is_archive(data[:HEAD])
+    if not begins and (is_dicom(data[:HEAD]) or not ends_as_zip(BytesIO(data), len(data))):
+        return None
+    held = _opened(data)
+    for _ in range(MAX_DEPTH - 1):
+        inner = [name for name, content in held.items() if is_archive(content[:HEAD])]
+        for name in inner:
+            held |= {f"{name}/{member}": content for member, content in _opened(held.pop(name)).items()}
+            check_total(len(held), sum(map(len, held.values())))
+    return held
+
+
+def _opened(data: bytes) -> dict[str, bytes]:
+    if data.startswith(GZIP_MAGIC):
+        data = gunzip(data)
+    return untar(data) if is_tar(data) else unzip(data)
+
+
+def ends_as_zip(file: Any, size: int) -> bool:
+    """Whether a file that does not begin as one is a zip with something before it, as programs that unpack
+    themselves are; the file can go back, and is then anywhere."""
+    return size >= _SMALLEST_ZIP and zipfile.is_zipfile(file)
 
 
 def is_archive(head: bytes) -> bool:
     """Whether a file's first :data:`HEAD` bytes are those of an archive that is read."""
     if head.startswith(GZIP_MAGIC):
         head = gunzipped_head(head, _TAR_MAGIC_AT + len(_TAR_MAGIC))
-    return head.startswith(ZIP_MAGIC) or _is_tar(head)
+    return head.startswith(ZIP_MAGIC) or is_tar(head)
 
 
 def unzip(data: bytes) -> dict[str, bytes]:
@@ -149,5 +176,6 @@ def _check_path(name: str) -> None:
         raise ScanError("unsafe_archive", "a member of the archive has a path outside the archive")
 
 
-def _is_tar(data: bytes) -> bool:
+def is_tar(data: bytes) -> bool:
+    """Whether a file's first bytes are those of a tar that is not packed."""
     return data[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC

@@ -38,17 +38,17 @@ _WORDS = _terms(
     "t1 t2 t1w t2w pd stir tirm tse fse se gre ir flair dixon water fat fs sat ideal space cube vista mvxd"
     " sag sagittal cor coronal tra ax axial spine lspine cspine tspine lumbar lumbal cervical thoracic whole"
     " ws hws bws lws ls tl ct localizer loc scout survey post pre gd contrast 2d 3d dark"
-    " fluid blade propeller mv in opp phase composed composing mpr iso frfse"
+    " fluid blade propeller mv in opp phase composed composing mpr iso frfse myelo"
+    " brain head skull orbit orbits pituitary face tmj shoulder elbow wrist hand finger hip hips"
+    " pelvis prostate uterus rectum bladder knee ankle foot leg thigh breast cardiac heart liver kidney"
+    " abdomen abdominal chest thorax mrcp sij isg iliosacral sacroiliac"
+    " columna colonne rachis lombaire wirbelsaeule lsp csp tsp thoracolumbar lumbosacral cervicothoracic ctl"
 )
 _MODEL_WORDS = _terms(
     "magnetom avanto aera skyra prisma trio verio symphony espree sola vida lumina altea essenza amira sempra"
     " free fit signa hdx hdxt hd excite explorer creator voyager artist architect premier pioneer optima"
     " discovery mr450 mr450w mr750 mr750w ingenia achieva intera ambition elition panorama multiva prodiva"
     " vantage titan elan galan orian atlas echelon oasis airis aperto umr"
-)
-_BODY_PARTS = _terms(
-    "LSPINE CSPINE TSPINE SSPINE LSSPINE TLSPINE CTSPINE SPINE WHOLESPINE SACRUM NECK"
-    " HEAD CHEST ABDOMEN PELVIS"
 )
 _MAKERS = (
     "siemens",
@@ -82,12 +82,6 @@ def known_model(text: str) -> str:
 def known_maker(text: str) -> str:
     """A scanner's maker in lower case; empty where it is none of the known ones."""
     return next((maker for maker in _MAKERS if text.lower().startswith(maker)), "")
-
-
-def known_body_part(text: str) -> str:
-    """The defined term of a body part; empty where it is none that a spine scan has."""
-    compact = re.sub(r"[^A-Z]", "", text.upper())
-    return compact if compact in _BODY_PARTS else ""
 
 
 def known_uid(text: str) -> str:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import known_implementations
 from fsspec.utils import get_protocol
 
 from spinenet.errors import ScanError
 from spinenet.readers.archives import members
+from spinenet.readers.images import is_image
 from spinenet.readers.limits import check_total
 from spinenet.storage import Retries
+from spinenet.storage.addresses import open_address
 from spinenet.storage.causes import scan_error
 
 MAX_DEPTH = 16
 """Levels of folders that are searched below a path."""
+
+ARCHIVES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),)
+"""Endings of archives, which in a folder are paths of their own."""
+
+OTHER = (
+    *(".json", ".txt", ".csv", ".tsv", ".pdf", ".xml", ".html", ".htm", ".jpg", ".jpeg", ".png", ".gif"),
+    *(".bmp", ".tif", ".tiff", ".md", ".log", ".bval", ".bvec", ".dll", ".inf", ".ini", ".py"),
+    *(".raw", ".zraw", ".sh", ".mat", ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".mp4", ".avi"),
+    *(".js", ".css"),
+)
+"""Endings of files that are no image, and are not opened where a folder holds anything else."""
+
+BESIDE = (".json", ".raw", ".zraw")
+"""Endings of those of them that may belong to an image."""
 
 _T = TypeVar("_T")
 _SINGLE_FILE_SUFFIXES = (".zip", ".tar", ".tgz", ".nii", ".gz", ".dcm", ".ima")
@@ -27,7 +44,43 @@ _RETRIES = Retries()
 """Of the whole process: a store that answered before is waited for longer."""
 
 
-def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+def is_hidden(name: str) -> bool:
+    """Whether a file's or folder's own name begins with a dot: such are passed over below any path."""
+    return posixpath.basename(name.rstrip("/")).startswith(".")
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file's name is one of an archive."""
+    return name.lower().endswith(ARCHIVES)
+
+
+def opened_in_folder(names: Iterable[str]) -> set[str]:
+    """Those of a folder's files that are opened: archives and files that are no image are so only alone."""
+    every = set(names)
+    likely = {name for name in every if not name.lower().endswith((*ARCHIVES, *OTHER))}
+    if any(map(is_image, likely)):
+        likely |= {name for name in every if name.lower().endswith(BESIDE)}
+    return likely or every
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a path holds.
+
+    Attributes
+    ----------
+    files
+        Bytes by name; none for files that are passed over by their names, see :func:`opened_in_folder`. Names
+        may hold a person's name, so they belong in no message.
+    archive
+        Whether they are an archive's.
+    """
+
+    files: dict[str, bytes]
+    archive: bool = False
+
+
+def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> Fetched:
     """Read every file that a path stands for.
 
     Parameters
@@ -37,19 +90,13 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
     storage_options
         Passed to the filesystem.
 
-    Returns
-    -------
-    dict
-        Bytes by name. Names may hold a person's name, so they belong in no message.
-
     Raises
     ------
     ScanError
-        path_missing, no_files, too_large or unreadable; where storage fails, as
-        :func:`spinenet.storage.causes.scan_error`; of an archive, as
+        path_missing, no_files, permission_denied, storage_failed, too_large or unreadable; of an archive, as
         :func:`spinenet.readers.archives.members`.
     """
-    fs, sizes = list_files(path, storage_options)
+    fs, sizes, passed_over = list_files(path, storage_options)
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
@@ -57,15 +104,62 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> dict[s
     # sizes are what the listing said, and some servers say nothing
     check_total(len(contents), sum(map(len, contents.values())))
     if len(contents) == 1:
-        (only,) = contents.values()
-        return members(only) or contents
-    return contents
+        ((name, only),) = contents.items()
+        held = None if is_image(name) else members(only)
+        if held is not None:
+            kept = opened_in_folder(held)
+            return Fetched({name: data if name in kept else b"" for name, data in held.items()}, archive=True)
+    return Fetched(contents | dict.fromkeys(passed_over, b""))
 
 
-def list_files(path: str, storage_options: Mapping[str, Any] | None = None) -> tuple[Any, dict[str, int]]:
-    """(filesystem, bytes by name) of every file that a path stands for; errors as :func:`fetch`."""
-    fs, root = _guarded(lambda: url_to_fs(path, **dict(storage_options or {})), path)
-    return fs, _guarded(lambda: _listing(fs, root), path)
+def fetch_beside(
+    path: str, names: Sequence[str], storage_options: Mapping[str, Any] | None = None
+) -> dict[str, bytes]:
+    """Read those of some files that there are, on the filesystem of a path.
+
+    Parameters
+    ----------
+    names
+        In the filesystem's own spelling.
+
+    Raises
+    ------
+    ScanError
+        permission_denied or unreadable.
+    """
+
+    def there() -> dict[str, bytes]:
+        fs, _ = open_address(path, **dict(storage_options or {}))
+        found = {}
+        for name in names:
+            try:
+                found[name] = bytes(fs.cat_file(name))
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+        return found
+
+    return _guarded(there, path)
+
+
+def list_files(
+    path: str, storage_options: Mapping[str, Any] | None = None
+) -> tuple[Any, dict[str, int], set[str]]:
+    """What a path stands for, without opening it.
+
+    Returns
+    -------
+    tuple
+        (filesystem, bytes by name of the files that are opened, names of the others).
+
+    Raises
+    ------
+    ScanError
+        As :func:`fetch`, but for the content of files.
+    """
+    fs, root = _guarded(lambda: open_address(path, **dict(storage_options or {})), path)
+    sizes = _guarded(lambda: _listing(fs, root), path)
+    opened = opened_in_folder(sizes)
+    return fs, {name: size for name, size in sizes.items() if name in opened}, set(sizes) - opened
 
 
 def _guarded(action: Callable[[], _T], path: str) -> _T:
@@ -99,9 +193,13 @@ def _listing(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
         found = fs.glob(root, detail=True)
         if not found:
             raise FileNotFoundError
-        sizes: dict[str, int] = {}
-        for name, info in found.items():
-            sizes |= _below(fs, name) if info["type"] == "directory" else _sizes(fs, {name: info})
+        wanted = posixpath.basename(root).startswith(".")
+        found = {name: info for name, info in found.items() if wanted or not is_hidden(name)}
+        # what lies directly in a folder is said by its files, and not by the folders beside them
+        sizes = _sizes(fs, found)
+        if not sizes:
+            for name, info in found.items():
+                sizes |= _below(fs, name) if info["type"] == "directory" else {}
         return sizes
     return _below(fs, root)
 
@@ -112,16 +210,27 @@ def _below(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
     found = fs.find(root, maxdepth=MAX_DEPTH, detail=True, **strict)
     if not found:
         fs.ls(root)
-    return _sizes(fs, {name: info or fs.info(name) for name, info in found.items()})
+    start = len(root.rstrip("/"))
+    seen = {name: info for name, info in found.items() if not any(map(is_hidden, name[start:].split("/")))}
+    return _sizes(fs, {name: info or fs.info(name) for name, info in seen.items()})
 
 
 def _sizes(fs: fsspec.AbstractFileSystem, found: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Plain files only: a pipe or a device would never end."""
+    """Plain files only: a pipe or a device would never end. Links that lead to nothing are no files."""
     sizes = {}
+    lost = False
     for name, listed in found.items():
-        info = fs.info(name) if listed.get("islink") else listed
+        try:
+            info = fs.info(name) if listed.get("islink") else listed
+        except OSError:
+            if not listed.get("islink"):
+                raise
+            lost = True
+            continue
         if info["type"] == "file":
             sizes[name] = int(info.get("size") or 0)
+    if lost and not sizes:
+        raise FileNotFoundError
     return sizes
 
 

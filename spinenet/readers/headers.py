@@ -15,8 +15,9 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
+from spinenet.readers.body_parts import known_body_part
 from spinenet.readers.contrasts import contrast_of
-from spinenet.readers.facts import known_body_part, known_maker, known_model, known_uid, known_words
+from spinenet.readers.facts import known_maker, known_model, known_uid, known_words
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.groups import GROUPS, frames_of
 from spinenet.readers.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of, modality_of

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
+from spinenet.readers.labels import check_values, may_be_labels
 from spinenet.readers.orientation import Grid
 from spinenet.readers.volumes import check_held, grid_of, whole_volume
 from spinenet.storage.causes import scan_error
@@ -106,6 +107,8 @@ def read_metaimage(name: str, files: Mapping[str, bytes]) -> Scan:
         digests.append(sha256(held).hexdigest())
     voxels = _voxels(header, held)
     stored, affine = _load(header, voxels)
+    if may_be_a_label_map_of(files[name], len(files[name] if beside is None else held)):
+        check_values(stored)
     return whole_volume(stored, affine, name, digests)
 
 
@@ -161,6 +164,21 @@ def metaimage_grid(head: bytes, held: int | None = None) -> Grid:
     # a row of the matrix is the direction of an axis
     affine[:3, :3] = directions.reshape(3, 3).T * spacing
     return grid_of(affine, shape)
+
+
+def may_be_a_label_map_of(head: bytes, n_bytes: int) -> bool:
+    """Whether only the voxels tell that an image is none.
+
+    Parameters
+    ----------
+    head
+        As for :func:`metaimage_grid`.
+    n_bytes
+        Of the file that holds the voxels, as stored.
+    """
+    header, _ = _split(head)
+    shape, itemsize = _claimed(header)
+    return may_be_labels(int(np.prod(np.array(shape, dtype=object))), itemsize, n_bytes)
 
 
 def _claimed(header: Mapping[str, str]) -> tuple[list[int], int]:

@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
+from spinenet.readers.labels import check_values, may_be_labels
 from spinenet.readers.limits import GZIP_MAGIC, gunzip
 from spinenet.readers.orientation import Grid
 from spinenet.readers.volumes import check_held, grid_of, whole_volume
@@ -20,15 +22,33 @@ from spinenet.storage.causes import scan_error
 from spinenet.types import Scan
 
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LABEL_INTENTS = (1002, 1003)
+"""Codes of intent (NIFTI_INTENT_LABEL and _NEURONAME) of label maps."""
+
 _TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 
 
+PAIRS = (".hdr", ".hdr.gz")
+"""Endings of headers whose voxels lie in a file beside them."""
+
+
 def is_nifti(name: str) -> bool:
-    """Whether a file's name says NIfTI."""
-    return name.lower().endswith((".nii", ".nii.gz"))
+    """Whether a file's name says NIfTI, or the header of a pair."""
+    return name.lower().endswith((".nii", ".nii.gz", *PAIRS))
 
 
-def read_nifti(name: str, data: bytes) -> Scan:
+def pair_of(name: str) -> str | None:
+    """The voxels' file of a header, or the header of a voxels' file; None for any other name."""
+    for one, other in ((".hdr", ".img"), (".img", ".hdr")):
+        for packed in ("", ".gz"):
+            if name.lower().endswith(one + packed):
+                stem, kept = name[: -len(one + packed)], name[len(name) - len(packed) :] if packed else ""
+                written = name[len(stem) : len(stem) + len(one)]
+                return stem + (other.upper() if written.isupper() else other) + kept
+    return None
+
+
+def read_nifti(name: str, data: bytes, voxels: bytes | None = None) -> Scan:
     """Read a three-dimensional NIfTI-1 or NIfTI-2 image.
 
     Parameters
@@ -37,39 +57,64 @@ def read_nifti(name: str, data: bytes) -> Scan:
         The file's name, of which only marks such as T2w are used.
     data
         Its bytes, gzip'd or not.
+    voxels
+        The bytes of the file beside it, if it is the header of a pair; gzip'd or not.
 
     Raises
     ------
     ScanError
-        unreadable, bad_pixels, unsupported_image, missing_tags, not_sagittal, too_few_slices or too_large.
+        unreadable, bad_pixels, unsupported_image, not_image, missing_tags, not_sagittal, too_few_slices or
+        too_large.
     """
-    digest = sha256(data).hexdigest()
-    if data.startswith(GZIP_MAGIC):
-        data = gunzip(data)
-    image = _parse(data)
-    _check_image(image, len(data))
+    parts = [data] if voxels is None else [data, voxels]
+    digests, size = [sha256(part).hexdigest() for part in parts], sum(map(len, parts))
+    parts = [gunzip(part) if part.startswith(GZIP_MAGIC) else part for part in parts]
+    image = _parse(parts[0], paired=voxels is not None, voxels=parts[-1])
+    _check_image(image, len(parts[-1]))
     stored = _voxels(image)
-    return whole_volume(stored, _affine(image), name, [digest])
+    if _may_be_labels(image, size):
+        check_values(stored)
+    return whole_volume(stored, _affine(image), name, digests)
 
 
-def nifti_grid(head: bytes, size: int | None = None) -> Grid:
+def nifti_grid(head: bytes, size: int | None = None, *, paired: bool = False) -> Grid:
     """The sagittal grid of an image, from its header.
+
+    What :func:`may_be_a_label_map` says of it is not asked.
 
     Parameters
     ----------
     head
         The file's first bytes, not gzip'd, at least 544.
     size
-        Of the whole file, where it is not gzip'd.
+        Of the whole file, or the voxels' file of a pair, where it is not gzip'd.
+    paired
+        Whether the file is the header of a pair.
 
     Raises
     ------
     ScanError
         As :func:`read_nifti`, but for what only the voxels can show.
     """
-    image = _parse(head)
+    image = _parse(head, paired=paired)
     _check_image(image, size)
     return grid_of(_affine(image), image.shape[:3])
+
+
+def may_be_a_label_map(head: bytes, n_bytes: int, *, paired: bool = False) -> bool:
+    """Whether only the voxels tell that an image is none; ``n_bytes`` are those of its files as stored.
+
+    Raises
+    ------
+    ScanError
+        unreadable.
+    """
+    return _may_be_labels(_parse(head, paired=paired), n_bytes)
+
+
+def _may_be_labels(image: Any, n_bytes: int) -> bool:
+    voxels = int(np.prod(np.array(image.shape, dtype=object)))
+    return may_be_labels(voxels, image.get_data_dtype().itemsize, n_bytes)
 
 
 @contextmanager
@@ -85,16 +130,27 @@ def _quiet() -> Iterator[None]:
         log.disabled = disabled
 
 
-def _parse(data: bytes) -> Any:
+def _parse(data: bytes, *, paired: bool = False, voxels: bytes = b"") -> Any:
     try:
         import nibabel
     except ImportError:
         raise ScanError("package_missing", "NIfTI needs nibabel: pip install 'spinenet[nifti]'") from None
     # the header's first number is its size: 348 in NIfTI-1, 540 in NIfTI-2
-    kind = nibabel.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
+    second = data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    if paired and not second and data[344:348] not in (b"ni1\0", b"n+1\0"):
+        raise ScanError(
+            "unsupported_format",
+            "the header is none of NIfTI: an Analyze image states no orientation; convert it to NIfTI",
+        )
     try:
         with _quiet():
-            return kind.from_bytes(data)
+            if not paired:
+                return (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(data)
+            pair: Any = nibabel.Nifti2Pair if second else nibabel.Nifti1Pair
+            held = {"header": data, "image": voxels}
+            return pair.from_file_map(
+                {part: nibabel.FileHolder(fileobj=BytesIO(held[part])) for part in held}
+            )
     except Exception as error:
         broken = ScanError("unreadable", f"the NIfTI header cannot be read ({type(error).__name__})")
         raise scan_error(error) or broken from None
@@ -111,6 +167,8 @@ def _check_image(image: Any, size: int | None) -> None:
         raise ScanError("unsupported_image", f"the image has the shape {shape}, not one volume")
     if dtype.kind not in "iuf":
         raise ScanError("unsupported_image", "the voxels are colours or complex numbers")
+    if int(image.header["intent_code"]) in _LABEL_INTENTS:
+        raise ScanError("not_image", "the header says that the image is a label map")
     # how much a gzip'd file holds is not known from its head
     held = None if size is None else size - image.dataobj.offset
     check_held(shape, dtype.itemsize, held)

@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
+from spinenet.readers.archives import HEAD, is_archive
 from spinenet.readers.dicom import read_dicom
-from spinenet.readers.files import fetch
-from spinenet.readers.metaimage import data_file, is_metaimage, read_metaimage
-from spinenet.readers.nifti import is_nifti, read_nifti
+from spinenet.readers.files import fetch, fetch_beside, is_archive_name, opened_in_folder
+from spinenet.readers.formats import CLOSED, unread_format, unsupported
+from spinenet.readers.images import is_image, only_image, read_image, voxels_of
+from spinenet.readers.nifti import pair_of
+from spinenet.readers.packing import is_packed, unpacked
 from spinenet.readers.part10 import is_dicom
 from spinenet.readers.reformat import to_thick_slices
 from spinenet.readers.shear import straighten
+from spinenet.readers.sidecars import sidecar_names
+from spinenet.readers.volumes import described
 from spinenet.types import Scan
 
 
@@ -30,7 +35,8 @@ def read_scan(
     ----------
     path
         A DICOM folder (searched recursively), a file, a zip or tar archive, a glob, or a NIfTI or MetaImage
-        file, at any fsspec URL. DICOM and NIfTI files may be gzip'd.
+        file, at any fsspec URL. DICOM and NIfTI files may be gzip'd, DICOM files packed with bzip2 or xz, and
+        tars with any of these.
     series_uid
         SeriesInstanceUID of the series to take where the path holds several usable ones.
     storage_options
@@ -52,31 +58,67 @@ def read_scan(
         With a reason of :data:`spinenet.anatomy.REASONS` and one sentence free of names and paths.
     """
     path = os.fspath(path)
-    files = fetch(path, storage_options)
-    images = [name for name in files if is_nifti(name) or is_metaimage(name)]
-    if len(images) == 1 and not any(is_dicom(data) for data in files.values()):
-        (image,) = images
-        if is_nifti(image):
-            scan = read_nifti(image, files[image])
-        else:
-            scan = read_metaimage(image, files | _beside(path, files, storage_options))
+    fetched = fetch(path, storage_options)
+    every = {name: unpacked(data) if is_packed(data) else data for name, data in fetched.files.items()}
+    # what was passed over by its name is told, and has no say
+    files = {name: every[name] for name in sorted(opened_in_folder(every))}
+    if len(files) == 1 and not fetched.archive:
+        files |= _header_of(path, next(iter(files.items())), storage_options)
+    image = None if any(map(is_dicom, files.values())) else only_image(files)
+    if image is not None:
+        scan = _read_image(image, path, files, storage_options)
     else:
-        scan = read_dicom(files, series_uid=series_uid, overrides=overrides)
+        try:
+            scan = read_dicom(every, series_uid=series_uid, overrides=overrides)
+        except ScanError as error:
+            raise (_unread(files) if error.reason == "not_dicom" else None) or error from None
     return to_thick_slices(straighten(scan))
 
 
-def _beside(
-    path: str, files: Mapping[str, bytes], storage_options: Mapping[str, Any] | None
+def _header_of(
+    path: str, only: tuple[str, bytes], storage_options: Mapping[str, Any] | None
 ) -> dict[str, bytes]:
-    """The voxels' file of a MetaImage header that was given alone."""
-    alone = len(files) == 1 and path.lower().endswith(".mhd")
-    named = data_file(next(iter(files.values()))) if alone else None
-    if named is None:
+    """The header beside a file of voxels that is a path's only one; none beside any other that can be read.
+
+    Raises
+    ------
+    ScanError
+        unsupported_format or unreadable, of a file that cannot.
+    """
+    name, data = only
+    if is_dicom(data) or is_image(name):
         return {}
-    folder, slash, _ = path.rpartition("/")
-    try:
-        return fetch(f"{folder}{slash}{named}", storage_options)
-    except ScanError as error:
-        if error.reason != "path_missing":
-            raise
-        raise ScanError("no_pixels", "the file of voxels that the header names is not there") from None
+    header = pair_of(name)
+    found = fetch_beside(path, [header], storage_options) if header is not None else {}
+    if found:
+        return found
+    what = unread_format(name, data[:HEAD])
+    if what is not None:
+        raise unsupported(what)
+    if is_archive_name(name):
+        raise ScanError("unreadable", "the file is named as an archive and is none that can be read")
+    return {}
+
+
+def _unread(files: Mapping[str, bytes]) -> ScanError | None:
+    """The error of files none of which is an image, if one is of a format that is known."""
+    for name, data in files.items():
+        what = CLOSED if is_archive(data[:HEAD]) else unread_format(name, data[:HEAD])
+        if what is not None:
+            return unsupported(what, among_others=True)
+    return None
+
+
+def _read_image(
+    image: str, path: str, files: dict[str, bytes], storage_options: Mapping[str, Any] | None
+) -> Scan:
+    """Read a volume with what lies beside it: in its archive or folder, or where a file was given, there."""
+    voxels = voxels_of(image, files[image])
+    if len(files) == 1 and voxels is not None:
+        files |= fetch_beside(path, [voxels], storage_options)
+    wanted = sidecar_names(image)
+    sidecars = {name: files[name] for name in wanted if name in files}
+    if set(files) <= {image, voxels}:
+        sidecars |= fetch_beside(path, wanted, storage_options)
+    scan = read_image(image, files)
+    return described(scan, image, [sidecars[name] for name in wanted if name in sidecars])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
-from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.readers.facts import FLAGS, sequence_of
+from spinenet.readers.facts import FLAGS
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     Axes,
@@ -22,6 +23,7 @@ from spinenet.readers.orientation import (
     sagittal_axes,
     slice_distance,
 )
+from spinenet.readers.sidecars import other_modality, parse_sidecars, sidecar_facts, sidecar_sequence
 from spinenet.readers.stacks import MAX_VOXELS, MIN_SLICES, UNIT_TOLERANCE
 from spinenet.types import Scan
 
@@ -105,7 +107,33 @@ def grid_of(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Grid:
 
 def sequence_named(name: str) -> str:
     """The contrast that a file's name states, such as T2w in BIDS."""
-    return sequence_of(None, None, None, description=PurePosixPath(name).name.replace("_", " "))
+    return sidecar_sequence({}, name)
+
+
+def described(scan: Scan, name: str, sidecars: Iterable[bytes]) -> Scan:
+    """The scan with what its sidecars say of it, in the place of what its name says.
+
+    Parameters
+    ----------
+    name
+        The image's file name.
+    sidecars
+        As for :func:`spinenet.readers.sidecars.parse_sidecars`.
+
+    Raises
+    ------
+    ScanError
+        not_mr.
+    """
+    sequence, facts = told_by(parse_sidecars(sidecars), name)
+    return replace(scan, sequence=sequence, header={**facts, **scan.header})
+
+
+def told_by(said: Mapping[str, Any], name: str) -> tuple[str, dict[str, str | float]]:
+    """(sequence, facts) of an image; ``said`` and errors as :func:`described`."""
+    if other_modality(said):
+        raise ScanError("not_mr", "the image's JSON file states another modality than MR")
+    return sidecar_sequence(said, name), sidecar_facts(said, name)
 
 
 def _checked_axes(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Axes:

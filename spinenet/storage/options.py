@@ -14,6 +14,8 @@ from typing import Any
 import fsspec
 from fsspec.utils import get_protocol
 
+from spinenet.storage.addresses import open_address
+
 _S3 = ("s3", "s3a")
 _AZURE = ("az", "abfs", "abfss")
 CONNECTIONS = 32
@@ -43,7 +45,7 @@ def open_filesystem(url: str, storage_options: Mapping[str, Any] | None = None) 
     if protocol in (*_S3, *_AZURE):
         # Other flows write to the same folder, so that what was listed once is no longer true.
         options.setdefault("use_listings_cache", False)
-    fs, root = fsspec.core.url_to_fs(url, **options)
+    fs, root = open_address(url, **options)
     if protocol in _S3:
         fs.retries = 1
     return fs, str(root)

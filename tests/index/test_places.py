@@ -13,7 +13,8 @@ import fsspec
 import pytest
 from trees import LOCAL, nifti, packed, series
 
-from spinenet.index.places import REFUSED, UNNAMEABLE, as_url, find_places, joined, sidecar_of
+from spinenet.index.places import REFUSED, UNNAMEABLE, as_url, find_places, joined
+from spinenet.readers.sidecars import sidecar_of
 
 
 def kinds(root: Path, base: str = "", fs: object = LOCAL) -> dict[str, tuple[str, set[str]]]:
@@ -44,6 +45,7 @@ def tree(tmp_path: Path) -> Path:
     (root / ".git").mkdir()
     (root / ".git" / "object").write_text("junk", encoding="utf-8")
     (root / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    # opened, as reading the folder opens them: nothing else is there
     (root / "only-junk").mkdir()
     (root / "only-junk" / "readme.md").write_text("junk", encoding="utf-8")
     return root
@@ -51,6 +53,7 @@ def tree(tmp_path: Path) -> Path:
 
 WANTED = {
     "": ("folder", {"DICOMDIR"}),
+    "only-junk": ("folder", {"only-junk/readme.md"}),
     "sub-01/t2": ("folder", {f"sub-01/t2/1.2-IM{i:04d}.dcm" for i in range(1, 5)}),
     "sub-01/t2/deeper": ("folder", {f"sub-01/t2/deeper/1.3-IM{i:04d}.dcm" for i in range(1, 5)}),
     "sub-02/SCAN.zip": ("archive", {"sub-02/SCAN.zip"}),
@@ -81,7 +84,8 @@ def test_a_mixed_tree_in_memory(tree: Path) -> None:
 def test_a_single_file_is_a_root(tree: Path) -> None:
     (place,) = find_places(LOCAL, str(tree / "sub-02" / "SCAN.zip"))
     assert (place.kind, place.path) == ("archive", str(tree / "sub-02" / "SCAN.zip"))
-    assert list(find_places(LOCAL, str(tree / "only-junk"))) == []
+    (place,) = find_places(LOCAL, str(tree / "only-junk" / "readme.md"))
+    assert list(place.files) == [str(tree / "only-junk" / "readme.md")]
     with pytest.raises(FileNotFoundError):
         list(find_places(LOCAL, str(tree / "absent")))
 
@@ -138,6 +142,7 @@ def test_links_count_as_what_they_lead_to(tree: Path) -> None:
         "sub-01/deeper": "folder",
         "scan.zip": "archive",
         "one": "folder",
+        "one/IM2": "lost",
     }
     assert found["one"][1] == {"one/IM1"}
     (place,) = (place for place in find_places(LOCAL, str(linked)) if place.path.endswith("/one"))

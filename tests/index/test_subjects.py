@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pydicom
 import pytest
 from trees import series
 
-from spinenet.index.subjects import folder_subject, keyed_subject, listed_subjects
+from spinenet.index.candidates import Folders
+from spinenet.index.catalogue import NUMBERS, SERIES
+from spinenet.index.rules import load_rules
+from spinenet.index.subjects import folder_subject, folder_subjects, keyed_subject, listed_subjects
 
 KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
 
@@ -34,6 +38,44 @@ def test_folders_name_subjects(root: str, path: str, subject: str) -> None:
     assert folder_subject(root, path) == subject
 
 
+FOLDERS = load_rules(None, SERIES.names, NUMBERS).folders
+
+
+@pytest.mark.parametrize(
+    ("paths", "subjects"),
+    [
+        # one dataset: the names alone
+        (
+            ["sub-01/anat/a.nii", "sub-02/anat/a.nii", "derivatives/labels/sub-01/anat/a_seg.nii"],
+            "sub-01 sub-02 sub-01",
+        ),
+        (["leeds/sub-01/a.nii", "leeds/sourcedata/sub-01/dicom"], "sub-01 sub-01"),
+        (["dicom/sub-01/t2", "nifti/sub-01/a.nii", "rawdata/sub-02/a.nii"], "sub-01 sub-01 sub-02"),
+        (["anna/t2", "anna/t1", "bert.zip"], "anna anna bert"),
+        # several: the dataset too
+        (["siteA/sub-01/a.nii", "siteB/sub-01/a.nii"], "siteA_sub-01 siteB_sub-01"),
+        (
+            ["leeds/sub-01/a.nii", "york/sub-01_T2w.nii", "york/derivatives/x/sub-01/b.nii"],
+            "leeds_sub-01 york_sub-01 york_sub-01",
+        ),
+        (["sub-01/a.nii", "other/sub-01/a.nii"], "sub-01 other_sub-01"),
+        (["a/rawdata/sub-01/a.nii", "b/rawdata/sub-01/a.nii"], "a_sub-01 b_sub-01"),
+        (["siteA/P1/t2", "siteA/P2/t2", "siteB/P1/t2"], "siteA_P1 siteA_P2 siteB_P1"),
+        (["site-1/P1.zip", "site-2/P1.zip"], "site-1_P1 site-2_P1"),
+        (["dicom/P1/t2", "dicom/P2/t2"], "P1 P2"),
+        (["siteA/*", "siteB/x/*"], "siteA siteB_x"),
+    ],
+)
+def test_equal_names_in_two_datasets_are_two_people(paths: list[str], subjects: str) -> None:
+    subject_of = folder_subjects("/data", (f"/data/{path}" for path in paths), FOLDERS)
+    assert [subject_of(f"/data/{path}") for path in paths] == subjects.split()
+
+
+def test_without_names_of_folders_only_bids_tells_datasets_apart() -> None:
+    paths = ["/data/siteA/P1", "/data/siteB/P1"]
+    assert list(map(folder_subjects("/data", paths, Folders()), paths)) == ["siteA", "siteB"]
+
+
 @pytest.mark.parametrize(
     ("path", "subject"),
     [
@@ -49,7 +91,7 @@ def test_folders_name_subjects(root: str, path: str, subject: str) -> None:
 )
 def test_a_table_names_subjects(path: str, subject: str) -> None:
     table = {"a": "one", "a/b/": "two", "/data/c": "three", "d.zip": "four"}
-    assert listed_subjects(table, "/data/")(path) == subject
+    assert listed_subjects(table, "/data/", partial(folder_subject, "/data/"))(path) == subject
 
 
 def head(folder: Path, patient: str) -> bytes:

@@ -218,7 +218,7 @@ def test_the_directory_of_a_disc_is_no_series(tmp_path: Path) -> None:
     assert agreed(tmp_path) == "usable"
     for file in tmp_path.glob("1.2.3-*"):
         file.unlink()
-    assert rows_of(tmp_path) == []
+    assert agreed(tmp_path) == "not_image"
 
 
 def test_the_same_file_twice_counts_once(tmp_path: Path) -> None:
@@ -496,8 +496,10 @@ def test_a_broken_stream_within_a_zip_is_no_crash(tmp_path: Path) -> None:
         data[40:80] = b"\xfe" * 40
         (tmp_path / f"{method}.zip").write_bytes(data)
     rows = rows_of(tmp_path)
-    assert {row["reason"] for row in rows} <= {"unreadable"}
-    assert len(rows) >= 3
+    # a member that is stored as it is may hold anything
+    assert [row["reason"] for row in rows].count("unreadable") >= 3
+    assert {row["reason"] for row in rows} <= {"unreadable", "not_dicom"}
+    assert len(rows) == 4
 
 
 @pytest.mark.parametrize("packed_voxels", [False, True])
@@ -540,12 +542,9 @@ def test_images_in_archives(tmp_path: Path, archive: str, image: str) -> None:
             files[-1].write_bytes(files[-1].read_bytes()[:-2])
         packed([*files, tmp_path / "inner" / "notes.txt"], tmp_path / "archives" / archive)
         row = only(tmp_path / "archives")
-        # that a gzip'd file ends too early shows only when it is unpacked
-        assert verdict(row) == (outcome(row) if not (cut and image.endswith(".gz")) else "usable")
-        assert (verdict(row), row["sequence"]) == (
-            "bad_pixels" if cut and not image.endswith(".gz") else "usable",
-            "T1",
-        )
+        wanted = ("unreadable" if image.endswith(".gz") else "bad_pixels") if cut else "usable"
+        assert verdict(row) == outcome(row) == wanted
+        assert row["sequence"] == "T1"
         assert row["path"] == str(tmp_path / "archives" / archive)
         assert row["n_files"] == 1
 
@@ -558,7 +557,7 @@ def test_voxels_that_their_archive_lacks(tmp_path: Path) -> None:
 def test_several_images_in_an_archive(tmp_path: Path) -> None:
     files = [nifti(tmp_path / "inner" / f"{number}.nii") for number in range(2)]
     packed(files, tmp_path / "archives" / "a.zip")
-    assert agreed(tmp_path / "archives") == "not_dicom"
+    assert agreed(tmp_path / "archives") == "several_series"
 
 
 def test_an_image_beside_dicom_in_an_archive_is_not_read(tmp_path: Path) -> None:
@@ -568,13 +567,9 @@ def test_an_image_beside_dicom_in_an_archive_is_not_read(tmp_path: Path) -> None
     assert only(tmp_path / "archives")["series_uid"] == "1.1"
 
 
-def test_folders_in_which_nothing_lies(tmp_path: Path) -> None:
+def test_a_folder_in_which_nothing_lies_is_a_place_without_a_row(tmp_path: Path) -> None:
+    """Its row is made of all places together: see test_imageless.py."""
     (tmp_path / "subject" / "visit").mkdir(parents=True)
-    assert agreed(tmp_path) == "no_files"
-    row = only(tmp_path)
-    assert row["path"] == str(tmp_path / "subject" / "visit")
     (found,) = surveys(tmp_path)
-    assert (found.n_files, found.settled, bool(found.place.stamp)) == (0, True, True)
-    # whatever lies there, it is empty no more
-    (tmp_path / "subject" / "visit" / "notes.txt").write_text("no image", encoding="utf-8")
-    assert rows_of(tmp_path) == []
+    assert found.place.path == str(tmp_path / "subject" / "visit")
+    assert (found.rows, found.n_files, found.settled, bool(found.place.stamp)) == ((), 0, True, True)

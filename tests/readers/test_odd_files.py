@@ -233,7 +233,7 @@ ODD: dict[str, tuple[str, Make]] = {
     "zip": ("scan", packed(into_zip)),
     "tar": ("scan", packed(into_tar)),
     "tgz": ("scan", packed(into_tgz)),
-    "zip of a tar": ("not_dicom", packed(zip_of_a_tar)),
+    "zip of a tar": ("scan", packed(zip_of_a_tar)),
     "zip that points outside": ("unsafe_archive", packed(into_zip, **{"../x": b""})),
     "tgz that points outside": ("unsafe_archive", packed(into_tgz, **{"/etc/x": b""})),
     "random bytes": ("not_dicom", alone(random.Random(1).randbytes(5000))),

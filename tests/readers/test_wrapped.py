@@ -203,10 +203,13 @@ def test_links_and_devices_of_an_archive_are_passed_over(tmp_path, series, scan)
     assert read.flags == ()
 
 
-def test_archives_in_archives_stay_closed(tmp_path, series):
-    inner = tarred(tmp_path / "inner.tar", {path.name: path.read_bytes() for path in series})
-    outer = tarred(tmp_path / "outer.tar", {"inner.tar": inner.read_bytes()})
-    assert reason_of(outer) == "not_dicom"
+def test_archives_in_archives_are_opened_down_to_the_third(tmp_path, scan, series):
+    archive = tarred(tmp_path / "0.tar", {path.name: path.read_bytes() for path in series})
+    for depth in (1, 2, 3):
+        archive = tarred(tmp_path / f"{depth}.tar", {archive.name: archive.read_bytes()})
+        if depth < 3:
+            assert_same(read_scan(archive), scan)
+    assert reason_of(archive) == "unsupported_format"
 
 
 def test_hostile_tar_archives(tmp_path, series, monkeypatch):

@@ -1,0 +1,55 @@
+"""What a single file is by its content, whatever its name: an archive, a volume, or DICOM."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from spinenet.errors import ScanError
+from spinenet.index.members import open_file
+from spinenet.index.places import ARCHIVE, FOLDER, VOLUME, Place
+from spinenet.readers.archives import HEAD, ends_as_zip, is_archive
+from spinenet.readers.files import is_archive_name
+from spinenet.readers.formats import unread_format, unsupported
+from spinenet.readers.images import is_image
+from spinenet.readers.nifti import pair_of
+from spinenet.readers.packing import MAGIC, is_packed, unpacked
+from spinenet.readers.part10 import is_dicom
+
+
+def by_content(fs: Any, place: Place) -> Place:
+    """The place of a single file, with the kind that reading its path takes it for.
+
+    Parameters
+    ----------
+    place
+        Of a file and what belongs to it.
+
+    Raises
+    ------
+    ScanError
+        unsupported_format or unreadable, as :func:`spinenet.readers.series.read_scan`.
+    """
+    name = place.path
+    with open_file(fs, name) as file:
+        head = file.read(HEAD)
+        if is_packed(head[:MAGIC]):
+            head = unpacked(head + file.read())[:HEAD]
+        if is_image(name):
+            return replace(place, kind=FOLDER if is_dicom(head) else VOLUME)
+        if is_archive(head):
+            return replace(place, kind=ARCHIVE)
+        if is_dicom(head):
+            return replace(place, kind=FOLDER)
+        if ends_as_zip(file, place.files[name]):
+            return replace(place, kind=ARCHIVE)
+    header = pair_of(name)
+    if header is not None and fs.exists(header):
+        files = {header: int(fs.info(header)["size"]), **place.files}
+        return replace(place, path=header, kind=VOLUME, files=files)
+    what = unread_format(name, head)
+    if what is not None:
+        raise unsupported(what)
+    if is_archive_name(name):
+        raise ScanError("unreadable", "the file is named as an archive and is none that can be read")
+    return replace(place, kind=FOLDER)
