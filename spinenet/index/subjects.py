@@ -34,7 +34,9 @@ def folder_subjects(root: str, paths: Iterable[str], folders: Folders) -> Callab
     folders
         What names of folders tell.
     """
-    datasets = {_dataset_and_subject(root, path, folders)[0] for path in paths}
+    # a folder at the root that is no subject of BIDS is one of no other dataset
+    named = (_dataset_and_subject(root, path, folders) for path in paths)
+    datasets = {dataset for dataset, subject in named if dataset or _BIDS.match(subject)}
 
     def subject_of(path: str) -> str:
         dataset, subject = _dataset_and_subject(root, path, folders)

@@ -9,11 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import fsspec
 import nibabel
 import numpy as np
 import pandas as pd
@@ -24,7 +22,7 @@ from canary import CANARY, NEEDED, with_canary
 from cohorts import BROKEN, small_scan, spinenet, write
 
 from flows.cli import main
-from flows.index import Subjects, index_root
+from flows.index import Subjects
 from spinenet.cohort.manifest import entries, read_manifest
 from spinenet.errors import ScanError
 from spinenet.preflight import check_manifest
@@ -110,8 +108,8 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Indexed:
 def test_every_series_has_a_row(indexed: Indexed) -> None:
     assert [process.returncode for process in indexed.said] == [0, 0], indexed.said[0].stderr
     rows = indexed.rows
-    assert {name: rows["purpose"][name] for name in ("good-1", "good-2", "packed.zip", "pieces")} == {
-        name: "grading" for name in ("good-1", "good-2", "packed.zip", "pieces")
+    assert {name: rows["purpose"][name] for name in ("good-1/*", "good-2", "packed.zip", "pieces")} == {
+        name: "grading" for name in ("good-1/*", "good-2", "packed.zip", "pieces")
     }
     assert rows["reason"]["good-1/copy"] == "duplicate_series"
     assert rows["slices"]["pieces"] == len(list((indexed.root / "pieces").iterdir()))
@@ -138,9 +136,8 @@ def test_the_verdicts_are_the_readers(indexed: Indexed) -> None:
         if row["reason"] in ("duplicate_series", "several_series"):
             continue
         assert row["reason"] == outcome(row), row["path"]
-    # what no header shows has no row
     rows = rows[rows.index.str.startswith("bad-")]
-    shown = set(BROKEN) - {"path_missing", "not_dicom"}
+    shown = set(BROKEN) - {"path_missing"}
     assert {name.split("/")[0]: reason for name, reason in rows["reason"].items()} == {
         f"bad-{reason}": reason for reason in shown
     }
@@ -185,10 +182,10 @@ def test_keyed_subjects(indexed: Indexed) -> None:
     plain = pd.read_parquet(indexed.out).set_index("path")
     assert keyed["subject_id"].str.startswith("subject-").sum() > 10
     assert keyed["subject_id"].str.startswith("sub-0").sum() == 2
-    one = keyed.loc[str(indexed.root / "good-1"), "subject_id"]
+    one = keyed.loc[str(indexed.root / "good-1" / "*"), "subject_id"]
     assert one == keyed.loc[str(indexed.root / "good-1" / "copy"), "subject_id"]
     assert one != keyed.loc[str(indexed.root / "good-2"), "subject_id"]
-    assert plain.loc[str(indexed.root / "good-1"), "subject_id"] == "good-1"
+    assert plain.loc[str(indexed.root / "good-1" / "*"), "subject_id"] == "good-1"
 
 
 def test_a_second_run_reads_nothing(indexed: Indexed) -> None:
@@ -235,21 +232,6 @@ def test_bad_usage_is_one_sentence(
     assert said in told
     assert len(told.strip().splitlines()) == 1
     assert not out.exists()
-
-
-@pytest.fixture
-def in_memory() -> Iterator[str]:
-    url = "memory://nothing-to-index"
-    fs = fsspec.filesystem("memory")
-    fs.pipe_file(f"{url}/notes.txt", b"no image")
-    yield url
-    fs.rm(url, recursive=True)
-
-
-def test_a_root_without_series_needs_no_cluster(in_memory: str, tmp_path: Path) -> None:
-    summary = index_root(in_memory, str(tmp_path / "m.parquet"), cluster="tcp://127.0.0.1:1")
-    assert (summary.n_files, summary.n_series) == (0, 0)
-    assert pd.read_parquet(tmp_path / "m.parquet").empty
 
 
 def test_the_mark_of_a_key_does_not_tell_it() -> None:
