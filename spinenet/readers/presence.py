@@ -66,7 +66,7 @@ def first_missing(path: Path) -> str | None:
 def _can_be_read(path: str) -> bool:
     """Whether a path holds a file whose first byte can be read."""
     try:
-        fs, sizes = list_files(path)
+        fs, sizes, _ = list_files(path)
         return bool(sizes) and len(fs.cat_file(next(iter(sizes)), start=0, end=1)) == 1
     except (ScanError, OSError):
         return False
