@@ -23,6 +23,7 @@ from spinenet.readers.parting import (
     by_time_point,
     digest_label,
     is_sound,
+    number_label,
 )
 from spinenet.readers.pixels import check_format
 from spinenet.readers.stacks import MIN_SLICES, Stack, stack_frames
@@ -152,7 +153,7 @@ def group_series(
 def _named(series: Series) -> Series:
     """A series without UID that a manifest can find among others."""
     first = series.frames[0]
-    number = (f"series_number={first.series_number}",) if first.series_number else ()
+    number = (number_label(first),) if first.series_number else ()
     return replace(series, labels=series.labels or number or (digest_label(series.frames),))
 
 

@@ -86,9 +86,13 @@ def by_number(part: Part, sound: bool) -> list[Part]:
     parts = _stated(part.frames, lambda frame: frame.series_number)
     if len(parts) == 1 or (sound and len(parts) > len(part.frames) / MIN_SLICES):
         return [part]
-    return [
-        Part(frames, (*part.labels, _label("series_number", frames[0].series_number))) for frames in parts
-    ]
+    return [Part(frames, (*part.labels, number_label(frames[0]))) for frames in parts]
+
+
+def number_label(frame: Frame) -> str:
+    """The label of a SeriesNumber (0020,0011); a digest of what is no number, since it may be anything."""
+    number = frame.series_number
+    return _label("series_number", number if number.isdecimal() else sha256(number.encode()).hexdigest()[:8])
 
 
 def by_contrast(part: Part) -> list[Part]:
