@@ -23,12 +23,15 @@ from spinenet.index.findings import scattered, to_look_at
 from spinenet.index.places import Place, joined
 from spinenet.index.survey import Survey, survey_all
 from spinenet.index.unfinished import Account
+from spinenet.printable import printable
 from spinenet.redaction import redacted
 
 FILES_PER_TASK = 1000
 """Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
 BATCHES_AHEAD = 3
 """Batches on the cluster for each worker's slot."""
+LONGEST_NAME = 80
+"""Characters of what a run is called on Prefect's pages."""
 PATIENCE = 0.2
 """Seconds between two looks at whether the index is to stop."""
 
@@ -90,7 +93,7 @@ def survey(
         shown = redacted(root)
         about = About(
             flow="spinenet-index",
-            name=f"index of {shown.rstrip('/').rsplit('/', 1)[-1] or shown}",
+            name=printable(f"index of {shown.rstrip('/').rsplit('/', 1)[-1] or shown}", LONGEST_NAME),
             key=hashlib.sha256(f"{root} {out}".encode()).hexdigest()[:8],
             parameters={"root": shown},
             tags=("spinenet", "index"),

@@ -44,6 +44,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.server import NoServer, OwnServer
 from flows.tasks import About, Once, PlainTasks
+from spinenet.printable import link_target, markdown, printable
 
 LAST_WORDS_S = 10.0
 """How long what is yet unsent is waited for when a run ends."""
@@ -170,8 +171,8 @@ class FlowTasks:
 
         def tell() -> None:
             if tables:
-                create_link_artifact(tables, link_text="tables", key=f"tables-{key}")
-            told: Any = create_progress_artifact(0.0, f"progress-{key}", self._about.name)
+                create_link_artifact(link_target(tables), link_text="tables", key=f"tables-{key}")
+            told: Any = create_progress_artifact(0.0, f"progress-{key}", markdown(self._about.name))
             self._progress = told
 
         self._try(tell)
@@ -201,7 +202,7 @@ class FlowTasks:
             entry = LogCreate(
                 name="spinenet",
                 level=logging.INFO,
-                message=f"{name}: {told}",
+                message=printable(f"{name}: {told}"),
                 timestamp=datetime.now(UTC),  # type: ignore[arg-type]
                 flow_run_id=UUID(str(self._run_id)),
                 task_run_id=task_run_id,

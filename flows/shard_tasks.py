@@ -14,7 +14,11 @@ from flows.stopping import Stop
 from flows.tasks import About, Tasks
 from flows.work import Stopped, Work
 from spinenet.cohort.ledger import Ledger
+from spinenet.printable import link_target, printable
 from spinenet.redaction import redacted
+
+_LONGEST = 60
+"""Characters of a place's last name in the name of a run."""
 
 
 def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
@@ -24,7 +28,7 @@ def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
     name = f"{_last(manifest)} to {_last(out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
     return About(
         flow="spinenet-cohort",
-        name="".join(letter if letter.isprintable() else "?" for letter in name),
+        name=printable(name),
         key=hashlib.sha256(f"{out} {plan.digest}".encode()).hexdigest()[:8],
         parameters={"manifest": manifest, "out": out},
         tags=("spinenet", str(plan.record["conditions"]["weights"])),
@@ -34,7 +38,7 @@ def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
 
 
 def _last(url: str) -> str:
-    return url.rstrip("/").rsplit("/", 1)[-1] or url
+    return printable(url.rstrip("/").rsplit("/", 1)[-1] or url, _LONGEST)
 
 
 def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) -> None:
@@ -68,7 +72,9 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
         tasks.tell(
-            f"shard-{index:05d}", f"{told}: [commit record]({record})", 100 * next(committed) / len(indices)
+            f"shard-{index:05d}",
+            f"{told}: [commit record]({link_target(record)})",
+            100 * next(committed) / len(indices),
         )
 
     room = threading.Semaphore(in_flight)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import quote
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories of what moves the cursor, turns the writing round, or cannot be seen or encoded."""
 _JOINERS = "\u200c\u200d"
 """Format characters that Persian, Indic scripts and emoji need."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~&])")
+_IN_LINKS = "/:@%+,;=~-._?&#"
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -35,6 +37,11 @@ def printable(text: object, most: int | None = None) -> str:
 def markdown(text: object) -> str:
     """``text`` as :func:`printable` gives it, with the signs of Markdown and HTML escaped."""
     return _MARKDOWN.sub(r"\\\1", printable(text)).replace("\\<", "&lt;").replace("\\&", "&amp;")
+
+
+def link_target(address: object) -> str:
+    """A path or URL as the target of a link in Markdown, percent-encoded where it would end or change that."""
+    return quote(str(address), safe=_IN_LINKS, errors="surrogatepass")
 
 
 def _shown(character: str) -> str:

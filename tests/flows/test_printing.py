@@ -16,12 +16,14 @@ from rich.cells import cell_len
 
 from flows.printing import Group, LineFormatter, Page, group_lines
 from flows.progress import LogReporter
+from flows.shard_tasks import shown_as
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.rows import Failure, Provenance, failed_rows
 from spinenet.cohort.tables import to_table
+from spinenet.printable import link_target, markdown
 from spinenet.storage import Store
 
 HOSTILE = {
@@ -122,6 +124,19 @@ def test_log_lines_cannot_be_forged() -> None:
     assert lines[len(HOSTILE)] == "WARNING a path: x\\nERROR y of https://***@host/a"
     assert not [line for line in lines if line.startswith("ERROR") and line != "ERROR no good"]
     assert "\x1b" not in stream.getvalue()
+
+
+def test_what_prefect_shows_cannot_be_forged(tmp_path: Path) -> None:
+    manifest, out = tmp_path / "m\n[x](y).jsonl", tmp_path / "o) <b>\x1b[1m"
+    manifest.write_text('{"scan_id": "a", "path": "b"}', encoding="utf-8")
+    store = Store.at(str(out))
+    conditions = Conditions("tiny", "f" * 64, {}, {})
+    plan = freeze(store, read_manifest(str(manifest)), conditions, shard_size=1, about={})
+    about = shown_as(Ledger(store, plan), 1, 1)
+    assert about.name == "m\\n[x](y).jsonl to o) <b>\\x1b[1m, 1 of 1 shards of 1 scans"
+    assert markdown(about.name).startswith("m\\\\n\\[x\\]\\(y\\).jsonl to o\\) &lt;b\\>")
+    assert link_target(about.tables).endswith("/o%29%20%3Cb%3E%1B%5B1m")
+    assert link_target("s3://bucket/a/run-1.json?v=2#x") == "s3://bucket/a/run-1.json?v=2#x"
 
 
 def on_terminal(arguments: list[str], columns: int) -> list[str]:
