@@ -71,11 +71,8 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
         work.reporter.shard(index, states, time.monotonic() - started)
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
-        tasks.tell(
-            f"shard-{index:05d}",
-            f"{told}: [commit record]({link_target(record)})",
-            100 * next(committed) / len(indices),
-        )
+        link = f"[commit record]({link_target(record)})"
+        tasks.tell(f"shard-{index:05d}", f"{told}: {link}", 100 * next(committed) / len(indices))
 
     room = threading.Semaphore(in_flight)
     for index in indices:

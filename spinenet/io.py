@@ -33,7 +33,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CSV_COLUMNS = ("polys", "average_polygon", "slice_nos", "predicted_label")
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class SpinalScan:
     """One scan as the published package hands it on; its attributes may be replaced, as callers of that do.
 
@@ -50,6 +50,14 @@ class SpinalScan:
     volume: FloatArray
     pixel_spacing: tuple[float, float]
     slice_thickness: float
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, np.shape(self.volume)))
+        kind = getattr(self.volume, "dtype", type(self.volume).__name__)
+        return (
+            f"SpinalScan(volume={shape} {kind}, pixel_spacing={self.pixel_spacing}, "
+            f"slice_thickness={self.slice_thickness})"
+        )
 
 
 def load_dicoms(

@@ -40,7 +40,7 @@ def markdown(text: object) -> str:
 
 
 def link_target(address: object) -> str:
-    """A path or URL as the target of a link in Markdown, percent-encoded where it would end or change that."""
+    """A path or URL as the target of a link in Markdown, percent-encoded where it would end that."""
     return quote(str(address), safe=_IN_LINKS, errors="surrogatepass")
 
 

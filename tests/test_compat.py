@@ -450,3 +450,11 @@ def test_published_sizes_through_the_import(tmp_path: Path) -> None:
         outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
         for output, expected in zip(outputs, case["outputs"], strict=True):
             assert_samples(output.numpy(), expected, 1e-3)
+
+
+def test_a_scan_is_shown_in_a_line() -> None:
+    scan = spinenet.io.SpinalScan(np.zeros((448, 400, 15), np.float32), (0.6, 0.6), 4.0)
+    assert (
+        repr(scan)
+        == "SpinalScan(volume=448 x 400 x 15 float32, pixel_spacing=(0.6, 0.6), slice_thickness=4.0)"
+    )

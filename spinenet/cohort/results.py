@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -22,10 +23,28 @@ SWITCH_S = 5.0
 """How long tables that are being replaced are waited for."""
 _LOOK_S = 0.05
 
+_NULLABLE: Mapping[pa.DataType, Any] = MappingProxyType(
+    {
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int64Dtype(),
+        pa.int32(): pd.Int64Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.Int64Dtype(),
+        pa.uint16(): pd.Int64Dtype(),
+        pa.uint32(): pd.Int64Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+)
+"""Types that hold a missing value without becoming floats; the findings stay at one byte."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Results:
     """The tables that a run wrote, each read when first asked for, and all of one generation.
+
+    Whole numbers and truth values have pandas' nullable types, so that they stay what they are beside rows
+    without them, such as failed scans.
 
     Attributes
     ----------
@@ -36,6 +55,9 @@ class Results:
     store: Store
     _generation: list[bytes] = field(default_factory=list, repr=False, compare=False)
     """``_SUCCESS`` as it was when the first table was read."""
+
+    def __repr__(self) -> str:
+        return f"Results({self.store.url()!r})"
 
     @cached_property
     def scans(self) -> pd.DataFrame:
@@ -75,7 +97,7 @@ class Results:
         if name not in TABLES:
             raise KeyError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
         table = self._read(name, columns, filters)
-        frame: pd.DataFrame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas(types_mapper=_NULLABLE.get)
         return frame
 
     def _read(self, name: str, columns: Sequence[str] | None, filters: Any) -> pa.Table:

@@ -123,8 +123,55 @@ def test_sums_are_those_of_the_manifest(out: Path) -> None:
 def test_plain_readers_read_the_folders(out: Path) -> None:
     results = read_results(str(out))
     for name in TABLES:
-        pd.testing.assert_frame_equal(pd.read_parquet(out / name), results.table(name))
+        told = results.table(name)
+        pd.testing.assert_frame_equal(pd.read_parquet(out / name).astype(told.dtypes), told)
         assert {file.suffix for file in (out / name).iterdir()} == {".parquet"}
+
+
+def test_whole_numbers_stay_whole_beside_failed_rows(out: Path) -> None:
+    results = read_results(str(out))
+    scans = results.scans
+    assert scans["n_vertebrae"].isna().any()
+    for name in ("rows", "columns", "slices", "n_vertebrae", "n_discs"):
+        assert scans[name].dtype == "Int64", name
+    assert scans["rows"].dropna().unique().tolist() == [8]
+    assert results.grades["pfirrmann"].dtype == "Int8"
+    assert results.vertebrae["mid_slice"].dtype == "Int64"
+    some = results.table("scans", ["n_discs"], [("status", "==", "done")])
+    assert some["n_discs"].dtype == "Int64", "the same with and without missing ones"
+
+
+def test_carried_columns_keep_their_kind(tmp_path: Path) -> None:
+    ids = ["a", "b"]
+    blank = pa.nulls(2, pa.string())
+    table = pa.table(
+        {
+            **{"scan_id": ids, "path": ids, "subject_id": blank, "series_uid": blank, "exclude": blank},
+            "age": pa.array([61, None]),
+            "big": pa.array([2**63, None], pa.uint64()),
+            "smokes": pa.array([True, None]),
+            "code": ["007", "NA"],
+            "weight": pa.array([61.5, None]),
+        }
+    )
+    store, conditions = Store.at(str(tmp_path)), Conditions("t", "f", {}, {})
+    ledger = Ledger(store, freeze(store, Manifest("m", table), conditions, shard_size=2, about={}))
+    shard = ledger.plan.shard(0)
+    rows = [failed_rows(entry, Failure("not_mr", "CT"), MADE_BY).scan for entry in shard.entries]
+    tables = {"scans": to_table("scans", rows, shard.carried)}
+    parts = ledger.stage(0, tables | {name: to_table(name, []) for name in ("vertebrae", "grades")})
+    ledger.commit(Commit(0, 0, parts, {"not_mr": 2}))
+    finalise(ledger)
+    scans = read_results(str(tmp_path)).scans
+    kinds = {name: str(scans[name].dtype) for name in ("age", "big", "smokes", "weight")}
+    assert kinds == {"age": "Int64", "big": "UInt64", "smokes": "boolean", "weight": "float64"}
+    assert scans["big"][0] == 2**63
+    assert scans["code"].tolist() == ["007", "NA"]
+    assert scans["smokes"].tolist() == [True, pd.NA]
+
+
+def test_results_are_shown_in_a_line(out: Path) -> None:
+    assert repr(read_results(str(out))) == f"Results({str(out)!r})"
 
 
 def test_columns_and_filters(out: Path) -> None:
