@@ -16,6 +16,7 @@ from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 
 from flows import supervision
 from flows.cluster import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
+from flows.memory import WORKER_ENVIRONMENT
 from flows.watch import WorkerWatch
 from spinenet.errors import RunError
 
@@ -177,3 +178,12 @@ def test_a_class_that_has_workers_again_is_told_too(
         watch.look(50)
     assert caplog.messages[-1] == "there is a worker with the resource GPU again; the run goes on"
     watch.refuse_if_lost()
+
+
+def test_workers_start_with_what_inference_needs(
+    local: tuple[Cluster, Client],
+) -> None:
+    _, client = local
+    for environment in client.run(lambda: dict(os.environ)).values():
+        assert WORKER_ENVIRONMENT.items() <= environment.items()
+        assert environment["OMP_NUM_THREADS"] == "1"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -40,3 +42,33 @@ def test_an_error_ends_it_too() -> None:
     with pytest.raises(ValueError, match="so"), given_back():
         raise ValueError("so")
     assert not any(thread.name == "memory" for thread in threading.enumerate())
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from flows.memory import keep_freed
+if sys.argv[1] == "kept":
+    keep_freed()
+np.ones(2**17)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(400):
+    np.ones(2**17)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc's malloc"
+)
+def test_a_worker_maps_its_memory_once_whatever_dask_has_set() -> None:
+    def faults(how: str) -> int:
+        """Pages that are mapped while 400 arrays of 1 MiB come and go, with the setting of Dask's nanny."""
+        environment = os.environ | {"MALLOC_TRIM_THRESHOLD_": "65536"}
+        told = subprocess.run(
+            [sys.executable, "-c", FAULTS, how], env=environment, capture_output=True, text=True, check=True
+        )
+        return int(told.stdout)
+
+    assert faults("as started") > 400 * 200
+    assert faults("kept") < 5000
