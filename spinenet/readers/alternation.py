@@ -65,12 +65,12 @@ def check_alternation(slices: npt.NDArray[np.floating]) -> None:
 
 def _blocks(slices: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """(slices, values) means of blocks."""
-    count, rows, columns = slices.shape
+    _, rows, columns = slices.shape
     edge = max(1, min(rows, columns) // _EDGE)
-    whole = slices[:, : rows // edge * edge, : columns // edge * edge].astype(np.float64)
-    means = whole.reshape(count, rows // edge, edge, columns // edge, edge).mean(axis=(2, 4))
-    blocks: npt.NDArray[np.float64] = means.reshape(count, -1)
-    return blocks
+    shape = (rows // edge, edge, columns // edge, edge)
+    # slice by slice, so that a large volume is not copied
+    whole = (plane[: rows // edge * edge, : columns // edge * edge].reshape(shape) for plane in slices)
+    return np.stack([plane.mean(axis=(1, 3), dtype=np.float64).ravel() for plane in whole])
 
 
 def _unlikeness(centred: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], apart: int) -> float:

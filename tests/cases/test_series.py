@@ -14,6 +14,8 @@ from drawn_series import COLUMNS, ROWS, drawn_series, drawn_slice, plane, save_s
 from pydicom.uid import generate_uid
 from said import flags_of, graded_below, said_of
 
+from spinenet.readers.series import read_scan
+
 T1 = {"EchoTime": "10", "RepetitionTime": "500", "SeriesDescription": "SAG T1"}
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 BETWEEN = -14.0
@@ -96,6 +98,17 @@ def sagittal_and_axial(folder: Path) -> str:
             del data.SeriesInstanceUID
         save_series(folder, series, prefix)
     return said_of(folder)
+
+
+def padded(index: int, data: pydicom.Dataset) -> None:
+    pixels = np.frombuffer(data.PixelData, "<u2").reshape(ROWS, COLUMNS).astype("<i2")
+    pixels[:, :8] = pixels[:, -8:] = -32768
+    data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 15, 1
+    data.PixelPaddingValue, data.PixelData = -32768, pixels.tobytes()
+
+
+def lowest(folder: Path) -> str:
+    return f"lowest value {read_scan(folder).volume.min():g}"
 
 
 def one_uid_for_all(apart: bool, **same: str) -> Callable[[Path], str]:

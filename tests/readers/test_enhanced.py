@@ -162,6 +162,49 @@ def test_frames_that_share_positions(tmp_path, series, scan):
     assert reason_of(path) == "duplicate_positions"
 
 
+def item(**tags):
+    made = pydicom.Dataset()
+    for keyword, value in tags.items():
+        setattr(made, keyword, value)
+    return [made]
+
+
+def echo(second, group):
+    group.MREchoSequence = item(EffectiveEchoTime=94 if second else 9.4)
+
+
+def time_point(second, group):
+    group.FrameContentSequence = item(TemporalPositionIndex=2 if second else 1)
+
+
+def dixon(second, group):
+    kind = "FAT" if second else "WATER"
+    group.MRImageFrameTypeSequence = item(FrameType=["DERIVED", "PRIMARY", "DIXON", kind])
+
+
+@pytest.mark.parametrize(
+    ("told", "reason", "label"),
+    [
+        (echo, "several_echoes", "echo_time=94"),
+        (time_point, "several_times", "temporal_position=2"),
+        (dixon, "several_image_types", "image_type=fat"),
+    ],
+)
+def test_several_images_of_each_place(tmp_path, told, reason, label):
+    first, second = (make_scan(seed=seed) for seed in (1, 2))
+    path = tmp_path / "enhanced"
+    write_enhanced(path, [*save(tmp_path / "a", first), *save(tmp_path / "b", second)])
+
+    def tell(dataset):
+        for index, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            told(index >= 5, group)
+
+    edit([path], tell)
+    assert reason_of(path) == reason
+    uid = pydicom.dcmread(path, specific_tags=["SeriesInstanceUID"]).SeriesInstanceUID
+    assert_same(read_scan(path, series_uid=f"{uid}#{label}"), second)
+
+
 def test_many_frames_without_geometry(series, tmp_path):
     def pile(dataset):
         dataset.NumberOfFrames, dataset.PixelData = 3, dataset.PixelData * 3
