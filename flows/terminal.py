@@ -20,7 +20,9 @@ Types = Annotated[
         "integer, number, boolean or date."
     ),
 ]
-Cluster = Annotated[str, typer.Option(help="local, or a Dask scheduler's tcp://HOST:PORT.")]
+Cluster = Annotated[
+    str, typer.Option(help="local, or a Dask scheduler's tls://HOST:PORT or tcp://HOST:PORT.")
+]
 Prefect = Annotated[
     bool, typer.Option("--prefect/--no-prefect", help="Show the run to Prefect; it is the same without.")
 ]
