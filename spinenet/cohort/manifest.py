@@ -40,11 +40,12 @@ from spinenet.errors import ManifestError
 from spinenet.printable import printable
 from spinenet.redaction import has_secret, redacted, secret_refusal
 from spinenet.storage import Retries
+from spinenet.storage.addresses import is_url
 from spinenet.storage.answers import Facts, refusal
 
 _NOT_EXCLUDED = MISSING | {"0", "0.0", "false", "no", "n"}
 _PLAINLY_EXCLUDED = frozenset({"1", "1.0", "true", "yes", "y", "x"})
-_ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*(::|://))")
+_ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/])")
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def read_manifest(
 
 def resolve_path(path: str, manifest_url: str) -> str:
     """``path`` as it stands if absolute or a URL, else seen from the manifest's folder."""
-    if _ABSOLUTE.match(path):
+    if _ABSOLUTE.match(path) or is_url(path):
         return path
     protocol, separator, place = manifest_url.rpartition("://")
     if not separator:

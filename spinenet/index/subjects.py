@@ -13,10 +13,15 @@ import pydicom
 
 from spinenet.index.candidates import Folders, matches
 from spinenet.index.rows import DIRECTLY
+from spinenet.readers.files import ARCHIVES
+from spinenet.readers.images import VOLUMES
 from spinenet.readers.part10 import as_part10
 from spinenet.readers.tags import quiet_pydicom, text_of
 
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
+_ENDINGS = sorted((*ARCHIVES, *VOLUMES, ".exe"), key=len, reverse=True)
+"""Of files that are named after a subject."""
+
 _LETTERS = 16
 """Of the hash: 64 bits, so that a million subjects collide with a chance of 1 in 10^7."""
 
@@ -79,7 +84,8 @@ def _dataset_and_subject(root: str, path: str, folders: Folders) -> tuple[str, s
     ):
         first += 1
     named = parts[first] if parts else posixpath.basename(root.rstrip("/"))
-    subject = re.sub(r"\.(zip|tar|tar\.gz|tgz|nii|nii\.gz|mha|mhd)$", "", named, flags=re.IGNORECASE)
+    # the longest ending first: ".tar.gz" before ".gz"
+    subject = next((named[: -len(one)] for one in _ENDINGS if named.lower().endswith(one)), named)
     return _dataset(parts[:first], folders), subject
 
 
