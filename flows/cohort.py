@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.about import about
-from flows.addresses import check_cluster_name
+from flows.addresses import LOCAL, check_cluster_name
 from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.memory import given_back
 from flows.observer import observer
-from flows.progress import LogReporter, Reporter
+from flows.progress import LogReporter, NotebookReporter, Reporter, in_notebook
 from flows.shard_tasks import do_shards, shown_as
 from flows.stopping import stoppable
 from flows.timelimit import SECONDS_PER_SCAN
@@ -123,10 +123,13 @@ def run_cohort(
     RunError
         The run did not finish. What is committed stays, and the next start goes on from there.
     """
-    began, reporter = time.monotonic(), reporter or LogReporter()
+    began = time.monotonic()
+    reporter = reporter or (NotebookReporter() if in_notebook() else LogReporter())
     check_cluster_name(cluster)
+    reporter.waiting("reading the manifest")
     store = open_output(out, FOLDERS)
     rows = read_manifest(manifest, types=column_types(store, types or {}, change))
+    reporter.waiting("checking the weights")
     folder = store_of_weights.resolve(weights)
     description = read_description(folder)
     digests = verify_files(folder, description)
@@ -153,6 +156,7 @@ def run_cohort(
             if todo.shards:
                 detector = digests[file_name("detector")]
                 _shards(ledger, orders, steps, detector, todo, keep_going, cluster, reporter, prefect)
+            reporter.waiting("writing the tables")
             try:
                 states = finalise(ledger)
             except DamagedParts as damaged:
@@ -176,6 +180,7 @@ def _shards(
     prefect: bool,
 ) -> None:
     """Do shards on the cluster, as tasks that Prefect may be told of."""
+    reporter.waiting("starting workers" if cluster == LOCAL else "looking for workers")
     with (
         stoppable(ledger.store.retries.hurry) as stop,
         observer(prefect) as observing,
@@ -201,7 +206,9 @@ def _shards(
         )
         threads = work.window.shards_in_flight(ledger.plan.shard_size)
         shown = shown_as(ledger, len(todo.shards), threads)
-        observing.run(shown, lambda tasks: do_shards(work, todo.shards, tasks, threads))
+        observing.run(
+            shown, lambda tasks: do_shards(work, todo.shards, tasks, threads), waiting=reporter.waiting
+        )
 
 
 def _source(weights: str | Path) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cohort import RunSummary, run_cohort
-from flows.progress import BarReporter, LogReporter
+from flows.progress import reporter_here
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort.results import read_results
 from spinenet.evaluation import Score, score_against_truth
@@ -34,7 +34,7 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: 
     began = time.monotonic()
     manifest = write_cohort(out / "cohort", subjects, seed)
     made = time.monotonic() - began
-    reporter = BarReporter(console) if console.is_terminal else LogReporter()
+    reporter = reporter_here()
     results = out / "results"
     summary = run_cohort(
         str(manifest), str(results), SYNTHETIC, shard_size=SHARD_SIZE, reporter=reporter, prefect=prefect

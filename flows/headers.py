@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import queue
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from distributed import Client, Future
 
+from flows.addresses import LOCAL
 from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.observer import observer
 from flows.stopping import stoppable
@@ -34,6 +36,8 @@ LONGEST_NAME = 80
 """Characters of what a run is called on Prefect's pages."""
 PATIENCE = 0.2
 """Seconds between two looks at whether the index is to stop."""
+
+log = logging.getLogger("spinenet")
 
 _Done = queue.SimpleQueue[Future]
 
@@ -80,6 +84,7 @@ def survey(
     if first is None:
         account.found.keep(account.earlier, unchanged)
         return time.monotonic() - started
+    log.info("starting workers" if cluster == LOCAL else "looking for workers")
     with (
         stoppable(quiet) as stop,
         observer(prefect) as observing,
@@ -99,7 +104,7 @@ def survey(
             tags=("spinenet", "index"),
         )
         every = itertools.chain([first], batches)
-        observing.run(about, lambda tasks: _body(work, every, account, unchanged, tasks))
+        observing.run(about, lambda tasks: _body(work, every, account, unchanged, tasks), waiting=log.info)
     return time.monotonic() - started
 
 

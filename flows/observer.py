@@ -5,12 +5,13 @@ Where none can be had in time, or it goes away, the run says so once and goes on
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr
 
 from flows.server import NoServer, OwnServer, loopback_past_proxies, own_server
 from flows.tasks import About, Body, Once, PlainTasks, Tasks
@@ -51,8 +52,14 @@ class Observer:
         """Whether there is a server to wait for."""
         return self._configured is not None or self._own is not None
 
-    def run(self, about: About, body: Body) -> None:
-        """Do ``body``, as a flow where a server answers, and raise what it raises."""
+    def run(self, about: About, body: Body, waiting: Callable[[str], None] | None = None) -> None:
+        """Do ``body``, as a flow where a server answers, and raise what it raises.
+
+        Parameters
+        ----------
+        waiting
+            Told where the server has to be waited for.
+        """
         once = Once(body)
         if self._trouble is not None:
             self.miss(self._trouble)
@@ -60,6 +67,9 @@ class Observer:
             # Prefect takes the main thread's signals for itself, and waits for nothing where a loop runs.
             thread = threading.Thread(target=self._observed, args=(about, once), name="flow", daemon=True)
             thread.start()
+            _wait(thread, once.begun, 1.0)
+            if waiting is not None and thread.is_alive() and not once.begun.is_set():
+                waiting("waiting for Prefect's server")
             _wait(thread, once.begun, self._deadline - time.monotonic() + BEGIN_S)
             if once.begun.is_set():
                 _wait(thread, once.ended, None)
@@ -91,7 +101,10 @@ class Observer:
     def _address(self) -> str:
         seconds = max(0.0, self._deadline - time.monotonic())
         if self._own is not None:
-            return self._own.url(seconds)
+            try:
+                return self._own.url(seconds)
+            except TimeoutError:
+                raise NoServer(f"its own server did not answer within {START_S:.0f} seconds") from None
         assert self._configured is not None
         from flows.prefect_flow import reach
 
@@ -115,7 +128,7 @@ def observer(wanted: bool = True) -> Iterator[Observer]:
         stack.enter_context(loopback_past_proxies())
         try:
             # Read where the user stands: his settings may be anything, and so may what they raise.
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")
                 from prefect.settings import PREFECT_API_URL
 

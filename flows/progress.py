@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from flows.terminal import duration
 from spinenet.printable import printable
 
 log = logging.getLogger("spinenet")
@@ -28,6 +30,9 @@ MOST = 200
 
 class Reporter(Protocol):
     """Told from several threads what happens."""
+
+    def waiting(self, what: str) -> None:
+        """The run does, or waits for, something that may take a while."""
 
     def started(self, n_rows: int, n_before: int, n_shards: int) -> None:
         """The run begins with ``n_before`` rows done by an earlier start."""
@@ -43,36 +48,70 @@ class Reporter(Protocol):
 
 
 class LogReporter:
-    """One line for each shard and one for each failure."""
+    """One line for each shard, each failure, and each thing that is waited for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done = self._total = 0
         self._began, self._before = time.monotonic(), 0
 
+    def say(self, text: str, *, failure: bool = False) -> None:
+        """Write a line."""
+        log.log(logging.WARNING if failure else logging.INFO, "%s", text)
+
+    def waiting(self, what: str) -> None:
+        """See :class:`Reporter`."""
+        self.say(what)
+
     def started(self, n_rows: int, n_before: int, n_shards: int) -> None:
         """See :class:`Reporter`."""
         self._total, self._done, self._before = n_rows, n_before, n_before
-        log.info("%d scans in %d shards, %d done before", n_rows, n_shards, n_before)
+        self._began = time.monotonic()
+        self.say(f"{n_rows} scans in {n_shards} shards, {n_before} done before")
 
     def scan(self, scan_id: str, reason: str | None) -> None:
         """See :class:`Reporter`."""
         if reason is not None:
-            log.warning("scan %s failed: %s", printable(scan_id, MOST), reason)
+            self.say(f"scan {printable(scan_id, MOST)} failed: {reason}", failure=True)
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         """See :class:`Reporter`."""
         with self._lock:
             self._done += sum(states.values())
             rate = (self._done - self._before) / max(time.monotonic() - self._began, 1e-9)
+            left = max(0, self._total - self._done)
         told = ", ".join(f"{count} {state}" for state, count in states.items())
-        log.info(
-            "shard %d committed in %.1f s: %s; %d of %d scans, %.2f a second",
-            index, seconds, told, self._done, self._total, rate,
-        )  # fmt: skip
+        text = (
+            f"shard {index} committed in {seconds:.1f} s: {told}; {self._done} of {self._total} scans, "
+            f"{rate:.2f} a second"
+        )
+        self.say(f"{text}, about {duration(left / rate)} left" if left and rate else text)
 
     def finished(self) -> None:
         """See :class:`Reporter`."""
+
+
+class NotebookReporter(LogReporter):
+    """Plain lines below a notebook's cell, where a log is not shown."""
+
+    def say(self, text: str, *, failure: bool = False) -> None:
+        """Write a line."""
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def reporter_here() -> Reporter:
+    """Bars on a terminal, lines in a notebook, else the log."""
+    if in_notebook():
+        return NotebookReporter()
+    terminal = Console(stderr=True)
+    return BarReporter(terminal) if terminal.is_terminal else LogReporter()
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return getattr(get_shell() if get_shell else None, "kernel", None) is not None
 
 
 class LogIndexing:
@@ -108,6 +147,11 @@ class BarReporter:
         self._failed = 0
         self._task = self._bar.add_task("scans", total=None, failed="")
 
+    def waiting(self, what: str) -> None:
+        """See :class:`Reporter`."""
+        self._bar.start()
+        self._bar.update(self._task, description=what)
+
     def started(self, n_rows: int, n_before: int, n_shards: int) -> None:
         """See :class:`Reporter`."""
         self._bar.start()
@@ -118,7 +162,7 @@ class BarReporter:
         with self._lock:
             self._failed += reason is not None
             told = f"{self._failed} failed" if self._failed else ""
-        self._bar.update(self._task, advance=1, failed=told)
+        self._bar.update(self._task, advance=1, failed=told, description="scans")
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         """See :class:`Reporter`."""

@@ -50,11 +50,13 @@ class OwnServer:
         Raises
         ------
         NoServer
-            It ended, or does not answer within ``seconds``.
+            It ended.
+        TimeoutError
+            It does not answer within ``seconds``.
         """
         said = _first_line(self.process, seconds)
         if said is None:
-            raise NoServer(f"its own server did not answer within {seconds:.0f} seconds")
+            raise TimeoutError
         if not said.isdecimal():
             raise NoServer(f"its own server did not start: {said or 'it was ended'}")
         return f"http://127.0.0.1:{said}/api"

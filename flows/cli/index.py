@@ -34,11 +34,12 @@ def index(
     prefect: Prefect = True,
 ) -> None:
     """Find every series below ROOT by headers alone, and write a manifest of them."""
-    from flows.index import Subjects, index_root
     from flows.progress import LogIndexing
 
     console = Console(stderr=True)
     with console.status("looking for series") as status:
+        from flows.index import Subjects, index_root
+
         summary = index_root(
             root,
             out,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.printing import say
 from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Prefect, Types, Weights
@@ -60,34 +59,40 @@ def run(
     ] = False,
 ) -> None:
     """Read every scan of a manifest and write the tables; started again, it goes on."""
-    from flows.cohort import run_cohort
-    from flows.progress import BarReporter, LogReporter
-    from spinenet.cohort.column_types import said_types
-    from spinenet.cohort.retry import Retry
-    from spinenet.pipeline import Settings
+    from flows.progress import reporter_here
 
     if append and regrade:
         raise typer.BadParameter("use --append or --regrade, not both")
     if retry is not None and retry_failed:
         raise typer.BadParameter("use --retry or --retry-failed, not both")
-    asked = Retry.of_all() if retry_failed else Retry() if retry is None else Retry.of(_listed(retry))
-    terminal = Console(stderr=True)
-    summary = run_cohort(
-        manifest,
-        out,
-        weights,
-        cluster=cluster,
-        device=device,
-        shard_size=shard_size,
-        seconds_per_scan=seconds_per_scan,
-        settings=Settings(skip_penalty=skip_penalty),
-        reporter=BarReporter(terminal) if terminal.is_terminal else LogReporter(),
-        types=said_types(types) if types else None,
-        change="append" if append else "regrade" if regrade else "refuse",
-        prefect=prefect,
-        retry=asked,
-        keep_going=keep_going,
-    )
+    reporter = reporter_here()
+    # the next line takes seconds, in which somebody may wonder
+    reporter.waiting("loading torch and Dask")
+    try:
+        from flows.cohort import run_cohort
+        from spinenet.cohort.column_types import said_types
+        from spinenet.cohort.retry import Retry
+        from spinenet.pipeline import Settings
+
+        asked = Retry.of_all() if retry_failed else Retry() if retry is None else Retry.of(_listed(retry))
+        summary = run_cohort(
+            manifest,
+            out,
+            weights,
+            cluster=cluster,
+            device=device,
+            shard_size=shard_size,
+            seconds_per_scan=seconds_per_scan,
+            settings=Settings(skip_penalty=skip_penalty),
+            reporter=reporter,
+            types=said_types(types) if types else None,
+            change="append" if append else "regrade" if regrade else "refuse",
+            prefect=prefect,
+            retry=asked,
+            keep_going=keep_going,
+        )
+    finally:
+        reporter.finished()
     told = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
     say(f"{summary.n_rows} scans: {told}. Tables in {summary.out}")
     raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)

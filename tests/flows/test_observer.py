@@ -34,6 +34,7 @@ from flows.tasks import About, Tasks
 from spinenet.cohort.results import read_results
 
 N_SCANS = 40
+BEGUN = "40 scans in 10 shards, 0 done before"
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,10 @@ def test_a_run_is_the_same_with_prefect_and_without(manifest: Path, cluster: str
             with kept_log() as lines:
                 summaries.append(run(manifest, f"prefect-{prefect}", cluster, prefect=prefect))
             # shards are done beside each other, in whatever order
-            said.append(sorted(re.sub(r"\d+ of 40", "# of 40", line) for line in lines))
+            told = [re.sub(r"\d+ of 40|, about .* left", "#", line) for line in lines]
+            said.append(sorted(line for line in told if "waiting for Prefect" not in line))
+            assert told[:3] == ["reading the manifest", "checking the weights", BEGUN]
+            assert told[-1] == "writing the tables"
     assert summaries[0].states == summaries[1].states == {"done": N_SCANS, "excluded": 0}
     assert said[0] == said[1]
     assert_same_tables(manifest.parent / "prefect-True", manifest.parent / "prefect-False")
