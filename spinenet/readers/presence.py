@@ -53,8 +53,10 @@ def first_missing(path: Path) -> str | None:
     """
     for part in (*reversed(path.parents), path):
         try:
-            if part.is_dir() and part != path and next(os.scandir(part), None) is None:
-                return str(part)
+            if part.is_dir() and part != path:
+                with os.scandir(part) as entries:
+                    if next(entries, None) is None:
+                        return str(part)
             part.stat()
         except PermissionError:
             continue  # a folder may be passed through that may not be listed
