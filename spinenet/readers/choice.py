@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from spinenet.errors import ScanError
+from spinenet.printable import printable
 from spinenet.readers.grouping import BEFORE_LABELS, BETWEEN_LABELS, Series
 from spinenet.readers.parting import ECHO, IMAGE_TYPE, TIME
 from spinenet.readers.stacks import Stack
@@ -70,7 +71,7 @@ def _named(every: Sequence[Series], series_uid: str) -> Sequence[Series]:
     found = found or [series for series in every if series.uid == series_uid]
     found = found or [series for series in every if _has_labels(series, series_uid)]
     if not found:
-        told = "".join(letter if letter.isprintable() else "?" for letter in series_uid)
+        told = printable(series_uid)
         raise ScanError("series_missing", f"series {told} is not among the {len(every)} series of the path")
     return found
 

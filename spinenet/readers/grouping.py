@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from spinenet.errors import ScanError
+from spinenet.printable import printable
 from spinenet.readers.alternation import check_doubtful, is_doubtful
 from spinenet.readers.contrasts import NO_ANATOMY
 from spinenet.readers.copies import Files, slices_among, without_copies
@@ -99,7 +100,7 @@ class Series:
 def series_label(sequence: str, words: str, slices: int, name: str) -> str:
     """What a message calls a series."""
     said = (sequence, words, f"{slices} slices")
-    told = "".join(letter if letter.isprintable() else "?" for letter in name)
+    told = printable(name)
     return f"{' '.join(part for part in said if part)}, UID {told or 'absent'}"
 
 
