@@ -37,9 +37,7 @@ class WorkerWatch:
         Seconds that a class of workers may be empty, or the scheduler silent.
     """
 
-    def __init__(
-        self, cluster: Cluster, client: Client, classes: Sequence[str], patience: float = PATIENCE_S
-    ) -> None:
+    def __init__(self, cluster: Cluster, client: Client, classes: Sequence[str], patience: float) -> None:
         self._cluster, self._client, self._classes, self._patience = cluster, client, classes, patience
         self._lacking: dict[str, float] = {}
         self._told: set[str] = set()
@@ -97,10 +95,9 @@ def watched(
     cluster: Cluster,
     client: Client,
     classes: Sequence[str] = (CPU, GPU),
-    patience: float = PATIENCE_S,
 ) -> Iterator[WorkerWatch]:
     """Look at the workers now and then during the block."""
-    watch = WorkerWatch(cluster, client, classes, patience)
+    watch = WorkerWatch(cluster, client, classes, PATIENCE_S)
     ended = threading.Event()
 
     def now_and_then() -> None:

@@ -8,16 +8,21 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import noop
 import psutil
 import pytest
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 
-from flows import supervision
+from flows import supervision, watch
 from flows.cluster import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
+from flows.cohort import RunSummary, run_cohort
 from flows.memory import WORKER_ENVIRONMENT
 from flows.watch import WorkerWatch
+from flows.workers import Orders, Prepared, Steps
+from spinenet.cohort.manifest import Entry
 from spinenet.errors import RunError
 
 
@@ -139,26 +144,26 @@ def test_a_class_without_workers_is_told_and_then_ends_the_run(
     two_threads: tuple[SpecCluster, Client], caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster, client = two_threads
-    watch = WorkerWatch(Cluster("tcp://x"), client, (CPU, GPU), patience=60)
+    looks = WorkerWatch(Cluster("tcp://x"), client, (CPU, GPU), patience=60)
     with caplog.at_level(logging.WARNING, "spinenet"):
-        watch.look(20)
-        watch.refuse_if_lost()
+        looks.look(20)
+        looks.refuse_if_lost()
         assert not caplog.messages
         del cluster.worker_spec[GPU]
         cluster.scale(1)
         wait_until(lambda: len(workers(client)) == 1)
-        watch.look(20)
-        watch.refuse_if_lost()
+        looks.look(20)
+        looks.refuse_if_lost()
         assert caplog.messages == [
             "there is no worker left with the resource GPU; waiting for up to 60 seconds"
         ]
-        watch.look(39)
-        watch.refuse_if_lost()
-        watch.look(2)
+        looks.look(39)
+        looks.refuse_if_lost()
+        looks.look(2)
     with pytest.raises(
         RunError, match="there is no worker left with the resource GPU, for 60 seconds; start"
     ):
-        watch.refuse_if_lost()
+        looks.refuse_if_lost()
     assert len(caplog.messages) == 1
 
 
@@ -166,18 +171,18 @@ def test_a_class_that_has_workers_again_is_told_too(
     two_threads: tuple[SpecCluster, Client], caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster, client = two_threads
-    watch = WorkerWatch(Cluster("tcp://x"), client, (CPU, GPU), patience=60)
+    looks = WorkerWatch(Cluster("tcp://x"), client, (CPU, GPU), patience=60)
     spec = cluster.worker_spec.pop(GPU)
     cluster.scale(1)
     wait_until(lambda: len(workers(client)) == 1)
-    watch.look(50)
+    looks.look(50)
     cluster.worker_spec[GPU] = spec
     cluster.scale(2)
     wait_until(lambda: len(workers(client)) == 2)
     with caplog.at_level(logging.WARNING, "spinenet"):
-        watch.look(50)
+        looks.look(50)
     assert caplog.messages[-1] == "there is a worker with the resource GPU again; the run goes on"
-    watch.refuse_if_lost()
+    looks.refuse_if_lost()
 
 
 def test_workers_start_with_what_inference_needs(
@@ -187,3 +192,38 @@ def test_workers_start_with_what_inference_needs(
     for environment in client.run(lambda: dict(os.environ)).values():
         assert WORKER_ENVIRONMENT.items() <= environment.items()
         assert environment["OMP_NUM_THREADS"] == "1"
+
+
+losing: list[SpecCluster] = []
+
+
+def prepare_and_lose(entry: Entry, orders: Orders) -> Prepared:
+    """Stands in for the decoder: while it works, the only worker for inference ends for good."""
+    if losing:
+        cluster = losing.pop()
+        del cluster.worker_spec[GPU]
+        cluster.scale(1)
+    return noop.prepare(entry, orders)
+
+
+def test_a_run_whose_scans_wait_for_workers_that_are_gone_ends_and_goes_on_later(
+    two_threads: tuple[SpecCluster, Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, _ = two_threads
+    manifest, out = tmp_path / "manifest.csv", tmp_path / "out"
+    manifest.write_text("scan_id,path\n" + "".join(f"s{i},p{i}\n" for i in range(40)), encoding="utf-8")
+    monkeypatch.setattr(watch, "PATIENCE_S", 4.0)
+    losing.append(cluster)
+
+    def run(steps: Steps) -> RunSummary:
+        place = str(cluster.scheduler_address)
+        return run_cohort(
+            str(manifest), str(out), "synthetic", cluster=place, shard_size=8, steps=steps, prefect=False
+        )
+
+    spec = cluster.worker_spec[GPU]
+    with pytest.raises(RunError, match="no worker left with the resource GPU, for 4 seconds; start the run"):
+        run(Steps(prepare_and_lose, noop.read))
+    cluster.worker_spec[GPU] = spec
+    cluster.scale(2)
+    assert run(noop.STEPS).states["done"] == 40
