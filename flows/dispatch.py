@@ -23,6 +23,9 @@ from spinenet.errors import RunError
 TRIES_ALONE = 2
 """How often a scan whose worker died is tried with no other of its run's suspects beside it."""
 
+LOOK_EVERY_S = 5.0
+"""Between two looks at whether workers that scans are meant for are there."""
+
 
 def all_of(
     work: Work,
@@ -38,6 +41,7 @@ def all_of(
         By scan_id, the kind of task and the worker that another worker is to be preferred to.
     """
     waiting = deque(entries)
+    chosen: list[Sequence[str]] = []
     done: queue.SimpleQueue[Future] = queue.SimpleQueue()
     flying: dict[Future, Entry] = {}
     try:
@@ -46,9 +50,17 @@ def all_of(
             room = work.window.take(len(waiting), 0 if flying else PATIENCE) if waiting else 0
             if room:
                 some = [waiting.popleft() for _ in range(room)]
-                flying |= zip(_submit(work, some, known, done, avoided), some, strict=True)
+                flying |= zip(_submit(work, some, known, done, avoided, chosen), some, strict=True)
             if flying:
-                ended = _next(done, work)
+                ended = _next(done, work, chosen)
+                if not ended:
+                    # Nobody else may do what was meant for workers that are gone.
+                    work.client.cancel(list(flying), force=True)
+                    work.window.give(len(flying))
+                    landed = list(flying.values())
+                    flying.clear()
+                    yield from ((entry, None) for entry in landed)
+                    continue
                 landed = [flying.pop(future) for future in ended]
                 work.window.give(len(landed))
                 outcomes = _outcomes(work, ended, landed)
@@ -66,15 +78,21 @@ def _submit(
     known: Mapping[str, Detections],
     done: queue.SimpleQueue[Future],
     avoided: Mapping[str, tuple[str, str]],
+    chosen: list[Sequence[str]],
 ) -> list[Future]:
-    """Start both steps of some scans, two tasks each; a decoded volume goes from worker to worker."""
+    """Start both steps of some scans, two tasks each; a decoded volume goes from worker to worker.
+
+    What is meant for some workers only is added to ``chosen``, as their addresses.
+    """
     client = work.client
     futures: list[Future] = []
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         groups.setdefault(avoided.get(entry.scan_id, ("", "")), []).append(entry)
     for (kind, worker), some in groups.items():
-        elsewhere = _others_than(client, worker) if worker else {}
+        others = _others_than(client, worker) if worker else []
+        elsewhere: dict[str, Any] = {"workers": others} if others else {}
+        chosen += [others] if others else []
         orders = [work.orders] * len(some)
         found = [known.get(entry.scan_id) for entry in some]
         prepared = client.map(
@@ -92,18 +110,19 @@ def _submit(
     return ordered
 
 
-def _others_than(client: Client, worker: str) -> dict[str, Any]:
-    """Where a task is to go that failed on a worker, if there is any other; empty if there is none."""
+def _others_than(client: Client, worker: str) -> list[str]:
+    """Addresses of workers that can do what failed on one; empty if there is no other."""
     name, _, resources = worker.rpartition(" ")
     wanted = set(resources.split("+"))
     workers = client.scheduler_info(n_workers=-1)["workers"]
-    alike = [a for a, t in workers.items() if str(t["name"]) != name and wanted <= set(t["resources"])]
-    # A wish and no condition: of a worker that is gone by then, a task would wait for ever.
-    return {"workers": alike, "allow_other_workers": True} if alike else {}
+    return [
+        a for a, told in workers.items() if str(told["name"]) != name and wanted <= set(told["resources"])
+    ]
 
 
-def _next(done: queue.SimpleQueue[Future], work: Work) -> list[Future]:
-    """All futures that have ended, at least one."""
+def _next(done: queue.SimpleQueue[Future], work: Work, chosen: Sequence[Sequence[str]] = ()) -> list[Future]:
+    """All futures that have ended, at least one; none if all of some ``chosen`` workers are gone."""
+    look_at = time.monotonic() + LOOK_EVERY_S
     while True:
         work.refuse_if_over()
         try:
@@ -111,6 +130,11 @@ def _next(done: queue.SimpleQueue[Future], work: Work) -> list[Future]:
         except queue.Empty:
             if work.client.status != "running":
                 raise _lost() from None
+            if chosen and time.monotonic() > look_at:
+                there = work.client.scheduler_info(n_workers=-1)["workers"].keys()
+                if any(there.isdisjoint(some) for some in chosen):
+                    return []
+                look_at = time.monotonic() + LOOK_EVERY_S
         else:
             # This thread is the only one that takes from the queue.
             while not done.empty():
@@ -153,7 +177,7 @@ def alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome:
     with work.alone:
         started = time.monotonic()
         for _ in range(TRIES_ALONE):
-            (future,) = _submit(work, [entry], known, done, {})
+            (future,) = _submit(work, [entry], known, done, {}, [])
             try:
                 outcome = _outcome(work, _next(done, work)[0], entry)
             finally:

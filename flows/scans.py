@@ -110,7 +110,8 @@ def _reason(outcome: Outcome) -> str | None:
 
 def _failed_on(outcome: Outcome) -> tuple[str, str]:
     """(kind of task, worker) of a scan's last step."""
-    return outcome.trace[-1] if outcome.trace else ("", "")
+    steps = [step for step in outcome.trace if step[0] in ("decode", "inference")]
+    return steps[-1] if steps else ("", "")
 
 
 def _blame(work: Work, first: Outcome, second: Outcome) -> None:

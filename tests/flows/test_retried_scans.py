@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from distributed import Client
+from distributed.utils import open_port
 from test_trouble import work_on
 
 import flows.workers
-from flows.cluster import CPU, GPU, THREADS_VARIABLE, cluster_address, connected, nanny, wait_for_slots
+from flows.cluster import cluster_address, connected, wait_for_slots
 from flows.shards import do_shard
 from flows.trouble import RETIRE_AFTER, STOP_AFTER
 from flows.work import Work
@@ -81,21 +81,25 @@ def unprivileged(tmp_path: Path) -> Iterator[Client]:
     """A scheduler with a worker that may read all, and one that may not read what is another user's."""
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root's rights, to take them from a worker")
-
-    def rich() -> dict[str, Any]:
-        return {"rich": nanny(1, {CPU: 1, GPU: 1}, {THREADS_VARIABLE: "1"})}
-
-    with cluster_address("local", rich) as address, connected(address) as client:
-        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
-        command += [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny"]
-        command += ["--nthreads", "1", "--resources", "CPU=1", "--name", "poor", "--no-dashboard"]
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
+    address = f"tcp://127.0.0.1:{open_port()}"
+    python = [sys.executable, "-m"]
+    where = ["--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]
+    worker = [*python, "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
+    worker += ["--host", "127.0.0.1", "--nthreads", "1", "--death-timeout", "120"]
+    poor = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *worker]
+    commands = [
+        [*python, "distributed.cli.dask_scheduler", *where],
+        [*worker, "--resources", "CPU=1 GPU=1", "--name", "rich"],
+        [*poor, "--resources", "CPU=1", "--name", "poor"],
+    ]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    processes = [subprocess.Popen(command, cwd=tmp_path, **quiet) for command in commands]  # type: ignore[call-overload]
+    try:
+        with Client(address, timeout=120, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=120)
             yield client
-        finally:
+    finally:
+        for process in processes:
             process.kill()
             process.wait()
 
