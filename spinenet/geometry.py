@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from spinenet.types import FloatArray, ImageArray, Scan
+from spinenet.errors import ScanError
+from spinenet.types import MAX_VOXELS, FloatArray, ImageArray, Scan
 
 Points = npt.NDArray[np.float64]
 
@@ -151,11 +152,20 @@ def to_square_pixels(scan: Scan) -> Scan:
     Scan
         The same object where its pixels are square already; else a scan of the same field of view,
         cubic along the coarser axis, with spacing and affine to match.
+
+    Raises
+    ------
+    ScanError
+        too_large.
     """
     row, column = scan.pixel_spacing
     target = min(row, column)
     if abs(row - column) <= SQUARE_TOLERANCE * target:
         return scan
+    # what the readers refuse with a reason; here so that no other caller asks for all memory there is
+    voxels = float(np.prod(scan.shape)) * (row / target) * (column / target)
+    if not voxels <= MAX_VOXELS:
+        raise ScanError("too_large", f"square pixels would make it more than {MAX_VOXELS >> 20} Mi voxels")
     volume = scan.volume
     mapping = np.eye(4)
     for axis, spacing in enumerate((row, column)):
@@ -178,15 +188,20 @@ def _resample(volume: FloatArray, axis: int, step: float) -> npt.NDArray[np.floa
         ((-1.5 * t + 2.0) * t + 0.5) * t,
         (0.5 * t - 0.5) * t * t,
     )
-    shape = [1, 1, 1]
-    shape[axis] = -1
-    total: npt.NDArray[np.float32] | None = None
-    for offset, weight in enumerate(taps, start=-1):
-        index = np.clip(base + offset, 0, length - 1)
-        term = np.take(volume, index, axis=axis) * weight.astype(np.float32).reshape(shape)
-        total = term if total is None else total + term
+    weights = [weight.astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1)) for weight in taps]
+    indices = [np.clip(base + offset, 0, length - 1) for offset in range(-1, 3)]
+    sides = list(volume.shape)
+    sides[axis] = len(position)
+    resampled = np.empty(sides, dtype=np.float32)
+    # slice by slice: of a large volume, four whole terms would be a gigabyte
+    for place in range(volume.shape[2]):
+        image = volume[:, :, place]
+        total = np.take(image, indices[0], axis=axis) * weights[0]
+        for index, weight in zip(indices[1:], weights[1:], strict=True):
+            total = total + np.take(image, index, axis=axis) * weight
+        resampled[:, :, place] = total
     # The kernel overshoots at sharp edges; no pixel may leave the range of the scan.
-    return np.clip(np.asarray(total, dtype=np.float32), volume.min(), volume.max())
+    return np.clip(resampled, volume.min(), volume.max(), out=resampled)
 
 
 def rescale_quads(

@@ -19,6 +19,10 @@ FloatArray = npt.NDArray[np.floating]
 ImageArray = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 """Grey values; readers make float32, and only callers of the published class hand on integers."""
 
+MAX_VOXELS = 1 << 26
+"""Voxels of one scan, also once its pixels are square: 256 MiB as float32. Of 512 x 512 pixels that are 256
+slices, more than any spine has."""
+
 CORNERS: tuple[str, ...] = ("rt", "rb", "lb", "lt")
 
 

@@ -212,7 +212,9 @@ def _whole_head(
     try:
         # the digest is of the header alone, however much more was read: a packed copy has the same
         frames = frames_from(name, BytesIO(data), lambda size: data[:size], Held.whole(data), overrides)
-    except ScanError:
+    except ScanError as error:
+        if error.reason == "too_large":
+            raise
         return None
     start = frames[0].pixels.start
     return None if start is None or start + PIXEL_HEAD > len(data) else Head(frames, data, shift)

@@ -16,7 +16,7 @@ from spinenet.index.heads import MAX_HEAD, Counted, Readable
 from spinenet.index.places import ARCHIVE, Place
 from spinenet.readers.archives import HEAD, ArchiveMember, is_archive, is_tar, tar_members, zip_members
 from spinenet.readers.files import BESIDE, OTHER
-from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
+from spinenet.readers.limits import GZIP_MAGIC, check_total, check_unpacked, gunzip, gunzipped_head
 from spinenet.readers.packing import is_packed, unpacked
 from spinenet.readers.part10 import as_part10
 
@@ -99,7 +99,7 @@ def _listed(file: Readable) -> Iterator[ArchiveMember]:
     if not is_tar(gunzipped_head(head, HEAD)):
         yield from zip_members(BytesIO(gunzip(file.read())))
         return
-    for name, size, opened in tar_members(_Unpacked(gzip.GzipFile(fileobj=file))):
+    for name, size, opened in tar_members(_Unpacked(gzip.GzipFile(fileobj=file)), 0):
         yield name, size, partial(_read_ahead, opened)
 
 
@@ -162,14 +162,14 @@ def _read_ahead(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
 
 
 class _Unpacked(Counted):
-    """A gzip'd file that is unpacked no further than to what one path may hold."""
+    """A gzip'd file that is unpacked no further than to what a path may."""
 
     def read(self, size: int = -1, /) -> bytes:
         """As a file's; raises ScanError beyond the limit."""
-        check_total(1, self.tell() + max(size, 0))
+        check_unpacked(self.tell() + max(size, 0))
         return super().read(size)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """As a file's; raises ScanError beyond the limit."""
-        check_total(1, offset + (self.tell() if whence else 0))
+        check_unpacked(offset + (self.tell() if whence else 0))
         return super().seek(offset, whence)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from spinenet.errors import ScanError
-from spinenet.readers.limits import GZIP_MAGIC, check_total, gunzip, gunzipped_head
+from spinenet.readers.limits import GZIP_MAGIC, MAX_FILES, check_total, check_unpacked, gunzip, gunzipped_head
 from spinenet.readers.packing import is_packed, unpacked
 from spinenet.readers.part10 import is_dicom
 from spinenet.storage.causes import scan_error
@@ -33,6 +33,14 @@ _TAR_MAGIC_AT = 257
 _TAR_END = b"\0" * 512
 """What follows the last member of a tar."""
 
+MAX_HEADERS = 2 * MAX_FILES
+"""Members of an archive, folders and all."""
+
+_LONGEST_HEADER = 1 << 20
+"""Bytes of a member's header in a tar; some are names without an end, which take a long time to read."""
+
+_ZIP_ENTRY = b"PK\1\2"
+
 ArchiveMember = tuple[str, int, Callable[[], IO[bytes]]]
 """Name, size in bytes, and what opens it."""
 
@@ -50,6 +58,7 @@ def members(data: bytes) -> dict[str, bytes] | None:
     ScanError
         As :func:`unzip` and :func:`untar`.
     """
+    stored = len(data)
     if is_packed(data):
         data = unpacked(data)
     begins = is_archive(data[:HEAD])
@@ -60,13 +69,18 @@ def members(data: bytes) -> dict[str, bytes] | None:
         inner = [name for name, content in held.items() if is_archive(content[:HEAD])]
         for name in inner:
             held |= {f"{name}/{member}": content for member, content in _opened(held.pop(name)).items()}
-            check_total(len(held), sum(map(len, held.values())))
+            size = sum(map(len, held.values()))
+            check_total(len(held), size)
+            check_unpacked(size, stored)
     return held
 
 
 def _opened(data: bytes) -> dict[str, bytes]:
     if data.startswith(GZIP_MAGIC):
+        # a packed tar is allowed nothing for what it takes unpacked
         data = gunzip(data)
+        if is_tar(data):
+            return _contents(tar_members(BytesIO(data), 0))
     return untar(data) if is_tar(data) else unzip(data)
 
 
@@ -97,7 +111,7 @@ def untar(data: bytes) -> dict[str, bytes]:
         too_large for an archive bomb; unsafe_archive for a member whose path points outside; unreadable
         for one that is broken or encrypted; no_files.
     """
-    return _contents(tar_members(BytesIO(data)))
+    return _contents(tar_members(BytesIO(data), len(data)))
 
 
 def _contents(members: Iterator[ArchiveMember]) -> dict[str, bytes]:
@@ -133,9 +147,15 @@ def zip_members(file: Any) -> Iterator[ArchiveMember]:
     Exception
         What the format's library raises of a broken one.
     """
-    with zipfile.ZipFile(file) as archive:
+    stored = file.seek(0, 2)
+    file.seek(0)
+    looked = _Looked(file)
+    with zipfile.ZipFile(cast(IO[bytes], looked)) as archive:
+        looked.opening = False
         listed = [member for member in archive.infolist() if not member.is_dir()]
-        check_total(len(listed), sum(member.file_size for member in listed))
+        size = sum(member.file_size for member in listed)
+        check_total(len(listed), size)
+        check_unpacked(size, stored)
         for member in listed:
             _check_path(member.filename)
             if member.flag_bits & 1:
@@ -143,11 +163,26 @@ def zip_members(file: Any) -> Iterator[ArchiveMember]:
             yield member.filename, member.file_size, partial(archive.open, member)
 
 
-def tar_members(file: Any) -> Iterator[ArchiveMember]:
-    """The plain files in a tar that is not packed; otherwise as :func:`zip_members`."""
-    with tarfile.open(fileobj=file, mode="r:") as archive:
-        files = size = 0
+def tar_members(file: Any, stored: int | None = None) -> Iterator[ArchiveMember]:
+    """The plain files in a tar that is not packed; otherwise as :func:`zip_members`.
+
+    Parameters
+    ----------
+    stored
+        Bytes of the tar as it is stored; 0 where it was packed, None for the file's own.
+    """
+    if stored is None:
+        stored = int(file.seek(0, 2))
+        file.seek(0)
+    looked = _Looked(file)
+    with tarfile.open(fileobj=cast(IO[bytes], looked), mode="r:") as archive:
+        files = size = headers = 0
         while (member := archive.next()) is not None:
+            looked.opening = False
+            headers += 1
+            # the archive's reader would remember every header, and a folder takes no room in a packed tar
+            archive.members = []  # type: ignore[attr-defined]
+            _check_headers(headers)
             # a size below zero would send the archive's reader back, and round for ever
             if member.size < 0:
                 raise ScanError("unreadable", "the archive is broken (a size below zero)")
@@ -157,11 +192,47 @@ def tar_members(file: Any) -> Iterator[ArchiveMember]:
             files, size = files + 1, size + member.size
             # before it is read or passed over: a sparse member may be any size, and a packed one is unpacked
             check_total(files, size)
+            check_unpacked(size, stored)
             yield member.name, member.size, partial(_plain_file, archive, member)
+            looked.opening = True
         file.seek(archive.offset)
         if file.read(len(_TAR_END)) != _TAR_END:
             # the archive's reader takes a broken or missing header for the end
             raise ScanError("unreadable", "the archive is broken or ends too early")
+
+
+class _Looked:
+    """An archive's file: while a member is looked for, no more is read than headers need."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.opening = True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As a file's; raises ScanError of what is too much for a header, or a list of too many members."""
+        data: bytes = self._file.read(size)
+        if self.opening and len(data) > _LONGEST_HEADER:
+            _check_headers(data.count(_ZIP_ENTRY) or MAX_HEADERS + 1)
+        return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As a file's."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """As a file's."""
+        return int(self._file.tell())
+
+    def seekable(self) -> bool:
+        """True, as zip archives want to know."""
+        return True
+
+
+def _check_headers(count: int) -> None:
+    if count > MAX_HEADERS:
+        raise ScanError(
+            "too_large", f"the archive has more than {MAX_HEADERS} members, or headers without end"
+        )
 
 
 def _plain_file(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

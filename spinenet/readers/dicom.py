@@ -16,10 +16,10 @@ from spinenet.readers.facts import FLAGS
 from spinenet.readers.frames import Frame, PixelFormat
 from spinenet.readers.grouping import group_series, sequence_of_frame
 from spinenet.readers.headers import read_frames
-from spinenet.readers.limits import check_total
+from spinenet.readers.limits import check_total, check_unpacked
 from spinenet.readers.orientation import reorient
 from spinenet.readers.padding import without_padding
-from spinenet.readers.part10 import as_part10
+from spinenet.readers.part10 import PART10_ADDS, as_part10
 from spinenet.readers.pixels import stored_frames
 from spinenet.readers.stacks import Stack
 from spinenet.types import Scan
@@ -84,7 +84,7 @@ def _read_headers(
     """(frames of distinct files, their bytes, flags)."""
     collected = Collected()
     kept: dict[str, bytes] = {}
-    size = 0
+    size = unpacked = 0
     for name in sorted(files):
         try:
             data = as_part10(files[name])
@@ -98,7 +98,9 @@ def _read_headers(
             kept[name] = data
             # each file was within the limit, unpacked; so must they be together
             size += len(data)
+            unpacked += len(data) if len(data) > len(files[name]) + PART10_ADDS else 0
             check_total(len(kept), size)
+            check_unpacked(unpacked)
     return collected.required(), kept, collected.noted
 
 

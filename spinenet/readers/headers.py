@@ -28,8 +28,17 @@ from spinenet.readers.tags import Tags, number_of, numbers_of, quiet_pydicom, te
 from spinenet.readers.walk import Held, walk
 from spinenet.storage.causes import scan_error
 
-MAX_FRAMES = 20_000
+MAX_FRAMES = 5_000
 """Frames of one file."""
+
+MAX_ELEMENTS = 100_000
+"""Elements and items of one header: a file of a thousand frames has some ten thousand. An empty one takes 8
+bytes, or a thousandth of that where the file is packed, and some microseconds to read."""
+
+MAX_VALUE = 4 << 20
+"""Bytes of one value that is read, a sequence with its length stated among them."""
+
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 PIXEL_HEAD = 12
 """Bytes of the pixel data element before its first pixel, at most."""
@@ -120,9 +129,10 @@ def _frames_by_pydicom(
     upto: Callable[[int], bytes],
     replaced: Mapping[str, tuple[float, ...]],
 ) -> tuple[Frame, ...]:
+    bounded = _Bounded(file)
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_WANTED))
+            header = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=list(_WANTED))
             stopped_at = file.tell()
             data = upto(stopped_at + PIXEL_HEAD)
             start = _pixel_data(header, data, stopped_at)
@@ -145,8 +155,42 @@ def _frames_by_pydicom(
         except ScanError:
             raise
         except (Exception, RecursionError) as error:
+            # pydicom makes errors of its own of what ends a sequence
+            if bounded.refused is not None:
+                raise bounded.refused from None
             detail = f"a DICOM header cannot be read ({type(error).__name__})"
             raise scan_error(error) or ScanError("unreadable", detail) from None
+
+
+class _Bounded:
+    """A file of which pydicom reads no more values than a header has."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = MAX_ELEMENTS * 2
+        self.refused: ScanError | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As a file's; raises ScanError beyond the limits."""
+        if size > MAX_VALUE:
+            raise self._refusal(f"a value of a header is longer than {MAX_VALUE >> 20} MiB")
+        data = self._file.read(size)
+        self._left -= 1 + (sum(map(data.count, _ITEMS)) if size > 8 else 0)
+        if self._left < 0:
+            raise self._refusal(f"a header has more than {MAX_ELEMENTS} elements")
+        return data
+
+    def _refusal(self, detail: str) -> ScanError:
+        self.refused = ScanError("too_large", detail)
+        return self.refused
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As a file's."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As a file's."""
+        return self._file.tell()
 
 
 def read_frame(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> Frame | None:

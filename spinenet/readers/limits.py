@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Iterable
 
 from spinenet.errors import ScanError
+from spinenet.types import MAX_VOXELS
 
 MAX_FILES = 20_000
 """Files of one path, or members of one archive."""
 
 MAX_BYTES = 2 << 30
-"""Bytes of one path together, after unpacking."""
+"""Bytes of one path together, as stored."""
+
+MAX_UNPACKED = 320 << 20
+"""Bytes that the compressed files of one path unpack to: a series of the most voxels that there may be takes
+256 MiB as float32, and unpacking takes as much again."""
+
+PIXEL_MM = (0.01, 100.0)
+"""Shortest and longest edge of a voxel, mm: beyond these a header's number is none of a scan of a person."""
+
+ARCHIVE_GAIN = 8
+"""Bytes that a byte of an archive can stand for, beyond the first :data:`MAX_UNPACKED`: those of real scans
+stand for two to five."""
+
+_PIECE = 16 << 20
 
 GZIP_MAGIC = b"\x1f\x8b"
 """First bytes of a gzip'd file."""
@@ -33,8 +49,78 @@ def check_total(files: int, size: int) -> None:
         raise ScanError("too_large", f"the files hold {size >> 20} MiB; the most is {MAX_BYTES >> 20} MiB")
 
 
+def check_unpacked(size: int, packed: int = 0) -> None:
+    """Refuse more bytes than packed files may unpack to.
+
+    Parameters
+    ----------
+    size
+        Of what was, or would be, unpacked.
+    packed
+        Bytes of the archive that holds it as they are stored; 0 for files that are packed themselves.
+
+    Raises
+    ------
+    ScanError
+        too_large.
+    """
+    most = min(MAX_BYTES, MAX_UNPACKED + ARCHIVE_GAIN * packed)
+    if size > most:
+        raise ScanError("too_large", f"the files unpack to more than {most >> 20} MiB")
+
+
+def check_voxels(voxels: float, what: str = "the series has") -> None:
+    """Refuse more voxels than a series may have; ``what`` begins the sentence.
+
+    Raises
+    ------
+    ScanError
+        too_large.
+    """
+    # not a number, or one beyond all numbers, is refused too
+    if not voxels <= MAX_VOXELS:
+        told = f"{int(voxels) >> 20} Mi" if voxels < 1e15 else "countless"
+        raise ScanError("too_large", f"{what} {told} voxels; the most is {MAX_VOXELS >> 20} Mi")
+
+
+def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) -> None:
+    """Refuse a scan that would have too many voxels once its pixels are square.
+
+    Parameters
+    ----------
+    shape
+        (rows, columns, slices) of the scan.
+    pixel_spacing
+        (row, column) mm.
+
+    Raises
+    ------
+    ScanError
+        missing_tags or too_large.
+    """
+    check_voxels(math.prod(shape))
+    check_lengths(pixel_spacing)
+    (row, column), least = pixel_spacing, min(pixel_spacing)
+    check_voxels(math.prod(shape) * (row / least) * (column / least), "with square pixels the series has")
+
+
+def check_lengths(lengths: Iterable[float], what: str = "PixelSpacing") -> None:
+    """Refuse edges of voxels, in mm, that are none of a scan; ``what`` states them.
+
+    Raises
+    ------
+    ScanError
+        missing_tags.
+    """
+    least, most = PIXEL_MM
+    for length in lengths:
+        if not least <= length <= most:
+            detail = f"{what} is {length:.3g} mm; voxels are {least:g} to {most:g} mm long"
+            raise ScanError("missing_tags", detail)
+
+
 def gunzip(data: bytes, *, whole: bool = True) -> bytes:
-    """Decompress gzip'd bytes to at most :data:`MAX_BYTES`.
+    """Decompress gzip'd bytes to at most :data:`MAX_UNPACKED`.
 
     Raises
     ------
@@ -45,7 +131,7 @@ def gunzip(data: bytes, *, whole: bool = True) -> bytes:
 
 
 def inflate(data: bytes, wbits: int, *, whole: bool = True) -> bytes:
-    """Decompress a zlib stream (``wbits`` as in :mod:`zlib`) to at most :data:`MAX_BYTES`.
+    """Decompress a zlib stream (``wbits`` as in :mod:`zlib`) to at most :data:`MAX_UNPACKED`.
 
     ``whole`` says that the stream must not end early.
 
@@ -55,15 +141,17 @@ def inflate(data: bytes, wbits: int, *, whole: bool = True) -> bytes:
         too_large or unreadable.
     """
     stream = zlib.decompressobj(wbits)
+    pieces, size, rest = [], 0, data
     try:
-        inflated = stream.decompress(data, MAX_BYTES)
+        while not stream.eof and (piece := stream.decompress(rest, _PIECE)):
+            pieces.append(piece)
+            size, rest = size + len(piece), stream.unconsumed_tail
+            check_unpacked(size)
     except zlib.error:
         raise ScanError("unreadable", "the compressed file is broken") from None
-    if stream.unconsumed_tail:
-        raise ScanError("too_large", f"the file unpacks to more than {MAX_BYTES >> 20} MiB")
     if whole and not stream.eof:
         raise ScanError("unreadable", "the compressed file ends too early")
-    return inflated
+    return b"".join(pieces)
 
 
 def gunzipped_head(data: bytes, size: int) -> bytes:

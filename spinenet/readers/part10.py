@@ -12,6 +12,9 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
 from spinenet.readers.limits import GZIP_MAGIC, gunzip, gunzipped_head, inflate
 
+PART10_ADDS = 256
+"""Bytes of a preamble and a meta header, at most, that are put before a bare data set."""
+
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _META = b"\x02\x00"
 """The group of a file's meta header, always little endian."""

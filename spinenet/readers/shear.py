@@ -40,16 +40,15 @@ def straighten(scan: Scan) -> Scan:
     middle = scan.shape[2] // 2
     # (x, y) pixels by which a slice is off the one before it
     offset: Points = np.array([askew @ columns / (columns @ columns), askew @ rows / (rows @ rows)])
-    volume = np.stack(
-        [_moved(scan.volume[:, :, index], (middle - index) * offset) for index in range(scan.shape[2])],
-        axis=2,
-    )
+    volume = np.empty(scan.shape, dtype=np.float32)
+    for index in range(scan.shape[2]):
+        volume[:, :, index] = _moved(scan.volume[:, :, index], (middle - index) * offset)
     affine = scan.affine.copy()
     affine[:3, 2] -= askew
     affine[:3, 3] += middle * askew
     return replace(
         scan,
-        volume=np.clip(volume, scan.volume.min(), scan.volume.max()),
+        volume=np.clip(volume, scan.volume.min(), scan.volume.max(), out=volume),
         affine=affine,
         # what was found in the askew pixels must not pass for found in these
         fingerprint=sha256(f"{scan.fingerprint} straightened".encode()).hexdigest(),

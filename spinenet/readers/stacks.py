@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.frames import Frame
+from spinenet.readers.limits import check_grid, check_lengths, check_voxels
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     Axes,
@@ -25,9 +26,6 @@ from spinenet.readers.orientation import (
 
 MIN_SLICES = 3
 """Fewer slices make no volume of a spine."""
-
-MAX_VOXELS = 1 << 28
-"""Voxels of one series: 1 GiB as float32."""
 
 SAME_POSITION_MM = 0.01
 """Slices closer than this share a position."""
@@ -46,6 +44,9 @@ OTHER_PLANE_DEGREES = 45.0
 
 SAME_PLANE_DEGREES = 5.0
 """The same where the header says that the series is a localizer."""
+
+FARTHEST_MM = 1e5
+"""Largest coordinate of a slice's corner: 100 m."""
 
 DRIFT_MM = 1.0
 """How far a slice's corner may lie from the straight line through the first's and the last's."""
@@ -140,7 +141,9 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     ordered = tuple(frames[index] for index in order)
     # along the stack's own direction now, which can only differ from the normal in where it leads
     axes = sagittal_axes(affine, slice_axis=across)
-    return Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
+    stack = Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
+    check_grid(stack.grid.shape, stack.grid.pixel_spacing)
+    return stack
 
 
 def _check_image(frame: Frame) -> None:
@@ -186,6 +189,9 @@ def _check_tags(frame: Frame, assumed: bool) -> None:
         raise ScanError("missing_tags", f"missing or not numbers: {', '.join(missing)}")
     if min(frame.spacing or (0.0,)) <= 0:
         raise ScanError("missing_tags", "PixelSpacing is not positive")
+    check_lengths(frame.spacing or ())
+    if max(map(abs, frame.position or (0.0,))) > FARTHEST_MM:
+        raise ScanError("missing_tags", "ImagePositionPatient lies outside every scanner")
     if assumed and not (frame.thickness and frame.thickness > 0 and frame.number is not None):
         raise ScanError(
             "missing_tags", "without ImagePositionPatient, InstanceNumber and a thickness are needed"
@@ -229,11 +235,7 @@ def _check_size(frames: Sequence[Frame], across: int) -> None:
     shape = (pixels.rows or 0, pixels.columns or 0, len(frames))
     if shape[across] < MIN_SLICES:
         raise ScanError("too_few_slices", f"the series has {shape[across]} slices; the least is {MIN_SLICES}")
-    voxels = math.prod(shape)
-    if voxels > MAX_VOXELS:
-        raise ScanError(
-            "too_large", f"the series has {voxels >> 20} Mi voxels; the most is {MAX_VOXELS >> 20} Mi"
-        )
+    check_voxels(math.prod(shape))
 
 
 def _assumed_positions(frames: Sequence[Frame], normal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.readers.facts import FLAGS
+from spinenet.readers.limits import check_grid, check_lengths, check_voxels
 from spinenet.readers.orientation import (
     OBLIQUE_FLAG_DEGREES,
     Axes,
@@ -24,7 +25,7 @@ from spinenet.readers.orientation import (
     slice_distance,
 )
 from spinenet.readers.sidecars import other_modality, parse_sidecars, sidecar_facts, sidecar_sequence
-from spinenet.readers.stacks import MAX_VOXELS, MIN_SLICES, UNIT_TOLERANCE
+from spinenet.readers.stacks import MIN_SLICES, UNIT_TOLERANCE
 from spinenet.types import Scan
 
 MAX_ANISOTROPY = 1.5
@@ -50,10 +51,7 @@ def check_held(shape: Sequence[int], itemsize: int, held: int | None) -> None:
         too_large or bad_pixels.
     """
     voxels = int(np.prod(np.array(shape, dtype=object)))
-    if voxels > MAX_VOXELS:
-        raise ScanError(
-            "too_large", f"the image has {voxels >> 20} Mi voxels; the most is {MAX_VOXELS >> 20} Mi"
-        )
+    check_voxels(voxels, "the image has")
     needed = voxels * itemsize
     if min(shape) < 1 or (held is not None and held < needed):
         held = max(held or 0, 0)
@@ -137,6 +135,7 @@ def told_by(said: Mapping[str, Any], name: str) -> tuple[str, dict[str, str | fl
 
 
 def _checked_axes(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Axes:
+    check_lengths(np.linalg.norm(affine[:3, :3], axis=0).tolist(), "the step of the image's affine")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise ScanError("missing_tags", "the image's affine spans no volume")
     axes = sagittal_axes(affine)
@@ -151,4 +150,6 @@ def _checked_axes(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Axes
     slices = int(shape[axes.order[2]])
     if slices < MIN_SLICES:
         raise ScanError("too_few_slices", f"the image has {slices} slices; the least is {MIN_SLICES}")
+    grid = canonical_grid(affine, shape, axes)
+    check_grid(grid.shape, grid.pixel_spacing)
     return axes

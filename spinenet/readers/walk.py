@@ -18,6 +18,9 @@ _FIRST, _CHARACTER_SET, _PIXEL_GROUP, _PIXEL_DATA = 0x00040000, 0x00080005, 0x7F
 _META_LENGTH, _TRANSFER_SYNTAX, _META_INSTANCE = 0x00020000, 0x00020010, 0x00020003
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
+_MOST = 50_000
+"""Elements of a data set, and items of a sequence, that are walked."""
+
 _DEEPEST = 8
 """Sequences of unknown length inside each other."""
 
@@ -144,7 +147,7 @@ def _walk_data_set(
     # pydicom looks whether the first element has a VR after all
     if implicit and any(65 <= byte <= 90 for byte in data[at + 4 : at + 6]):
         raise _Doubt
-    while True:
+    for _ in range(_MOST):
         if at + 8 > front:
             front = held.reach(at, at + 8)
         group, element, vr, length = unpack(data, at)
@@ -177,11 +180,14 @@ def _walk_data_set(
                 if at > front:
                     raise _Doubt
             found.append((tag, vr, bytes(data[begin:at])))
+    raise _Doubt
 
 
 def _after_sequence(data: bytes | bytearray, at: int, front: int, implicit: bool, depth: int) -> int:
     """Where a sequence of unknown length ends, which has to lie before ``front``."""
-    while depth < _DEEPEST and at + 8 <= front:
+    for _ in range(_MOST if depth < _DEEPEST else 0):
+        if at + 8 > front:
+            break
         group, element, length = _IMPLICIT.unpack_from(data, at)
         tag, at = group << 16 | element, at + 8
         if tag == _SEQUENCE_END and length == 0:

@@ -1,0 +1,291 @@
+"""Bombs: small files that ask for much.
+
+``PYTHONPATH=.:tests/readers python tests/readers/bombs.py`` prints a table: the bomb, its bytes, how it was
+looked at (``read``, or ``preview``, as an index and a check do), what it came to, CPU seconds, and MiB of
+memory above what the libraries take. Each is looked at in a process of its own with a ceiling of memory and
+CPU time. ``--small`` makes them a hundredth in size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import json
+import resource
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
+from small_scans import make_scan, save
+
+CEILING = 6 << 30
+SECONDS = 10.0
+MEBIBYTES = 1024
+
+BODY_TAGS = ((0x0008, 0x0016, b"UI", b"1.2.840.10008.5.1.4.1.1.4\0"), (0x0008, 0x0060, b"CS", b"MR"))
+ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+NEVER = struct.pack("<I", 0xFFFFFFFF)
+SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+
+
+def element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
+    """A data element in explicit little endian."""
+    if vr in (b"OB", b"SQ", b"UT"):
+        return struct.pack("<HH2sHI", group, number, vr, 0, len(value)) + value
+    return struct.pack("<HH2sH", group, number, vr, len(value)) + value
+
+
+def sequence(group: int, number: int) -> bytes:
+    """The beginning of a sequence without a length."""
+    return struct.pack("<HH2sH", group, number, b"SQ", 0) + NEVER
+
+
+def beginning(syntax: str) -> bytes:
+    """Preamble and meta header."""
+    uid = element(2, 0x10, b"UI", syntax.encode() + b"\0" * (len(syntax) % 2))
+    return b"\0" * 128 + b"DICM" + element(2, 0, b"UL", struct.pack("<I", len(uid))) + uid
+
+
+BODY = b"".join(element(*tag) for tag in BODY_TAGS) + element(0x20, 0x0E, b"UI", b"1.2.3.4.")
+
+
+def zeros(mebibytes: int) -> Iterator[bytes]:
+    """So many MiB in pieces."""
+    return (bytes(1 << 20) for _ in range(mebibytes))
+
+
+def deflated(path: Path, pieces: Iterable[bytes]) -> None:
+    """A file in the deflated transfer syntax."""
+    squeezer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    with path.open("wb") as file:
+        file.write(beginning("1.2.840.10008.1.2.1.99"))
+        for piece in (BODY, *pieces):
+            file.write(squeezer.compress(piece))
+        file.write(squeezer.flush())
+
+
+def gzipped(path: Path, pieces: Iterable[bytes]) -> None:
+    """A gzip'd file."""
+    with gzip.open(path, "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def series(folder: Path, change: Callable[[pydicom.Dataset], None]) -> None:
+    """Three slices with something changed."""
+    for path in save(folder, make_scan((20, 16, 3))):
+        dataset = pydicom.dcmread(path)
+        change(dataset)
+        dataset.save_as(path, enforce_file_format=False)
+
+
+def setting(**tags: object) -> Callable[[pydicom.Dataset], None]:
+    """Tags that are given other values."""
+
+    def change(dataset: pydicom.Dataset) -> None:
+        for keyword, value in tags.items():
+            setattr(dataset, keyword, value)
+
+    return change
+
+
+def compressed(syntax: str, encoded: bytes, **tags: object) -> Callable[[pydicom.Dataset], None]:
+    """Pixels that are a codestream."""
+
+    def change(dataset: pydicom.Dataset) -> None:
+        setting(**tags)(dataset)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.PixelData = encapsulate([encoded])
+        dataset["PixelData"].is_undefined_length = True
+
+    return change
+
+
+def jpeg_2000(size: int, components: int = 1) -> bytes:
+    """An image of one tile without any packet."""
+    claim = struct.pack(">HIIIIIIIIH", 0, size, size, 0, 0, size, size, 0, 0, components)
+    claim += b"\x0f\x01\x01" * components
+    style = struct.pack(">BBHBBBBBB", 0, 0, 1, 0, 5, 4, 4, 0, 1)
+    steps = bytes([0x40]) + bytes([0x70] * 16)
+    found = b"\xff\x4f"
+    for marker, value in ((0x51, claim), (0x52, style), (0x5C, steps)):
+        found += bytes([0xFF, marker]) + struct.pack(">H", len(value) + 2) + value
+    return found + b"\xff\x90" + struct.pack(">HHIBB", 10, 0, 15, 0, 1) + b"\xff\x93\0\xff\xd9"
+
+
+def zip_of_many(path: Path, members: int) -> None:
+    """An archive's directory of so many members, of which there is one."""
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, *[0] * 7, 1, *[0] * 6) + b"a"
+    size = len(entry) * members
+    with path.open("wb") as file:
+        file.write(local + entry * members)
+        file.write(struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, members, members, size, len(local)))
+        file.write(struct.pack("<4sLQL", b"PK\6\7", 0, len(local) + size, 1))
+        file.write(struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0))
+
+
+def zip_in(path: Path, name: str, data: bytes, copies: int = 1) -> None:
+    """An archive with a packed member, or the same several times."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(copies):
+            archive.writestr(f"{number}{name}", data)
+
+
+def nifti(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> bytes:
+    """A sagittal image's header."""
+    import nibabel
+
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_data_dtype(np.int16)
+    header.set_xyzt_units("mm")
+    affine = np.zeros((4, 4))
+    affine[0, 2], affine[1, 1], affine[2, 0], affine[3, 3] = spacing[2], -spacing[1], -spacing[0], 1
+    header.set_sform(affine, 1)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    return header.binaryblock + b"\0" * 4
+
+
+def write_bombs(folder: Path, scale: int = 1) -> list[Path]:
+    """Make every bomb; ``scale`` divides those that take long to write.
+
+    Returns
+    -------
+    list of Path
+        Files and folders.
+    """
+    dicom = save(folder / "good", make_scan((20, 16, 3)))[0].read_bytes()
+    much, many = max(1, 4096 // scale), max(60_000, 20_000_000 // scale)
+    at = lambda name: folder / name  # noqa: E731
+    gzipped(at("gzip.dcm.gz"), (dicom, *zeros(much)))
+    gzipped(at("gzip.nii.gz"), (nifti((4096, 4096, 16), (0.07, 0.07, 4.0)), *zeros(much)))
+    deflated(at("deflated.dcm"), zeros(much))
+    deflated(at("items_wanted.dcm"), (sequence(0x5200, 0x9230), ITEM * many, SEQUENCE_END))
+    deflated(at("items_unwanted.dcm"), (sequence(0x0040, 0x0275), ITEM * many, SEQUENCE_END))
+    known = element(0x5200, 0x9230, b"SQ", ITEM * (many // 4))
+    deflated(at("items_of_known_length.dcm"), (known,))
+    empty = b"".join(
+        struct.pack("<HH2sH", 0x0009 + 2 * (i >> 16), i & 0xFFFF, b"LO", 0) for i in range(65536)
+    )
+    deflated(at("elements.dcm"), [empty] * max(2, many // 65536))
+    text = element(0x0008, 0x103E, b"UT", b"\\" * (many // 2 * 2))
+    deflated(at("backslashes.dcm"), (text,))
+    inner = sequence(0x5200, 0x9230) + ITEM[:4] + NEVER
+    at("nested.dcm").write_bytes(beginning("1.2.840.10008.1.2.1") + BODY + inner * 100_000)
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb") as file:
+        file.write(dicom + bytes(min(much, 300) << 20))
+    zip_in(at("gzip_in_zip.zip"), ".dcm.gz", packed.getvalue(), copies=8)
+    zip_in(at("zip.zip"), ".dcm", dicom + bytes(min(much, 1024) << 20))
+    zip_of_many(at("zip_of_many.zip"), max(60_000, 1_500_000 // scale))
+    info = tarfile.TarInfo("d")
+    info.type = tarfile.DIRTYPE
+    header = info.tobuf(tarfile.USTAR_FORMAT) * 10_000
+    gzipped(at("folders.tar.gz"), [header] * max(6, 150 // scale) + [bytes(1024)])
+    series(at("rows_and_columns"), setting(Rows=65535, Columns=65535))
+    series(at("frames"), setting(NumberOfFrames=2**31 - 1))
+    series(at("anisotropic"), setting(PixelSpacing=[0.011, 90.0]))
+    series(at("spacing_1e-300"), setting(PixelSpacing=[1e-300, 1e-300]))
+    series(at("spacing_1e300"), setting(PixelSpacing=[1e300, 1e300]))
+    series(at("position_1e308"), setting(ImagePositionPatient=[1e308, -1e308, 1e308]))
+    series(at("unknown_syntax"), compressed("1.2.840.113619.5.2.99", b"\0" * 64))
+    runs = b"\x81\x00" * (9000 * 9000 // 128 + 1)
+    segments = struct.pack("<16I", 2, 64, 64 + len(runs), *[0] * 13) + runs * 2
+    series(at("rle_9000"), compressed(RLELossless, segments, Rows=9000, Columns=9000))
+    series(at("j2k_9000"), compressed(JPEG2000Lossless, jpeg_2000(9000), Rows=9000, Columns=9000))
+    series(at("j2k_4500"), compressed(JPEG2000Lossless, jpeg_2000(4500), Rows=4500, Columns=4500))
+    series(
+        at("j2k_components"), compressed(JPEG2000Lossless, jpeg_2000(2048, 16000), Rows=2048, Columns=2048)
+    )
+    start = struct.pack(">HBHHBBBB", 11, 16, 65500, 65500, 1, 1, 0x11, 0)
+    series(at("jpeg_65500"), compressed(JPEGLosslessSV1, b"\xff\xd8\xff\xc3" + start + bytes(4000)))
+    at("claims.nii").write_bytes(nifti((32767, 32767, 32767), (1, 1, 4)) + bytes(1000))
+    small = nifti((512, 512, 8), (0.011, 80.0, 90.0)) + bytes(512 * 512 * 8 * 2)
+    at("anisotropic.nii.gz").write_bytes(gzip.compress(small))
+    return sorted(path for path in folder.iterdir() if path.name != "good")
+
+
+CHILD = """
+import json, resource, sys, time
+from spinenet.errors import ScanError
+from spinenet.geometry import to_square_pixels
+from spinenet.index.preview import preview
+from spinenet.readers.series import read_scan
+import imagecodecs, nibabel
+imagecodecs.jpeg8_decode, imagecodecs.jpeg2k_decode, imagecodecs.jpegls_decode
+base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[2:]:
+    for how in ("read", "preview"):
+        began = time.process_time()
+        try:
+            found = preview(path) if how == "preview" else to_square_pixels(read_scan(path))
+            told = f"scan {found.shape}"
+        except ScanError as error:
+            told = f"{error.reason}: {error.detail}"
+        except BaseException as error:
+            told = f"RAISED {type(error).__name__}: {error}"
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) >> 10
+        print(json.dumps([path, how, told, round(time.process_time() - began, 2), grown]), flush=True)
+"""
+
+
+def look_at(paths: Iterable[Path]) -> list[tuple[str, str, str, float, int]]:
+    """Read bombs one after the other in one process: (path, how, outcome, CPU seconds, MiB so far)."""
+    names = [str(path) for path in paths]
+
+    def ceiling() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
+        most = int(20 + 2 * SECONDS * len(names))
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most + 5))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", CHILD, "", *names],
+        capture_output=True,
+        text=True,
+        preexec_fn=ceiling,
+        check=False,
+    )
+    found = [tuple(json.loads(line)) for line in ended.stdout.splitlines()]
+    if ended.returncode:
+        found.append(
+            (names[len(found) // 2], "?", f"ENDED with {ended.returncode}: {ended.stderr[-200:]}", 0, 0)
+        )
+    return found
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--small", action="store_true")
+    scale = 100 if parser.parse_args().small else 1
+    bad = 0
+    with tempfile.TemporaryDirectory(prefix="spinenet-bombs-") as name:
+        began = time.monotonic()
+        bombs = write_bombs(Path(name), scale)
+        sys.stdout.write(f"{len(bombs)} bombs made in {time.monotonic() - began:.0f} s\n")
+        sys.stdout.write("| bomb | bytes | how | outcome | CPU s | MiB |\n|---|---|---|---|---|---|\n")
+        for path in bombs:
+            files = path.iterdir() if path.is_dir() else [path]
+            size = sum(file.stat().st_size for file in files)
+            for _, how, told, seconds, grown in look_at([path]):
+                bad += seconds > SECONDS or grown > MEBIBYTES or told.startswith(("RAISED", "ENDED"))
+                sys.stdout.write(f"| {path.name} | {size} | {how} | {told} | {seconds} | {grown} |\n")
+                sys.stdout.flush()
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
