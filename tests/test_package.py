@@ -88,6 +88,28 @@ def test_metadata() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", spinenet.__version__)
 
 
+@pytest.mark.parametrize("name", ["lock.txt", "lowest.txt"])
+def test_locks_hold_every_dependency_and_no_place(name: str) -> None:
+    lines = (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines()
+    pinned = dict(re.fullmatch(r"([a-z0-9-]+)==([\w.]+)", line).groups() for line in lines[1:])  # type: ignore[union-attr]
+    extras = ["nifti"] if name == "lowest.txt" else ["nifti", "dev", "s3", "azure"]
+    assert declared(extras) <= set(pinned), "run .ci/lock"
+    # with and without CUDA, the same
+    assert pinned["torch"] == "2.13.0"
+
+
+def test_lowest_versions_are_the_lower_bounds() -> None:
+    text = (ROOT / ".ci" / "lowest.txt").read_text(encoding="utf-8")
+    for requirement in PROJECT["dependencies"]:
+        name, bound = normal(requirement), re.search(r">=([\d.]+)", requirement)
+        found = re.search(rf"^{name}==([\d.]+)$", text, re.MULTILINE)
+        assert bound, requirement
+        assert found, f"{requirement}: run .ci/lock"
+        if name != "torch":
+            width = len(bound[1].split("."))
+            assert found[1].split(".")[:width] == bound[1].split("."), requirement
+
+
 def wheel(folder: Path, name: str, version: str, files: dict[str, str], command: str = "") -> Path:
     """A wheel of a few texts, as pip installs it."""
     info = f"{name.replace('-', '_')}-{version}.dist-info"
