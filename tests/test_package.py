@@ -130,10 +130,13 @@ def wheel(folder: Path, name: str, version: str, files: dict[str, str], command:
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("wheels")
-    names = ["spinenet_cohort.py", "flows/__init__.py", "flows/terminal.py", "spinenet/__init__.py"]
-    names += ["spinenet/errors.py", "spinenet/anatomy.py", "spinenet/weights/__init__.py"]
-    names += ["spinenet/weights/names.py", "flows/timelimit.py"]
-    names += [str(file.relative_to(ROOT)) for file in ROOT.glob("flows/cli/*.py")]
+    files = [
+        f
+        for package in ("flows", "spinenet")
+        for kind in ("py", "toml")
+        for f in ROOT.glob(f"{package}/**/*.{kind}")
+    ]
+    names = ["spinenet_cohort.py", *(str(file.relative_to(ROOT)) for file in files)]
     ours = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
     theirs = {"spinenet/__init__.py": "raise RuntimeError('another project')\n", "spinenet/net.py": ""}
     return {
