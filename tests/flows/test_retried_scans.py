@@ -104,6 +104,7 @@ def unprivileged(tmp_path: Path) -> Iterator[Client]:
             process.wait()
 
 
+@pytest.mark.slow
 def test_a_worker_without_the_right_to_read_is_retired(unprivileged: Client, tmp_path: Path) -> None:
     names = [f"s{i}" for i in range(4 * RETIRE_AFTER)]
     work = on_a_share(unprivileged, tmp_path, names)
