@@ -20,8 +20,8 @@ from spinenet.cohort.manifest import Entry
 from spinenet.cohort.rows import Failure, Provenance, failed_rows
 from spinenet.errors import RunError
 
-TRIES_ALONE = 2
-"""How often a scan whose worker died is tried with no other of its run's suspects beside it."""
+TRIES_ALONE = 3
+"""How often a scan whose worker died is tried with no suspect beside it; others may have ended the worker."""
 
 LOOK_EVERY_S = 5.0
 """Between two looks at whether workers that scans are meant for are there."""
