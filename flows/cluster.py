@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Security
 
 from flows.addresses import LOCAL, check_cluster_name, is_loopback
@@ -147,8 +148,8 @@ def wait_for_slots(client: Client, patience: float = 60.0, classes: Sequence[str
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: by its affinity, and by the quota of the container that it runs in."""
+    return int(CPU_COUNT)
 
 
 def offered_by(client: Client, timeout: float = 30.0) -> dict[str, float]:
