@@ -25,7 +25,7 @@ def spellings(name: str) -> Iterator[str]:
 
 def addresses() -> Iterator[str]:
     """Every kind of secret of the list, in every place where it may stand."""
-    names = [*PARAMETERS, *ENDINGS, *(f"x-amz-{ending}" for ending in ENDINGS)]
+    names = [*sorted(PARAMETERS), *sorted(ENDINGS), *(f"x-amz-{ending}" for ending in sorted(ENDINGS))]
     for name in names:
         for said in spellings(name):
             yield f"https://host/a.zip?{said}={HUSH}"
@@ -35,11 +35,11 @@ def addresses() -> Iterator[str]:
         yield f"zip://*.dcm::simplecache::https://host/a.zip?{name}={HUSH}"
         yield f"s3://bucket/a?{name}={HUSH}"
         yield f"https://host/a?next=https%3A%2F%2Fother%2Fb%3F{name}%3D{HUSH}"
-    for protocol in TOKEN_BEFORE_HOST:
+    for protocol in sorted(TOKEN_BEFORE_HOST):
         yield f"{protocol}://{HUSH}@host/a"
         yield f"{protocol.upper()}://{HUSH}@host/a"
         yield f"zip://a.dcm::{protocol}://{HUSH}@host/a.zip"
-    for protocol in (*TOKEN_BEFORE_HOST, "s3", "sftp", "smb", "hdfs", "git+https"):
+    for protocol in (*sorted(TOKEN_BEFORE_HOST), "s3", "sftp", "smb", "hdfs", "git+https"):
         for secret in (
             HUSH,
             f"{HUSH}@{HUSH}",
