@@ -22,6 +22,16 @@ MAX_UNPACKED = 320 << 20
 PIXEL_MM = (0.01, 100.0)
 """Shortest and longest edge of a voxel, mm: beyond these a header's number is none of a scan of a person."""
 
+FIELD_MM = 3000.0
+"""Longest side of a slice, mm: longer than any person, whose whole body a joined scan may show."""
+
+SLICES_MM = 1000.0
+"""Most from the first slice to the last, mm: wider than the bore of any scanner."""
+
+PIXEL_RATIO = 20.0
+"""How much longer one edge of a pixel may be than the other: scanners make square ones, or nearly so, and
+of a slice that is resampled to square ones little else than invented pixels would be left."""
+
 ARCHIVE_GAIN = 8
 """Bytes that a byte of an archive can stand for, beyond the first :data:`MAX_UNPACKED`: those of real scans
 stand for two to five."""
@@ -83,8 +93,8 @@ def check_voxels(voxels: float, what: str = "the series has") -> None:
         raise ScanError("too_large", f"{what} {told} voxels; the most is {MAX_VOXELS >> 20} Mi")
 
 
-def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) -> None:
-    """Refuse a scan that would have too many voxels once its pixels are square.
+def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float], slice_spacing: float) -> None:
+    """Refuse a grid that is none of a scan of a person, or has too many voxels once its pixels are square.
 
     Parameters
     ----------
@@ -92,6 +102,8 @@ def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) 
         (rows, columns, slices) of the scan.
     pixel_spacing
         (row, column) mm.
+    slice_spacing
+        mm from slice to slice.
 
     Raises
     ------
@@ -102,6 +114,20 @@ def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) 
     check_lengths(pixel_spacing)
     (row, column), least = pixel_spacing, min(pixel_spacing)
     check_voxels(math.prod(shape) * (row / least) * (column / least), "with square pixels the series has")
+    _check_extent("a slice", max(shape[0] * row, shape[1] * column), FIELD_MM)
+    _check_extent("the slices together", shape[2] * slice_spacing, SLICES_MM)
+    if max(pixel_spacing) > PIXEL_RATIO * least:
+        edges = f"{row:.3g} by {column:.3g} mm"
+        raise ScanError(
+            "missing_tags", f"a pixel is {edges}; one edge is at most {PIXEL_RATIO:g} times the other"
+        )
+
+
+def _check_extent(what: str, length: float, most: float) -> None:
+    # not a number is refused too
+    if not length <= most:
+        detail = f"by its spacings {what} would be {length / 1000:.3g} m long; the most is {most / 1000:g} m"
+        raise ScanError("too_large", detail)
 
 
 def check_lengths(lengths: Iterable[float], what: str = "PixelSpacing") -> None:

@@ -142,7 +142,7 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     # along the stack's own direction now, which can only differ from the normal in where it leads
     axes = sagittal_axes(affine, slice_axis=across)
     stack = Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
-    check_grid(stack.grid.shape, stack.grid.pixel_spacing)
+    check_grid(stack.grid.shape, stack.grid.pixel_spacing, stack.grid.slice_spacing)
     return stack
 
 

@@ -151,5 +151,5 @@ def _checked_axes(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Axes
     if slices < MIN_SLICES:
         raise ScanError("too_few_slices", f"the image has {slices} slices; the least is {MIN_SLICES}")
     grid = canonical_grid(affine, shape, axes)
-    check_grid(grid.shape, grid.pixel_spacing)
+    check_grid(grid.shape, grid.pixel_spacing, grid.slice_spacing)
     return axes

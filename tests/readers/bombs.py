@@ -198,6 +198,8 @@ def write_bombs(folder: Path, scale: int = 1) -> list[Path]:
     series(at("rows_and_columns"), setting(Rows=65535, Columns=65535))
     series(at("frames"), setting(NumberOfFrames=2**31 - 1))
     series(at("anisotropic"), setting(PixelSpacing=[0.011, 90.0]))
+    row = b"\0\1" * (20 * 60_000)
+    series(at("strip"), setting(Rows=20, Columns=60_000, PixelSpacing=[1.0, 1.0], PixelData=row))
     series(at("spacing_1e-300"), setting(PixelSpacing=[1e-300, 1e-300]))
     series(at("spacing_1e300"), setting(PixelSpacing=[1e300, 1e300]))
     series(at("position_1e308"), setting(ImagePositionPatient=[1e308, -1e308, 1e308]))
@@ -206,7 +208,7 @@ def write_bombs(folder: Path, scale: int = 1) -> list[Path]:
     segments = struct.pack("<16I", 2, 64, 64 + len(runs), *[0] * 13) + runs * 2
     series(at("rle_9000"), compressed(RLELossless, segments, Rows=9000, Columns=9000))
     series(at("j2k_9000"), compressed(JPEG2000Lossless, jpeg_2000(9000), Rows=9000, Columns=9000))
-    series(at("j2k_4500"), compressed(JPEG2000Lossless, jpeg_2000(4500), Rows=4500, Columns=4500))
+    series(at("j2k_4000"), compressed(JPEG2000Lossless, jpeg_2000(4000), Rows=4000, Columns=4000))
     series(
         at("j2k_components"), compressed(JPEG2000Lossless, jpeg_2000(2048, 16000), Rows=2048, Columns=2048)
     )

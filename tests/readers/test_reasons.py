@@ -8,6 +8,7 @@ import zipfile
 import zlib
 
 import fsspec
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -16,9 +17,11 @@ from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
+from spinenet.index.preview import preview
 from spinenet.readers import limits as limits_module
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import uid_from
+from spinenet.types import Scan
 
 
 def reason_of(path, **options) -> str:
@@ -275,6 +278,38 @@ def test_too_large(series, monkeypatch):
         assert reason_of(folder) == "too_large"
     monkeypatch.setattr(limits_module, "MAX_VOXELS", 1000)
     assert reason_of(folder) == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "gap", "reason", "said"),
+    [
+        ((20, 3100, 3), (1.0, 1.0), 4.0, "too_large", "a slice would be 3.1 m long; the most is 3 m"),
+        ((3100, 20, 3), (1.0, 1.0), 4.0, "too_large", "a slice would be 3.1 m long; the most is 3 m"),
+        ((20, 2900, 3), (1.0, 1.0), 4.0, "", ""),
+        ((20, 16, 21), (1.0, 1.0), 50.0, "too_large", "the slices together would be 1.05 m long"),
+        ((20, 16, 3), (0.011, 90.0), 4.0, "missing_tags", "a pixel is 0.011 by 90 mm"),
+        ((20, 16, 3), (0.1, 2.1), 4.0, "missing_tags", "one edge is at most 20 times the other"),
+        ((20, 16, 3), (1.9, 0.1), 4.0, "", ""),
+    ],
+)
+@pytest.mark.parametrize("stored", ["DICOM", "NIfTI"])
+def test_field_that_no_person_fills(tmp_path, shape, spacing, gap, reason, said, stored):
+    affine = np.array([[0, 0, gap, 0], [0, spacing[1], 0, 0], [-spacing[0], 0, 0, 0], [0, 0, 0, 1.0]])
+    path = tmp_path
+    if stored == "DICOM":
+        save(tmp_path, Scan(np.zeros(shape, np.float32), spacing, gap, affine, "T2"))
+    else:
+        path = tmp_path / "image.nii.gz"
+        nibabel.Nifti1Image(np.zeros(shape, np.int16), np.diag([-1, -1, 1, 1]) @ affine).to_filename(path)
+        if max(spacing) > 1.5 * gap:
+            reason, said = "not_sagittal", "longest within the sagittal plane"
+    if not reason:
+        assert read_scan(str(path)).shape == preview(str(path)).shape == shape
+        return
+    for look in (read_scan, preview):
+        with pytest.raises(ScanError, match=said) as refused:
+            look(str(path))
+        assert refused.value.reason == reason
 
 
 def zipped(tmp_path, members):
