@@ -25,7 +25,7 @@ CPU, GPU = "CPU", "GPU"
 """Resources that workers declare: CPU for decoding, GPU for inference (on whatever device)."""
 
 THREADS_PER_PROCESS = 4
-"""Of a CPU-class worker: decoding holds Python's lock for part of its time, and a crash takes few scans."""
+"""Of a worker without a GPU: Python's lock is held for part of the time, and a crash takes few scans."""
 
 log = logging.getLogger("spinenet")
 
@@ -176,18 +176,26 @@ def _has_certificates(security: Security) -> bool:
 
 
 def _local_workers() -> dict[str, Any]:
-    """CPU-class processes for all cores but one, and one GPU-class process for each GPU, or one without."""
+    """CPU-class processes for all cores but one, and a GPU-class one for each GPU, or else for all cores."""
+    workers = {
+        f"cpu-{index}": nanny(threads, {CPU: threads}, {"CUDA_VISIBLE_DEVICES": ""})
+        for index, threads in enumerate(_by_process(max(1, cores() - 1)))
+    }
     gpus = torch.cuda.device_count()
-    workers, left = {}, max(1, cores() - 1)
-    for index in range(-(-left // THREADS_PER_PROCESS)):
-        threads = min(THREADS_PER_PROCESS, left - index * THREADS_PER_PROCESS)
-        workers[f"cpu-{index}"] = nanny(threads, {CPU: threads}, {"CUDA_VISIBLE_DEVICES": ""})
-    for index in range(max(1, gpus)):
-        environment = {THREADS_VARIABLE: str(max(1, cores() // max(1, gpus)))}
-        if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = _device(index)
+    for index in range(gpus):
+        environment = {THREADS_VARIABLE: str(max(1, cores() // gpus)), "CUDA_VISIBLE_DEVICES": _device(index)}
         workers[f"gpu-{index}"] = nanny(1, {GPU: 1}, environment)
+    if not gpus:
+        # Scans side by side keep all cores busy; threads that share a scan wait for each other at its stages.
+        for index, threads in enumerate(_by_process(cores())):
+            workers[f"gpu-{index}"] = nanny(threads, {GPU: threads}, {THREADS_VARIABLE: "1"})
     return workers
+
+
+def _by_process(threads: int) -> list[int]:
+    """So many threads in processes of at most :data:`THREADS_PER_PROCESS`."""
+    whole, rest = divmod(threads, THREADS_PER_PROCESS)
+    return [THREADS_PER_PROCESS] * whole + [rest] * bool(rest)
 
 
 def _device(index: int) -> str:
