@@ -162,12 +162,27 @@ def offered_by(client: Client, timeout: float = 30.0) -> dict[str, float]:
     OSError
         There is no connection to it.
     """
+    workers = workers_of(client, timeout).values()
+    taking = [worker for worker in workers if worker.get("status", "running") == "running"]
+    return {r: sum(worker["resources"].get(r, 0) for worker in taking) for r in (CPU, GPU)}
+
+
+def workers_of(client: Client, timeout: float = 30.0) -> Mapping[str, Any]:
+    """What the scheduler tells of each worker, by its address.
+
+    Raises
+    ------
+    TimeoutError
+        The scheduler does not answer in time.
+    OSError
+        There is no connection to it.
+    """
     if client.scheduler is None:
         raise OSError("the client is closed")
     # Not scheduler_info(), which may return what another of its callers asked for: no workers.
     known = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=timeout)
-    taking = [w for w in known["workers"].values() if w.get("status", "running") == "running"]
-    return {r: sum(worker["resources"].get(r, 0) for worker in taking) for r in (CPU, GPU)}
+    workers: Mapping[str, Any] = known["workers"]
+    return workers
 
 
 def _has_certificates(security: Security) -> bool:

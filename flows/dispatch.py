@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from distributed import Client, Future, KilledWorker
+from distributed import Future, KilledWorker
 
-from flows.cluster import CPU, GPU
+from flows.cluster import CPU, GPU, workers_of
 from flows.devices import DeviceFailed
 from flows.work import PATIENCE, Work
 from flows.workers import Outcome, Trace, version
@@ -41,7 +41,7 @@ def all_of(
         By scan_id, the kind of task and the worker that another worker is to be preferred to.
     """
     waiting = deque(entries)
-    chosen: list[Sequence[str]] = []
+    chosen: dict[Future, Sequence[str]] = {}
     done: queue.SimpleQueue[Future] = queue.SimpleQueue()
     flying: dict[Future, Entry] = {}
     try:
@@ -49,21 +49,20 @@ def all_of(
             work.refuse_if_over()
             room = work.window.take(len(waiting), 0 if flying else PATIENCE) if waiting else 0
             if room:
-                some = [waiting.popleft() for _ in range(room)]
-                flying |= zip(_submit(work, some, known, done, avoided, chosen), some, strict=True)
+                lot = [waiting.popleft() for _ in range(room)]
+                flying |= zip(_submit(work, lot, known, done, avoided, chosen), lot, strict=True)
             if flying:
-                ended = _next(done, work, chosen)
-                if not ended:
-                    # Nobody else may do what was meant for workers that are gone.
-                    work.client.cancel(list(flying), force=True)
-                    work.window.give(len(flying))
-                    landed = list(flying.values())
-                    flying.clear()
-                    yield from ((entry, None) for entry in landed)
-                    continue
+                some, gone = _next(done, work, chosen)
+                # what was cancelled below has ended as well
+                ended = [future for future in some if future in flying]
                 landed = [flying.pop(future) for future in ended]
+                for future in ended:
+                    chosen.pop(future, None)
                 work.window.give(len(landed))
-                outcomes = _outcomes(work, ended, landed)
+                if gone:
+                    # Nobody else may do what was meant for workers that are gone.
+                    work.client.cancel(ended, force=True)
+                outcomes = [None] * len(ended) if gone else _outcomes(work, ended, landed)
                 yield from zip(landed, outcomes, strict=True)
     finally:
         if flying:
@@ -78,11 +77,11 @@ def _submit(
     known: Mapping[str, Detections],
     done: queue.SimpleQueue[Future],
     avoided: Mapping[str, tuple[str, str]],
-    chosen: list[Sequence[str]],
+    chosen: dict[Future, Sequence[str]],
 ) -> list[Future]:
     """Start both steps of some scans, two tasks each; a decoded volume goes from worker to worker.
 
-    What is meant for some workers only is added to ``chosen``, as their addresses.
+    What is meant for some workers only is added to ``chosen``, with their addresses.
     """
     client = work.client
     futures: list[Future] = []
@@ -90,19 +89,21 @@ def _submit(
     for entry in entries:
         groups.setdefault(avoided.get(entry.scan_id, ("", "")), []).append(entry)
     for (kind, worker), some in groups.items():
-        others = _others_than(client, worker) if worker else []
+        others = _others_than(work, worker) if worker else []
         elsewhere: dict[str, Any] = {"workers": others} if others else {}
-        chosen += [others] if others else []
         orders = [work.orders] * len(some)
         found = [known.get(entry.scan_id) for entry in some]
         prepared = client.map(
             work.steps.prepare, some, orders, resources={CPU: 1}, pure=False,
             **(elsewhere if kind == "decode" else {}),
         )  # fmt: skip
-        futures += client.map(
+        outcomes = client.map(
             work.steps.read, prepared, orders, found, resources={GPU: 1}, pure=False,
             **(elsewhere if kind == "inference" else {}),
         )  # fmt: skip
+        futures += outcomes
+        if others:
+            chosen |= dict.fromkeys(outcomes, others)
     by_entry = {id(entry): at for at, entry in enumerate(entry for some in groups.values() for entry in some)}
     ordered = [futures[by_entry[id(entry)]] for entry in entries]
     for future in ordered:
@@ -110,18 +111,21 @@ def _submit(
     return ordered
 
 
-def _others_than(client: Client, worker: str) -> list[str]:
+def _others_than(work: Work, worker: str) -> list[str]:
     """Addresses of workers that can do what failed on one; empty if there is no other."""
     name, _, resources = worker.rpartition(" ")
     wanted = set(resources.split("+"))
-    workers = client.scheduler_info(n_workers=-1)["workers"]
     return [
-        a for a, told in workers.items() if str(told["name"]) != name and wanted <= set(told["resources"])
+        address
+        for address, told in workers_there(work).items()
+        if str(told["name"]) != name and wanted <= set(told["resources"])
     ]
 
 
-def _next(done: queue.SimpleQueue[Future], work: Work, chosen: Sequence[Sequence[str]] = ()) -> list[Future]:
-    """All futures that have ended, at least one; none if all of some ``chosen`` workers are gone."""
+def _next(
+    done: queue.SimpleQueue[Future], work: Work, chosen: Mapping[Future, Sequence[str]]
+) -> tuple[list[Future], bool]:
+    """(futures that have ended, False), or (futures whose ``chosen`` workers are all gone, True)."""
     look_at = time.monotonic() + LOOK_EVERY_S
     while True:
         work.refuse_if_over()
@@ -131,15 +135,30 @@ def _next(done: queue.SimpleQueue[Future], work: Work, chosen: Sequence[Sequence
             if work.client.status != "running":
                 raise _lost() from None
             if chosen and time.monotonic() > look_at:
-                there = work.client.scheduler_info(n_workers=-1)["workers"].keys()
-                if any(there.isdisjoint(some) for some in chosen):
-                    return []
+                there = workers_there(work).keys()
+                gone = [future for future, workers in chosen.items() if there.isdisjoint(workers)]
+                if gone:
+                    return gone, True
                 look_at = time.monotonic() + LOOK_EVERY_S
         else:
             # This thread is the only one that takes from the queue.
             while not done.empty():
                 ended.append(done.get())
-            return ended
+            return ended, False
+
+
+def workers_there(work: Work) -> Mapping[str, Any]:
+    """What the scheduler tells of each worker, by its address.
+
+    Raises
+    ------
+    RunError
+        The scheduler is lost.
+    """
+    try:
+        return workers_of(work.client)
+    except (OSError, TimeoutError) as error:
+        raise _lost() from error
 
 
 def _lost() -> RunError:
@@ -177,9 +196,10 @@ def alone(work: Work, entry: Entry, known: Mapping[str, Detections]) -> Outcome:
     with work.alone:
         started = time.monotonic()
         for _ in range(TRIES_ALONE):
-            (future,) = _submit(work, [entry], known, done, {}, [])
+            (future,) = _submit(work, [entry], known, done, {}, {})
             try:
-                outcome = _outcome(work, _next(done, work)[0], entry)
+                _next(done, work, {})
+                outcome = _outcome(work, future, entry)
             finally:
                 future.release()
             if outcome is not None:

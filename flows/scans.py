@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from distributed import KilledWorker
+
 from flows.cluster import CPU
-from flows.dispatch import all_of, alone, failed_row
+from flows.dispatch import all_of, alone, failed_row, workers_there
 from flows.trouble import AWAY_S, OF_PATHS, ONCE, STOP_AFTER, away, log, refusal, share_away
 from flows.work import PATIENCE, Work
 from flows.workers import Outcome
@@ -20,6 +22,9 @@ from spinenet.readers.presence import Look, look
 
 LOOK_S = 60.0
 """How long a worker may take to look for a path; storage that hangs is away."""
+
+NO_ANSWER = Look(there=False, missing=None, seen=0)
+"""Of a look that took longer, or whose worker died."""
 
 TRIED_AGAIN = SURROUNDINGS - ONCE | {"no_files"}
 """Reasons that get another try in the same start; an empty folder may be a share that is not mounted."""
@@ -121,7 +126,7 @@ def _blame(work: Work, first: Outcome, second: Outcome) -> None:
     if not work.trouble.healed_elsewhere(worker, elsewhere):
         return
     name, _, resources = worker.rpartition(" ")
-    workers = work.client.scheduler_info(n_workers=-1)["workers"]
+    workers = workers_there(work)
     mine = [address for address, told in workers.items() if str(told["name"]) == name]
     wanted = set(resources.split("+"))
     alike = [a for a, told in workers.items() if a not in mine and wanted <= set(told["resources"])]
@@ -153,7 +158,7 @@ def _after_a_wait(work: Work, entry: Entry, reason: str) -> Verdict:
     while True:
         work.refuse_if_over()
         found = _look(work, entry.path, others)
-        lost = away(found, reason, entry.path, paths)
+        lost = len(paths) if found is NO_ANSWER else away(found, reason, entry.path, paths)
         if found.there:
             trouble.vain_s -= waited
             return "there"
@@ -176,10 +181,18 @@ def _after_a_wait(work: Work, entry: Entry, reason: str) -> Verdict:
 def _look(work: Work, path: str, others: Sequence[str]) -> Look:
     """From any worker that decodes."""
     future = work.client.submit(look, path, others, resources={CPU: 1}, pure=False, priority=10)
+    give_up = time.monotonic() + LOOK_S
     try:
-        found: Look = future.result(timeout=LOOK_S)
-    except TimeoutError:
-        return Look(False, None, 0)
+        while not future.done():
+            work.refuse_if_over()
+            if time.monotonic() > give_up:
+                return NO_ANSWER
+            time.sleep(0.02)
+        found: Look = future.result(timeout=PATIENCE)
+    except KilledWorker:  # by a scan beside it
+        return NO_ANSWER
+    except RunError:
+        raise
     except Exception as error:
         raise RunError(f"a worker could not look for a scan: {error}") from error
     finally:

@@ -76,7 +76,7 @@ class Supervisor:
         self._not_before: dict[str, float] = {}
         self._opening: asyncio.Task[None] | None = None
         self._starting: dict[int, float] = {}
-        self._silent: dict[str, tuple[float, float]] = {}
+        self._silent: dict[str, tuple[tuple[int, float | None], float]] = {}
         self._trouble: str | None = None
         self._last_error = "its process ended"
 
@@ -99,8 +99,13 @@ class Supervisor:
         before = time.monotonic()
         while self._trouble is None:
             now = time.monotonic()
-            # A process that was stopped itself has not waited for anybody meanwhile.
-            self._look(now, min(now - before, 2 * LOOK_S))
+            try:
+                # A process that was stopped itself has not waited for anybody meanwhile.
+                self._look(now, min(now - before, 2 * LOOK_S))
+            except Exception as error:
+                # Nobody would replace a lost worker, and nobody would say so.
+                log.info("the supervisor of local workers failed", exc_info=True)
+                self._trouble = f"the local workers cannot be looked after: {error!r}"
             before = now
             await asyncio.sleep(LOOK_S / 2 if not self.all_started() else LOOK_S)
 
@@ -152,17 +157,21 @@ class Supervisor:
         self._starting = starting
 
     def _end_frozen(self, passed: float) -> None:
-        """End workers whose heartbeats the scheduler does not get."""
+        """End workers whose heartbeats the scheduler does not get, or which it does not know."""
         silent = {}
         scheduler: Any = self._cluster.scheduler
-        for worker in scheduler.workers.values():
-            last, seconds = self._silent.get(worker.address, (worker.last_seen, 0.0))
-            seconds = seconds + passed if worker.last_seen == last else 0.0
-            silent[worker.address] = (worker.last_seen, seconds)
-            nanny = self._cluster.workers.get(worker.name)
-            if seconds > SILENCE_S and nanny is not None and nanny.pid:
-                log.warning("the local worker %s is silent for %.0f s and is ended", worker.name, seconds)
-                _kill(nanny.pid)
+        seen = {str(worker.name): worker.last_seen for worker in scheduler.workers.values()}
+        for name, nanny in self._cluster.workers.items():
+            process = nanny.process
+            if process is None or process.status != Status.running or not process.pid:
+                continue
+            now = (process.pid, seen.get(str(name)))
+            last, seconds = self._silent.get(name, (now, 0.0))
+            seconds = seconds + passed if now == last else 0.0
+            silent[name] = (now, seconds)
+            if seconds > SILENCE_S:
+                log.warning("the local worker %s is silent for %.0f s and is ended", name, seconds)
+                _kill(process.pid)
         self._silent = silent
 
 

@@ -83,14 +83,38 @@ def test_killed_workers_come_back_even_if_one_is_killed_while_it_starts(
     assert cluster.trouble() is None
 
 
-def test_a_frozen_worker_is_replaced(local: tuple[Cluster, Client], monkeypatch: pytest.MonkeyPatch) -> None:
+async def forget(dask_scheduler: Any, address: str) -> None:
+    await dask_scheduler.remove_worker(address, stimulus_id="a connection that broke", close=False)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_a_frozen_worker_is_replaced(
+    known: bool, local: tuple[Cluster, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, client = local
-    monkeypatch.setattr(supervision, "SILENCE_S", 3.0)
+    wait_until(lambda: len(workers(client)) == 2)
     frozen = workers(client)["cpu-0"]
+    told = client.scheduler_info(n_workers=-1)["workers"]
+    (address,) = (address for address, worker in told.items() if worker["name"] == "cpu-0")
     os.kill(frozen, signal.SIGSTOP)
+    if not known:
+        client.run_on_scheduler(forget, address=address)
+    monkeypatch.setattr(supervision, "SILENCE_S", 3.0)
     wait_until(lambda: not psutil.pid_exists(frozen))
     monkeypatch.undo()
     wait_until(lambda: workers(client).get("cpu-0", frozen) != frozen)
+
+
+def test_a_supervisor_that_fails_is_no_reason_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object) -> None:
+        raise OSError("no such process table")
+
+    monkeypatch.setattr(supervision.Supervisor, "_look", fails)
+    with (
+        pytest.raises(RunError, match=r"local workers cannot be looked after: OSError.*no such process"),
+        cluster_address("local", one_of_each),
+    ):
+        pass
 
 
 class NoNanny(Nanny):

@@ -8,29 +8,32 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import noop
 import pytest
-from distributed import Client
+from distributed import Client, get_worker
 from distributed.utils import open_port
-from test_trouble import work_on
+from test_trouble import local_workers, work_on
 
 import flows.workers
-from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.cluster import wait_for_slots, workers_of
 from flows.shards import do_shard
 from flows.trouble import RETIRE_AFTER, STOP_AFTER
 from flows.work import Work
 from flows.workers import Orders, Outcome, Prepared, Steps, prepare, read
 from spinenet.cohort.checkpoints import Detections
+from spinenet.cohort.manifest import Entry
+from spinenet.cohort.rows import Failure
 from spinenet.errors import RunError
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with cluster_address("local") as address, connected(address) as client:
-        wait_for_slots(client)
+    with local_workers() as client:
         yield client
 
 
@@ -76,32 +79,61 @@ def test_paths_that_are_really_missing_are_rows_of_their_own(client: Client, tmp
     assert time.monotonic() - began < 60
 
 
-@pytest.fixture
-def unprivileged(tmp_path: Path) -> Iterator[Client]:
-    """A scheduler with a worker that may read all, and one that may not read what is another user's."""
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
-        pytest.skip("needs root's rights, to take them from a worker")
+def test_looks_without_an_answer_say_nothing_of_a_path(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.scans.LOOK_S", -1.0)
+    monkeypatch.setattr("flows.scans.AWAY_S", 0.0)
+    names = [f"s{i}" for i in range(STOP_AFTER)]
+    (tmp_path / "share").mkdir()
+    work = work_on(client, tmp_path / "share", names, out=tmp_path / "out", write_scans=False)
+    with pytest.raises(RunError, match="cannot be read from the workers"):
+        do_shard(work, 0)
+    assert work.ledger.commits() == {}
+
+
+@contextmanager
+def two_workers(folder: Path, **workers: tuple[str, Sequence[str]]) -> Iterator[Client]:
+    """A scheduler and workers that nobody replaces, each a process.
+
+    Parameters
+    ----------
+    workers
+        By name, a worker's resources and what its command is started through.
+    """
     address = f"tcp://127.0.0.1:{open_port()}"
     python = [sys.executable, "-m"]
     where = ["--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]
     worker = [*python, "distributed.cli.dask_worker", address, "--no-nanny", "--no-dashboard"]
     worker += ["--host", "127.0.0.1", "--nthreads", "1", "--death-timeout", "120"]
-    poor = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", *worker]
     commands = [
         [*python, "distributed.cli.dask_scheduler", *where],
-        [*worker, "--resources", "CPU=1 GPU=1", "--name", "rich"],
-        [*poor, "--resources", "CPU=1", "--name", "poor"],
+        *(
+            [*prefix, *worker, "--resources", resources, "--name", name]
+            for name, (resources, prefix) in workers.items()
+        ),
     ]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = [subprocess.Popen(command, cwd=tmp_path, **quiet) for command in commands]  # type: ignore[call-overload]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    processes = [subprocess.Popen(c, cwd=folder, env=environment, **quiet) for c in commands]  # type: ignore[call-overload]
     try:
         with Client(address, timeout=120, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=120)
+            client.wait_for_workers(len(workers), timeout=120)
             yield client
     finally:
         for process in processes:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[Client]:
+    """A worker that may read all, and one that may not read what is another user's."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root's rights, to take them from a worker")
+    taken = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+    with two_workers(tmp_path, rich=("CPU=1 GPU=1", []), poor=("CPU=1", taken)) as client:
+        yield client
 
 
 @pytest.mark.slow
@@ -114,9 +146,9 @@ def test_a_worker_without_the_right_to_read_is_retired(unprivileged: Client, tmp
             Path(path).chmod(0o700)
     assert do_shard(work, 0) == {"done": len(names)}
     deadline = time.monotonic() + 30
-    while len(unprivileged.scheduler_info()["workers"]) > 1 and time.monotonic() < deadline:
+    while len(workers_of(unprivileged)) > 1 and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert [told["name"] for told in unprivileged.scheduler_info()["workers"].values()] == ["rich"]
+    assert [told["name"] for told in workers_of(unprivileged).values()] == ["rich"]
 
 
 def read_on_a_broken_gpu(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
@@ -140,10 +172,35 @@ def test_a_gpu_that_fails_ends_its_worker_and_the_scan_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BROKEN_GPU", str(tmp_path / "marker"))
-    with cluster_address("local") as address, connected(address) as client:
-        wait_for_slots(client)
+    with local_workers() as client:
         before = set(client.run(os.getpid).values())
         work = work_on(client, tmp_path, ["a", "cursed", "b"], steps=Steps(prepare, read_on_a_broken_gpu))
         assert do_shard(work, 0) == {"done": 2, "gpu_failed": 1}
         wait_for_slots(client)
         assert set(client.run(os.getpid).values()) != before
+
+
+def prepare_with_a_worker_that_ends(entry: Entry, orders: Orders) -> Prepared:
+    """Stands in for the decoder: each scan fails once, and what failed on "stays" ends the worker "goes"."""
+    marker, here = Path(entry.path), get_worker().name
+    if not marker.exists():
+        marker.write_text(here, encoding="utf-8")
+        failed = Failure("storage_failed", "the first time")
+        return Prepared(entry, None, None, failed, {}, (("decode", f"{here} CPU+GPU"),))
+    if here == "goes" and marker.read_text(encoding="utf-8") == "stays":
+        os._exit(9)
+    return noop.prepare(entry, orders)
+
+
+def read_what_did_not_fail(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
+    """The rows of a spine for what the decoder above did not refuse."""
+    return (read if prepared.failure else noop.read)(prepared, orders, known)
+
+
+def test_second_tries_whose_worker_is_gone_are_made_elsewhere(tmp_path: Path) -> None:
+    names = [f"s{i}" for i in range(12)]
+    with two_workers(tmp_path, stays=("CPU=1 GPU=1", []), goes=("CPU=1 GPU=1", [])) as client:
+        steps = Steps(prepare_with_a_worker_that_ends, read_what_did_not_fail)
+        work = work_on(client, tmp_path, names, steps=steps, write_scans=False)
+        assert do_shard(work, 0) == {"done": 12}
+        assert [told["name"] for told in workers_of(client).values()] == ["stays"]
