@@ -5,7 +5,7 @@ pixels, 16 bits of which 12 are used, in each lossless encoding; installs each p
 environment that is thrown away; and tells for each what it takes, whether all pixels are right, and what
 damaged streams do to it, but for those that claim another size than the header, which the readers refuse.
 
-docs/decoders.md has what it printed, and which decoders the readers take for that.
+docs/decoders.md says which decoders the readers take, and what this printed of them.
 """
 
 from __future__ import annotations
