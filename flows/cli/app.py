@@ -86,11 +86,16 @@ def _options(
 
 
 def main() -> None:
-    """Run the command and turn its errors into one sentence and an exit status."""
+    """Run the command in a process of its own, which ends with the command's exit status."""
     # Processes that are started take no module from the folder where the user stands.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     Stop.own_process = True
-    arguments = debug_first(sys.argv[1:])
+    leave(exit_status(sys.argv[1:]))
+
+
+def exit_status(words: Sequence[str]) -> int:
+    """Run the command and turn its errors into one sentence and an exit status."""
+    arguments = debug_first(words)
     debug = arguments[:1] == [_DEBUG]
     try:
         code = app(arguments, prog_name="spinenet", standalone_mode=False)
@@ -98,27 +103,27 @@ def main() -> None:
         if debug:
             raise
         say(f"spinenet: {error}", err=True)
-        leave(USAGE if isinstance(error, _USAGE_ERRORS) else UNFINISHED)
+        return USAGE if isinstance(error, _USAGE_ERRORS) else UNFINISHED
     except typer.Abort:
-        leave(UNFINISHED)
+        return UNFINISHED
     except KeyboardInterrupt:
         typer.echo("spinenet: stopped", err=True)
-        leave(UNFINISHED)
+        return UNFINISHED
     except Exception as error:
         show = getattr(error, "show", None)
         if callable(show):
             if hasattr(error, "message"):
                 error.message = printable(error.message)
             show()
-            leave(USAGE)
+            return USAGE
         if debug:
             raise
         say(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
-        leave(UNFINISHED)
+        return UNFINISHED
     if code == _INTERRUPTED:
         typer.echo("spinenet: stopped", err=True)
-        leave(UNFINISHED)
-    leave(code if isinstance(code, int) else DONE)
+        return UNFINISHED
+    return code if isinstance(code, int) else DONE
 
 
 def debug_first(arguments: Sequence[str]) -> list[str]:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ import pytest
 from canary import CANARY, NEEDED, with_canary
 from cohorts import BROKEN, small_scan, spinenet, write
 
-from flows.cli import main
+from flows.cli.app import exit_status
 from flows.index import Subjects
 from spinenet.cohort.manifest import entries, read_manifest
 from spinenet.errors import ScanError
@@ -216,7 +215,6 @@ def test_bad_usage_is_one_sentence(
     tmp_path: Path,
     arguments: tuple[str, ...],
     said: str,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "rules.toml").write_text('[[grading]]\nsequenze = "T2"', encoding="utf-8")
@@ -225,10 +223,7 @@ def test_bad_usage_is_one_sentence(
     out = tmp_path / "m.parquet"
     root = () if len(arguments) == 1 else (str(tmp_path),)
     words = ["index", *root, "-o", str(out), *(part.format(tmp_path) for part in arguments)]
-    monkeypatch.setattr(sys, "argv", ["spinenet", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
+    assert exit_status(words) == 2
     told = capsys.readouterr().err
     assert said in told
     assert len(told.strip().splitlines()) == 1
