@@ -10,8 +10,8 @@ measured. ``--small`` makes them a hundredth in size; ``--folder`` takes bombs t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -20,7 +20,6 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import psutil
 from bombs import write_bombs
 from small_scans import make_scan, save
 
@@ -100,20 +99,13 @@ def look_at(paths: Iterable[Path], hows: Sequence[str] = HOWS) -> list[tuple[str
 
 def measured(*arguments: str | Path) -> tuple[int, float, int]:
     """Run the command ``spinenet``: (exit status, CPU s, MiB of its largest process), with children."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = psutil.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *map(str, arguments)], stdout=subprocess.DEVNULL
     )
-    largest = 0
-    while process.poll() is None:
-        with contextlib.suppress(psutil.Error):
-            for one in (process, *process.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    largest = max(largest, one.memory_info().rss)
-        time.sleep(0.05)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return process.returncode, seconds, largest >> 20
+    # the system counts this process and all below it that were waited for; samples would miss short peaks
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss >> 10
 
 
 def commands(bombs: Sequence[Path], good: Path, scratch: Path) -> bool:
