@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,29 @@ def dask_setup(worker):
 """
 
 
+OTHER_WEIGHTS = """
+import dataclasses
+import flows.workers
+
+def dask_setup(worker):
+    load = flows.workers.load_bundle
+    flows.workers.load_bundle = lambda *where: dataclasses.replace(load(*where), digests={"a": "b"})
+"""
+
+DEFECT = """
+import sys
+from spinenet.cohort.ledger import Ledger
+
+def commit(self, *told):
+    raise ZeroDivisionError("a defect of the flow")
+
+Ledger.commit = commit
+sys.argv[0] = "spinenet"
+from flows.cli import main
+main()
+"""
+
+
 @contextmanager
 def outside_cluster(folder: Path, preload: str = "") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A scheduler, and a worker of both classes, each a process; the address and the scheduler."""
@@ -104,12 +127,15 @@ def manifest_of(folder: Path, n_scans: int) -> Path:
 
 ENDINGS = {
     "other version": (1, r"has spinenet 0.0.1 and the flow"),
+    "other weights": (1, r"has other weights under synthetic than the run"),
+    "defect": (1, r"ZeroDivisionError"),
     "scheduler lost": (1, r"scheduler was lost"),
     "no such cluster": (1, r"no Dask scheduler answers"),
     "terminated": (1, r"start it again to go on"),
     "interrupted": (1, r"start it again to go on"),
     "interrupted twice": (1, r"stopped|start it again"),
     "output lost": (1, r"cannot (write|create|list|read)"),
+    "disk full": (1, r"No space left"),
 }
 
 
@@ -119,13 +145,15 @@ ENDINGS = {
 def test_a_run_on_a_busy_machine_ends_as_it_should(ending: str, tmp_path: Path) -> None:
     status, sentence = ENDINGS[ending]
     manifest, out = manifest_of(tmp_path, 200), tmp_path / "out"
-    preload = OTHER_VERSION if ending == "other version" else ""
-    with busy(), outside_cluster(tmp_path, preload) as (address, scheduler):
+    preload = {"other version": OTHER_VERSION, "other weights": OTHER_WEIGHTS}.get(ending, "")
+    disk = small_disk(out) if ending == "disk full" else nullcontext()
+    with disk, busy(), outside_cluster(tmp_path, preload) as (address, scheduler):
         if ending == "no such cluster":
             address = f"tcp://127.0.0.1:{open_port()}"
         arguments = ("--weights", "synthetic", "--shard-size", "4", "--cluster", address, "--no-prefect")
+        python, *module = command("run", manifest, out, *arguments)
         run = subprocess.Popen(
-            command("run", manifest, out, *arguments),
+            [python, "-c", DEFECT, *module[2:]] if ending == "defect" else [python, *module],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -138,15 +166,32 @@ def test_a_run_on_a_busy_machine_ends_as_it_should(ending: str, tmp_path: Path) 
     assert re.search(sentence, last), said
 
 
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of some megabytes at ``folder``."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 def disturb(ending: str, run: subprocess.Popen[str], scheduler: subprocess.Popen[bytes], out: Path) -> None:
     """Do what ends the run, once a shard of it is committed."""
-    if ending in ("other version", "no such cluster"):
+    if ending in ("other version", "other weights", "defect", "no such cluster"):
         return
     give_up = time.monotonic() + 300
     while not list(out.glob("_run/commits/*.json")) and run.poll() is None and time.monotonic() < give_up:
         time.sleep(0.1)
     if ending == "scheduler lost":
         scheduler.kill()
+    elif ending == "disk full":
+        with suppress(OSError), (out / "others").open("wb", buffering=0) as others:
+            while others.write(bytes(4096)):
+                pass
     elif ending == "output lost":
         out.rename(out.with_name("elsewhere"))
         out.write_text("a file", encoding="utf-8")
