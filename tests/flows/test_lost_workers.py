@@ -105,11 +105,15 @@ def test_a_frozen_worker_is_replaced(
     wait_until(lambda: workers(client).get("cpu-0", frozen) != frozen)
 
 
-def test_a_supervisor_that_fails_is_no_reason_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(*args: object) -> None:
+class FailingSupervisor(supervision.Supervisor):
+    """Cannot look after its workers."""
+
+    def _look(self, now: float, passed: float) -> None:
         raise OSError("no such process table")
 
-    monkeypatch.setattr(supervision.Supervisor, "_look", fails)
+
+def test_a_supervisor_that_fails_is_no_reason_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "Supervisor", FailingSupervisor)
     with (
         pytest.raises(RunError, match=r"local workers cannot be looked after: OSError.*no such process"),
         cluster_address("local", one_of_each),
