@@ -19,12 +19,12 @@ from spinenet.synthetic.dicom import uid_from, write_series
 from spinenet.types import Scan
 
 
-def write(folder: Path, name: str, spacing_mm: float = 3.0, slices: int = 4) -> list[Path]:
+def write(folder: Path, name: str, spacing_mm: float = 3.0, slices: int = 4, side: int = 96) -> list[Path]:
     """A series of its own for each name, with nothing to see in it."""
     affine = np.array(
         [[0, 0, 4.0, -8], [0, spacing_mm, 0, -100], [-spacing_mm, 0, 0, 120], [0, 0, 0, 1]], float
     )
-    volume = np.full((96, 96, slices), 7, np.float32)
+    volume = np.full((side, side, slices), 7, np.float32)
     scan = Scan(volume, (spacing_mm, spacing_mm), 4.0, affine, "T2")
     uids = {"study_uid": uid_from("study", name), "series_uid": uid_from("series", name)}
     return write_series(folder, scan, patient_id=name, description="t2 sag", **uids)
@@ -134,7 +134,7 @@ def test_estimates_grow_with_the_scans(folder: Path, tmp_path: Path) -> None:
 
 
 def test_slices_too_small_for_a_window_are_told(tmp_path: Path) -> None:
-    write(tmp_path / "tiny", "tiny", spacing_mm=300.0)
+    write(tmp_path / "tiny", "tiny", side=2)
     (tmp_path / "m.csv").write_text("scan_id,path\na,tiny\n", encoding="utf-8")
     assert names(check_manifest(str(tmp_path / "m.csv"))) == {"too_small": ["a"]}
 

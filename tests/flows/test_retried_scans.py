@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import noop
 import pytest
@@ -20,7 +21,7 @@ from distributed.utils import open_port
 from test_trouble import local_workers, work_on
 
 import flows.workers
-from flows.cluster import wait_for_slots, workers_of
+from flows.cluster import CPU, GPU, nanny, wait_for_slots, workers_of
 from flows.shards import do_shard
 from flows.trouble import RETIRE_AFTER, STOP_AFTER
 from flows.work import Work
@@ -151,6 +152,10 @@ def test_a_worker_without_the_right_to_read_is_retired(unprivileged: Client, tmp
     assert [told["name"] for told in workers_of(unprivileged).values()] == ["rich"]
 
 
+def one_of_each() -> dict[str, Any]:
+    return {"cpu-0": nanny(1, {CPU: 1}, {}), "gpu-0": nanny(1, {GPU: 1}, {})}
+
+
 def read_on_a_broken_gpu(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
     """Stands in for a GPU: the first process, and every one for one of the scans, meets a sticky error."""
     marker = Path(os.environ["BROKEN_GPU"])
@@ -172,7 +177,8 @@ def test_a_gpu_that_fails_ends_its_worker_and_the_scan_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BROKEN_GPU", str(tmp_path / "marker"))
-    with local_workers() as client:
+    # what stands in for a GPU is one of a process, as a GPU is
+    with local_workers(one_of_each) as client:
         before = set(client.run(os.getpid).values())
         work = work_on(client, tmp_path, ["a", "cursed", "b"], steps=Steps(prepare, read_on_a_broken_gpu))
         assert do_shard(work, 0) == {"done": 2, "gpu_failed": 1}

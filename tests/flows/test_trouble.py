@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cohorts import small_scan, write
@@ -72,9 +73,13 @@ WATCHES: dict[str, WorkerWatch] = {}
 
 
 @contextmanager
-def local_workers() -> Iterator[Client]:
+def local_workers(workers: Callable[[], dict[str, Any]] | None = None) -> Iterator[Client]:
     """A client of local workers, which are watched as those of a run are."""
-    with cluster_address("local") as place, connected(place) as client, watched(place, client) as watch:
+    with (
+        cluster_address("local", workers) as place,
+        connected(place) as client,
+        watched(place, client) as watch,
+    ):
         wait_for_slots(client)
         WATCHES[client.id] = watch
         yield client
