@@ -239,7 +239,8 @@ def test_requests_are_few_and_none_is_for_a_scan(s3: ObjectStore) -> None:
     assert told["finalise"]["GET"] == 4 * n_shards
     assert told["finalise"]["PUT"] == 4
     assert sum(told["finalise"].values()) <= 4 * n_shards + 4 + 9
-    assert told["resume of a finished run"] == {"GET": 2 + 1 + 3, "LIST": 1 + 3}
+    # the commits are listed too: rows may have been read again since the tables were written
+    assert told["resume of a finished run"] == {"GET": 2 + 1 + 3, "LIST": 1 + 3 + 1}
     assert told["status of a running one"]["GET"] == 3 + n_shards
     assert sum(told["status of a running one"].values()) <= 3 + n_shards + 3
     assert sum(told["status"].values()) <= 5
