@@ -32,6 +32,10 @@ NOT_IMPORTED = {
 """Declared dependencies that no module names, and what for; names that are not declared do no harm here."""
 
 
+NOT_AT_RUN_TIME = {"dev", "docs", "tutorials"}
+"""Extras of which the package imports nothing."""
+
+
 def normal(requirement: str) -> str:
     """The name of a requirement as registries spell it."""
     return (
@@ -57,7 +61,7 @@ def imported() -> dict[str, str]:
 
 def test_what_is_imported_is_declared() -> None:
     owners = metadata.packages_distributions()
-    runtime = set(PROJECT["optional-dependencies"]) - {"dev"}
+    runtime = set(PROJECT["optional-dependencies"]) - NOT_AT_RUN_TIME
     known = declared(runtime)
     undeclared = {
         f"{name} in {file}" for name, file in imported().items() if not known & set(map(normal, owners[name]))
@@ -68,7 +72,7 @@ def test_what_is_imported_is_declared() -> None:
 def test_what_is_declared_is_used() -> None:
     owners = metadata.packages_distributions()
     used = {normal(owner) for name in imported() for owner in owners[name]}
-    runtime = set(PROJECT["optional-dependencies"]) - {"dev"}
+    runtime = set(PROJECT["optional-dependencies"]) - NOT_AT_RUN_TIME
     assert not declared(runtime) - used - set(NOT_IMPORTED)
 
 
@@ -92,7 +96,7 @@ def test_metadata() -> None:
 def test_locks_hold_every_dependency_and_no_place(name: str) -> None:
     lines = (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines()
     pinned = dict(re.fullmatch(r"([a-z0-9-]+)==([\w.]+)", line).groups() for line in lines[1:])  # type: ignore[union-attr]
-    extras = ["nifti"] if name == "lowest.txt" else ["nifti", "dev", "s3", "azure"]
+    extras = ["nifti"] if name == "lowest.txt" else ["nifti", "dev", "docs", "tutorials", "s3", "azure"]
     assert declared(extras) <= set(pinned), "run .ci/lock"
     # with and without CUDA, the same
     assert pinned["torch"] == "2.13.0"

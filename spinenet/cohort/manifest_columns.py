@@ -48,6 +48,7 @@ def plain_name(name: str) -> str:
 
 
 def no_plain_values(url: str, name: str, held: str) -> ManifestError:
+    """The error of a column whose values are no text, number, date or truth value."""
     return ManifestError(
         f"column {printable(name)} of {url} holds {held}; a manifest carries plain values only, so write "
         "them as text or leave the column out"

@@ -1,0 +1,1 @@
+"""The four networks: their layers and shapes, and nothing of files."""

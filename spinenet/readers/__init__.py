@@ -1,0 +1,1 @@
+"""A path becomes one scan, or the reason why it cannot."""

@@ -85,8 +85,10 @@ def _opened(data: bytes) -> dict[str, bytes]:
 
 
 def ends_as_zip(file: Any, size: int) -> bool:
-    """Whether a file that does not begin as one is a zip with something before it, as programs that unpack
-    themselves are; the file can go back, and is then anywhere."""
+    """Whether a file that does not begin as one is a zip all the same, with something before it.
+
+    Programs that unpack themselves are such. The file can go back, and is then anywhere.
+    """
     return size >= _SMALLEST_ZIP and zipfile.is_zipfile(file)
 
 

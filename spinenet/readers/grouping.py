@@ -105,7 +105,7 @@ def series_label(sequence: str, words: str, slices: int, name: str) -> str:
 
 
 def sequence_of_frame(frame: Frame) -> str:
-    """ "T1", "T2", "STIR" or "other"; see :func:`spinenet.readers.facts.sequence_of`."""
+    """One of "T1", "T2", "STIR" and "other"; see :func:`spinenet.readers.facts.sequence_of`."""
     if NO_ANATOMY & set(frame.contrast.image_type.split("+")):
         return "other"
     scanning = str(frame.facts.get("scanning_sequence", "")).split()

@@ -123,7 +123,7 @@ def sidecar_facts(said: Mapping[str, Any], name: str) -> dict[str, str | float]:
 
 
 def sidecar_sequence(said: Mapping[str, Any], name: str) -> str:
-    """ "T1", "T2", "STIR" or "other", by the rules that hold for DICOM; see :func:`sequence_of`."""
+    """One of "T1", "T2", "STIR" and "other", by the rules that hold for DICOM; see :func:`sequence_of`."""
     scanning = _words(said.get("ScanningSequence"))
     written = [_text(said.get(key)) for key in ("SeriesDescription", "ProtocolName")]
     echo, repetition, inversion = (_milliseconds(said, key) for key in _SECONDS)

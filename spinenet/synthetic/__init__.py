@@ -1,0 +1,1 @@
+"""Drawn spines, as images and as DICOM, with their truth."""
