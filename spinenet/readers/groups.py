@@ -51,7 +51,14 @@ _PLACES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         "EchoNumbers": tuple((sequence, "EchoNumbers") for sequence in _CONVERTED),
         "DiffusionBValue": (("MRDiffusionSequence", "DiffusionBValue"),),
         "FlipAngle": (("MRTimingAndRelatedParametersSequence", "FlipAngle"),),
-        "ScanningSequence": tuple((sequence, "ScanningSequence") for sequence in _CONVERTED),
+        **{
+            tag: tuple((sequence, tag) for sequence in _CONVERTED)
+            for tag in ("ScanningSequence", "BodyPartExamined")
+        },
+        "AnatomicRegionSequence": (
+            ("FrameAnatomySequence", "AnatomicRegionSequence"),
+            *((sequence, "AnatomicRegionSequence") for sequence in _CONVERTED),
+        ),
     }
 )
 """Where a frame has a classic tag: (functional group, keyword in it), the first that holds it counts."""

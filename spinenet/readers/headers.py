@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
-from spinenet.readers.body_parts import known_body_part
+from spinenet.readers.body_parts import stated_body_part
 from spinenet.readers.contrasts import contrast_of
 from spinenet.readers.facts import known_maker, known_model, known_uid, known_words
 from spinenet.readers.frames import Frame, PixelFormat
@@ -52,7 +52,7 @@ _TAGS = """
     NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation RescaleSlope RescaleIntercept
     LossyImageCompression EchoPulseSequence ImageType PixelPaddingValue PixelPaddingRangeLimit
     StudyInstanceUID SeriesNumber PatientID EchoNumbers TemporalPositionIdentifier AcquisitionNumber
-    DiffusionBValue FlipAngle
+    DiffusionBValue FlipAngle AnatomicRegionSequence
 """
 _WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
@@ -279,7 +279,7 @@ def _facts(tags: Tags) -> dict[str, str | float]:
         "manufacturer": known_maker(text_of(tags, "Manufacturer")),
         "model": known_model(text_of(tags, "ManufacturerModelName")),
         "field_strength": number_of(tags, "MagneticFieldStrength"),
-        "body_part": known_body_part(text_of(tags, "BodyPartExamined")),
+        "body_part": stated_body_part(tags),
         "description": known_words(description),
         "scanning_sequence": " ".join(term for term in scanning if term in {"SE", "IR", "GR", "EP", "RM"}),
         "echo_time": number_of(tags, "EchoTime"),

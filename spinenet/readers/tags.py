@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 _LOCK = threading.RLock()
 
@@ -63,6 +65,12 @@ def text_of(header: Tags, keyword: str) -> str:
     if value is None:
         return ""
     return "\\".join(map(str, value)) if isinstance(value, (list, MultiValue)) else str(value)
+
+
+def items_of(header: Tags, keyword: str, most: int) -> list[Dataset]:
+    """A sequence's first items; none where it is absent or anything else."""
+    value = _value(header, keyword)
+    return list(value[:most]) if isinstance(value, Sequence) else []
 
 
 def numbers_of(header: Tags, keyword: str, count: int) -> tuple[float, ...] | None:

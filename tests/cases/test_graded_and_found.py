@@ -9,13 +9,16 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from case_table import Case
 from drawn_series import drawn_series, plane, save_series
+from pydicom.dataset import Dataset
 
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
 from spinenet.index.findings import Findings
@@ -24,6 +27,9 @@ from spinenet.index.places import find_places
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subjects
 from spinenet.index.survey import survey
+from spinenet.synthetic.dicom import write_series
+from spinenet.synthetic.enhanced import write_enhanced
+from spinenet.types import Scan
 
 LOCAL = fsspec.filesystem("file")
 AFFINE = np.diag([-1, -1, 1, 1.0]) @ [[0, 0, 4, -16], [0, 1.5, 0, -120], [-1.5, 0, 0, 150], [0, 0, 0, 1.0]]
@@ -51,7 +57,34 @@ def told(root: Path) -> str:
     )
 
 
-def stated(**tags: str) -> Callable[[Path], str]:
+def coded(meaning: str) -> list[Dataset]:
+    """A coded region."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "99LOCAL", meaning
+    return [item]
+
+
+def framed(meaning: str) -> Callable[[Path], str]:
+    """A file of many frames that state the region among their functional groups."""
+
+    def make(folder: Path) -> str:
+        (folder / "a").mkdir()
+        scan = Scan(IMAGE.astype("f4"), (1.5, 1.5), 4.0, AFFINE, "T2")
+        tags = {"patient_id": "P1", "study_uid": "1.2.3", "series_uid": "1.2.4", "description": "t2_tse_sag"}
+        classic = write_series(folder / ".made", scan, **tags)
+        write_enhanced(folder / "a" / "e.dcm", classic)
+        data = pydicom.dcmread(folder / "a" / "e.dcm")
+        del data.BodyPartExamined
+        anatomy = Dataset()
+        anatomy.AnatomicRegionSequence = coded(meaning)
+        data.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+        data.save_as(folder / "a" / "e.dcm")
+        return told(folder)
+
+    return make
+
+
+def stated(**tags: Any) -> Callable[[Path], str]:
     def make(folder: Path) -> str:
         save_series(folder / "a", drawn_series(**tags))
         return told(folder)
@@ -153,6 +186,20 @@ CASES = (
     *(
         Case(f"body part {part!r}", GRADED, GRADED, stated(BodyPartExamined=part, **NAMELESS))
         for part in ("LSPINE", "L-SPINE", "WIRBELSAEULE", "LWS", "", "BODY")
+    ),
+    *(
+        Case(f"coded region {part}", GRADED, right, stated(AnatomicRegionSequence=coded(part), **NAMELESS))
+        for part, right in (("Knee", OTHER), ("Brain", OTHER), ("Pelvis", OTHER), ("Lumbar spine", GRADED))
+    ),
+    Case(
+        "body part LSPINE, coded region Knee",
+        GRADED,
+        OTHER,
+        stated(BodyPartExamined="LSPINE", AnatomicRegionSequence=coded("Knee")),
+    ),
+    *(
+        Case(f"many frames in one file, each of a {part}", GRADED, right, framed(part))
+        for part, right in (("Knee", "a/e.dcm other_body_part"), ("Lumbar spine", "a/e.dcm graded as a"))
     ),
     Case("abdomen, description of a lumbar spine", GRADED, GRADED, stated(BodyPartExamined="ABDOMEN")),
     Case("knee, description of a lumbar spine", GRADED, OTHER, stated(BodyPartExamined="KNEE")),
