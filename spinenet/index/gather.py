@@ -21,7 +21,7 @@ from spinenet.readers.frames import Frame
 from spinenet.readers.grouping import Series, group_series
 from spinenet.readers.images import is_image, only_image
 from spinenet.readers.labels import is_label_name
-from spinenet.readers.limits import check_total
+from spinenet.readers.limits import check_total, check_unpacked
 from spinenet.readers.metaimage import MAX_HEADER
 from spinenet.readers.orientation import Grid
 from spinenet.readers.packing import MAGIC, is_packed, unpacked
@@ -188,6 +188,7 @@ class _Gathering:
     opens: bool
     heads: int = 0
     depth: int = MAX_DEPTH
+    unpacked: int = 0
 
     def take(self, name: str, size: int, file: Readable) -> None:
         found = self.found
@@ -239,6 +240,8 @@ class _Gathering:
         if is_packed(start[:MAGIC]):
             file.seek(0)
             data = unpacked(file.read())
+            self.unpacked += len(data)
+            check_unpacked(self.unpacked)
             if is_dicom(data[:HEAD]):
                 self._keep(name, len(data), read_head(name, BytesIO(data), self.overrides))
                 self.shifts[name] = None

@@ -18,7 +18,7 @@ from spinenet.readers.archives import HEAD, ArchiveMember, is_archive, is_tar, t
 from spinenet.readers.files import BESIDE, OTHER
 from spinenet.readers.limits import GZIP_MAGIC, check_total, check_unpacked, gunzip, gunzipped_head
 from spinenet.readers.packing import is_packed, unpacked
-from spinenet.readers.part10 import as_part10
+from spinenet.readers.part10 import PART10_ADDS, as_part10
 
 _BLOCK = 1 << 16
 """Bytes that are fetched at once from storage that is no local disk."""
@@ -117,11 +117,16 @@ def whole_files(
     """
     if place.kind != ARCHIVE:
         place = replace(place, files={name: place.files[name] for name in names})
-    yield from _whole(open_members(fs, place, count), set(names))
+    n_unpacked = 0
+    for name, stored, data in _whole(open_members(fs, place, count), set(names)):
+        if len(data) > stored + PART10_ADDS:
+            n_unpacked += len(data)
+            check_unpacked(n_unpacked)
+        yield name, data
 
 
-def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, bytes]]:
-    """Those of the members that are left to find, and members of archives among them."""
+def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, int, bytes]]:
+    """(name, bytes as stored, bytes) of the members that are left to find, and of those in archives in them."""
     for name, size, file in members:
         if name in left:
             left.discard(name)
@@ -129,12 +134,12 @@ def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, byt
             data = _read_all(file)
             data = as_part10(unpacked(data) if is_packed(data) else data) or b""
             if data:
-                yield name, data
+                yield name, size, data
         elif within := {one for one in left if one.startswith(f"{name}/")}:
             left -= within
             inner = {one.removeprefix(f"{name}/") for one in within}
-            for one, data in _whole(members_in(BytesIO(_read_all(file))), inner):
-                yield f"{name}/{one}", data
+            for one, stored, data in _whole(members_in(BytesIO(_read_all(file))), inner):
+                yield f"{name}/{one}", stored, data
         if not left:
             return
 

@@ -94,13 +94,16 @@ def _read_headers(
                 raise
             collected.lose(error)
             continue
+        if data is not None and len(data) > len(files[name]) + PART10_ADDS:
+            # each was within the limit; so must they be together, those among them that are left out
+            unpacked += len(data)
+            check_unpacked(unpacked)
         if collected.take(found) and data is not None:
             kept[name] = data
-            # each file was within the limit, unpacked; so must they be together
             size += len(data)
-            unpacked += len(data) if len(data) > len(files[name]) + PART10_ADDS else 0
             check_total(len(kept), size)
-            check_unpacked(unpacked)
+        # not to be held while the next one is unpacked
+        del data
     return collected.required(), kept, collected.noted
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import bz2
 import lzma
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
+from spinenet.readers.limits import check_unpacked
 
 MAX_UNPACKED = 256 << 20
 """Bytes that one such file may unpack to."""
@@ -27,6 +28,25 @@ _XZ = b"\xfd7zXZ\0"
 def is_packed(head: bytes) -> bool:
     """Whether a file's first :data:`MAGIC` bytes are those of bzip2 or xz."""
     return head.startswith(_XZ) or _BZIP2.match(head) is not None
+
+
+def all_unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a path, those packed with bzip2 or xz as what they hold.
+
+    Raises
+    ------
+    ScanError
+        As :func:`unpacked`; and too_large, if they hold more together than a path may.
+    """
+    found: dict[str, bytes] = {}
+    size = 0
+    for name, data in files.items():
+        found[name] = data
+        if is_packed(data):
+            found[name] = unpacked(data)
+            size += len(found[name])
+            check_unpacked(size)
+    return found
 
 
 def unpacked(data: bytes) -> bytes:

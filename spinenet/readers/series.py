@@ -13,7 +13,7 @@ from spinenet.readers.files import fetch, fetch_beside, is_archive_name, opened_
 from spinenet.readers.formats import CLOSED, unread_format, unsupported
 from spinenet.readers.images import is_image, only_image, read_image, voxels_of
 from spinenet.readers.nifti import pair_of
-from spinenet.readers.packing import is_packed, unpacked
+from spinenet.readers.packing import all_unpacked
 from spinenet.readers.part10 import is_dicom
 from spinenet.readers.reformat import to_thick_slices
 from spinenet.readers.shear import straighten
@@ -59,7 +59,7 @@ def read_scan(
     """
     path = os.fspath(path)
     fetched = fetch(path, storage_options)
-    every = {name: unpacked(data) if is_packed(data) else data for name, data in fetched.files.items()}
+    every = all_unpacked(fetched.files)
     # what was passed over by its name is told, and has no say
     files = {name: every[name] for name in sorted(opened_in_folder(every))}
     if len(files) == 1 and not fetched.archive:
