@@ -114,6 +114,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "other_body_part": "the series is of another part of the body than the spine",
         "derived": "the file lies among masks, labels or other data that were made of images",
         "unsupported_format": "the file is of a format that is not read; the detail says what to do",
+        "uid_per_file": "each file has a SeriesInstanceUID of its own, and they make no one series together",
     }
 )
 """Reason codes of the ``scans`` table and what each says."""

@@ -126,7 +126,7 @@ def whole_files(
 
 
 def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, int, bytes]]:
-    """(name, bytes as stored, bytes) of the members that are left to find, and of those in archives in them."""
+    """(name, bytes as stored, bytes) of the members that are left to find, also in archives in others."""
     for name, size, file in members:
         if name in left:
             left.discard(name)

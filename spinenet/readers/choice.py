@@ -70,6 +70,8 @@ def _named(every: Sequence[Series], series_uid: str) -> Sequence[Series]:
     found = [series for series in every if series.name == series_uid]
     found = found or [series for series in every if series.uid == series_uid]
     found = found or [series for series in every if _has_labels(series, series_uid)]
+    # each slice of one may have a UID of its own
+    found = found or [one for one in every if any(frame.series_uid == series_uid for frame in one.frames)]
     if not found:
         told = printable(series_uid)
         raise ScanError("series_missing", f"series {told} is not among the {len(every)} series of the path")

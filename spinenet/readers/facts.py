@@ -24,6 +24,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "side_assumed": "slices without position were put in order by number: left and right may be swapped",
         "not_finite": "voxels that were no numbers were set to zero",
         "levels_uncertain": "the vertebrae were found, but their names are improbable: look before use",
+        "uid_per_file": "each file had a SeriesInstanceUID of its own; what agrees in all else was joined",
         "padding_replaced": "pixels that the files mark as padding got the lowest value of the picture",
     }
 )

@@ -27,6 +27,7 @@ from spinenet.readers.parting import (
     number_label,
 )
 from spinenet.readers.pixels import check_format
+from spinenet.readers.rejoined import FLAG, lone_parts, refusal
 from spinenet.readers.stacks import MIN_SLICES, Stack, stack_frames
 
 BEFORE_LABELS = "#"
@@ -84,7 +85,7 @@ class Series:
         several = len({frame.instance_uid for frame in self.frames}) < len(self.frames)
         found = []
         for frame in self.frames:
-            told = [self.uid, frame.instance_uid, frame.pixels.index if frame.described > 1 else 0]
+            told = [frame.series_uid, frame.instance_uid, frame.pixels.index if frame.described > 1 else 0]
             told += [frame.position, frame.number] if several else []
             found.append((sha256(repr(told).encode()).hexdigest()[:_LETTERS], frame))
         return tuple(sorted(found, key=lambda pair: pair[0])[:2])
@@ -143,7 +144,13 @@ def group_series(
         by_uid.setdefault(frame.series_uid, []).append(frame)
     grouping = _Grouping(files, thickness_given)
     every = []
+    joined = set()
+    for part in lone_parts(by_uid):
+        every += grouping.rejoined(part)
+        joined |= {frame.series_uid for frame in part.frames}
     for uid, members in by_uid.items():
+        if uid in joined:
+            continue
         found = _distinct(grouping.series_of(uid, members))
         if not uid and len(by_uid) > 1:
             found = [_named(series) for series in found]
@@ -179,6 +186,21 @@ class _Grouping:
         sound = is_sound(uid)
         parts = [part for person in by_person(frames) for part in by_number(person, sound)]
         return [series for part in parts for series in self._of_number(uid, part, sound)]
+
+    def rejoined(self, part: Part) -> list[Series]:
+        """The series of slices that have a UID each; it has the first of them."""
+        found = []
+        for series in self._of_number("", part, sound=True):
+            outcome = series.outcome
+            usable = isinstance(outcome, Stack)
+            refused = refusal(
+                outcome.frames if isinstance(outcome, Stack) else series.frames,
+                None if isinstance(outcome, Stack) else outcome,
+            )
+            uid = min(frame.series_uid for frame in series.frames)
+            flags = series.flags | ({FLAG} if usable else set())
+            found.append(replace(series, uid=uid, labels=(), outcome=refused or outcome, flags=flags))
+        return found
 
     def _of_number(self, uid: str, part: Part, sound: bool) -> list[Series]:
         slices = slices_among(part.frames)
