@@ -18,14 +18,16 @@ from spinenet.readers.frames import Frame
 from spinenet.readers.headers import PIXEL_HEAD
 from spinenet.readers.pixels import needed_bytes
 
-_GLIMPSE = 4096
+GLIMPSE = 4096
 """Bytes of pixels that are compared."""
 
 _LETTERS = 8
 _BETWEEN, _WITHIN = " ", "-"
 
 
-def glimpse(fs: Any, place: Place, frame: Frame, shift: int | None, count: Callable[[int], None]) -> bytes:
+def glimpse(
+    fs: Any, place: Place, frame: Frame, shift: int | None, count: Callable[[int], None], most: int = GLIMPSE
+) -> bytes:
     """Some bytes from the middle of a frame's pixels, read from a folder's file.
 
     Parameters
@@ -34,6 +36,8 @@ def glimpse(fs: Any, place: Place, frame: Frame, shift: int | None, count: Calla
         How many bytes more than the file its header has as it was read; None where the file is packed.
     count
         Told how many bytes were read.
+    most
+        Bytes; no more than half of the pixels are read.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def glimpse(fs: Any, place: Place, frame: Frame, shift: int | None, count: Calla
     middle = pixels.start - shift + head + size * pixels.index + (size // 4) * 2
     with open_file(fs, frame.name) as file:
         file.seek(middle)
-        data: bytes = file.read(min(_GLIMPSE, size // 2))
+        data: bytes = file.read(min(most, size // 2))
     count(len(data))
     return data
 

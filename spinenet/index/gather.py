@@ -13,6 +13,7 @@ from spinenet.index.heads import Head, Readable, read_head
 from spinenet.index.members import members_in, open_members, whole_files
 from spinenet.index.places import ARCHIVE, Place
 from spinenet.index.volumes import grid_told
+from spinenet.readers.alternation import BAND, Glances
 from spinenet.readers.archives import HEAD, MAX_DEPTH, ends_as_zip, is_archive
 from spinenet.readers.collected import Collected
 from spinenet.readers.copies import Files
@@ -57,6 +58,8 @@ class Gathered(Collected):
         What ``subject_of`` made of the first file of each patient's series.
     glimpse
         Gives some bytes from the middle of a frame's pixels; none where these are packed.
+    band
+        Gives some more of them.
     files
         Gives whole files, where headers do not tell enough.
     volumes
@@ -75,6 +78,7 @@ class Gathered(Collected):
     held: dict[str, int | None] = field(default_factory=dict)
     files: Files = _no_files
     glimpse: Callable[[Frame], bytes] = _no_glimpse
+    band: Callable[[Frame], bytes] = _no_glimpse
     subjects: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
     volumes: dict[str, bytes] = field(default_factory=dict)
     sidecars: dict[str, bytes] = field(default_factory=dict)
@@ -90,7 +94,8 @@ class Gathered(Collected):
 
     def series(self, *, thickness_given: bool = False) -> tuple[Series, ...]:
         """The series of the frames; parameter as for :func:`spinenet.readers.grouping.group_series`."""
-        return group_series(self.frames, self.files, thickness_given=thickness_given)
+        glances = Glances(self.band, lambda frame: self.sizes[frame.name])
+        return group_series(self.frames, self.files, thickness_given=thickness_given, glances=glances)
 
     def subject(self, series: Series) -> str | None:
         """The subject of a series, where one of its files names it."""
@@ -170,6 +175,7 @@ def gather(
     found = Gathered(
         files=lambda names: whole_files(fs, place, names, count),
         glimpse=lambda frame: glimpse(fs, place, frame, shifts.get(frame.name), count),
+        band=lambda frame: glimpse(fs, place, frame, shifts.get(frame.name), count, BAND),
     )
     work = _Gathering(found, subject_of, overrides, shifts, opens=place.kind == ARCHIVE)
     for name, size, file in open_members(fs, place, count):

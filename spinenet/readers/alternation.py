@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.uid import ExplicitVRBigEndian
 
 from spinenet.errors import ScanError
 from spinenet.readers.copies import Files
 from spinenet.readers.frames import Frame
-from spinenet.readers.pixels import stored_frames
+from spinenet.readers.pixels import needed_bytes, stored_frames
 
 LOOKED_AT = 8
 """Slices in the middle of a series that :func:`check_doubtful` looks at."""
+
+BAND = 1 << 15
+"""Bytes from the middle of a slice's pixels by which it is compared with others at little cost."""
+
+_GLANCED_AT = 4
+"""Slices of which such bytes are read."""
 
 _EDGE = 48
 """Blocks along an edge that a slice is averaged to, so that noise and vessels tell little."""
@@ -27,6 +35,12 @@ nothing in common."""
 
 _BRIGHTER = 1.6
 """Ratio of brightness that no cross-talk of slices acquired in turn comes to."""
+
+_WORTH_A_LOOK = 0.9
+"""By how much less than in full two contrasts may show in a little of four slices."""
+
+_HEAVIER = 1.03
+"""Ratio of the bytes of two slices that compression comes to for two contrasts."""
 
 
 def check_alternation(slices: npt.NDArray[np.floating]) -> None:
@@ -67,10 +81,15 @@ def _blocks(slices: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """(slices, values) means of blocks."""
     _, rows, columns = slices.shape
     edge = max(1, min(rows, columns) // _EDGE)
-    shape = (rows // edge, edge, columns // edge, edge)
     # slice by slice, so that a large volume is not copied
-    whole = (plane[: rows // edge * edge, : columns // edge * edge].reshape(shape) for plane in slices)
-    return np.stack([plane.mean(axis=(1, 3), dtype=np.float64).ravel() for plane in whole])
+    return np.stack([_blocks_of(plane, edge) for plane in slices])
+
+
+def _blocks_of(plane: npt.NDArray[np.number], edge: int) -> npt.NDArray[np.float64]:
+    """Means of square blocks of a slice."""
+    rows, columns = (length // edge for length in plane.shape)
+    whole = plane[: rows * edge, : columns * edge].reshape(rows, edge, columns, edge)
+    return whole.mean(axis=(1, 3), dtype=np.float64).ravel()
 
 
 def _unlikeness(centred: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], apart: int) -> float:
@@ -129,3 +148,67 @@ def check_doubtful(frames: Sequence[Frame], files: Files) -> None:
             slices[places[name, frame.pixels.index]] = stored.values * slope + intercept
     if all(plane.size for plane in slices):
         check_alternation(np.stack(slices))
+
+
+@dataclass(frozen=True)
+class Glances:
+    """What may be had of a series' pixels at little cost: enough to tell whether to look at them.
+
+    Attributes
+    ----------
+    band
+        Gives up to :data:`BAND` bytes from the middle of a slice's stored pixels, the same of each slice;
+        none where these are compressed or packed.
+    size
+        Gives the bytes of a slice's file.
+    """
+
+    band: Callable[[Frame], bytes]
+    size: Callable[[Frame], int]
+
+    def show_turns(self, frames: Sequence[Frame]) -> bool:
+        """Whether slices may be of two contrasts in turn; :func:`check_doubtful` then tells.
+
+        Parameters
+        ----------
+        frames
+            In the order of their places, all of one size.
+        """
+        if len(frames) < _GLANCED_AT or len({frame.name for frame in frames}) < len(frames):
+            return False
+        first = max(0, (len(frames) - _GLANCED_AT) // 2)
+        bands = [_band_values(frame, self.band(frame)) for frame in frames[first : first + _GLANCED_AT]]
+        if any(band is None for band in bands):
+            return needed_bytes(frames[0].pixels) is None and _turns([self.size(one) for one in frames])
+        found = np.stack([band for band in bands if band is not None])
+        centred = found - found.mean(axis=1, keepdims=True)
+        lengths = np.linalg.norm(centred, axis=1)
+        near, far = (_unlikeness(centred, lengths, apart) for apart in (1, 2))
+        bright = np.log(np.maximum(np.abs(found).mean(axis=1), 1.0))
+        step_near, step_far = (float(np.median(np.abs(bright[k:] - bright[:-k]))) for k in (1, 2))
+        return near > _WORTH_A_LOOK * max(_UNLIKE, far) or (
+            step_near > max(_WORTH_A_LOOK * np.log(_BRIGHTER), 2 * step_far)
+        )
+
+
+def _band_values(frame: Frame, band: bytes) -> npt.NDArray[np.float64] | None:
+    """Means of blocks of a band; None where it is too small, or its pixels are of another type."""
+    pixels = frame.pixels
+    columns, bits = pixels.columns or 0, pixels.bits_allocated
+    if bits not in (8, 16) or columns < 1:
+        return None
+    order = ">" if pixels.transfer_syntax == ExplicitVRBigEndian else "<"
+    kind = f"{order}{'i' if pixels.signed else 'u'}{bits // 8}"
+    edge = max(1, columns // _EDGE)
+    rows = len(band) * 8 // bits // columns // edge * edge
+    if rows < 1:
+        return None
+    values = np.frombuffer(band, kind, rows * columns).reshape(rows, columns)
+    return _blocks_of(values, edge)
+
+
+def _turns(sizes: Sequence[int]) -> bool:
+    """Whether compressed slices are like the next but one in their bytes, and not like the next."""
+    told = np.log(np.maximum(np.array(sizes, dtype=np.float64), 1.0))
+    near, far = (float(np.median(np.abs(told[k:] - told[:-k]))) for k in (1, 2))
+    return near > max(np.log(_HEAVIER), 2 * far)

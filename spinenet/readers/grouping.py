@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from spinenet.errors import ScanError
 from spinenet.printable import printable
-from spinenet.readers.alternation import check_doubtful, is_doubtful
+from spinenet.readers.alternation import Glances, check_doubtful, is_doubtful
 from spinenet.readers.contrasts import NO_ANATOMY
 from spinenet.readers.copies import Files, slices_among, without_copies
 from spinenet.readers.facts import sequence_of
@@ -121,7 +121,11 @@ def sequence_of_frame(frame: Frame) -> str:
 
 
 def group_series(
-    frames: Sequence[Frame], files: Files, *, thickness_given: bool = False
+    frames: Sequence[Frame],
+    files: Files,
+    *,
+    thickness_given: bool = False,
+    glances: Glances | None = None,
 ) -> tuple[Series, ...]:
     """Group frames by SeriesInstanceUID, part what shares one, and check each series.
 
@@ -133,6 +137,8 @@ def group_series(
         Gives whole files, of which pixels are compared where headers leave open what a file is.
     thickness_given
         As for :func:`spinenet.readers.stacks.stack_frames`.
+    glances
+        Give a little of slices' pixels, where these are not all read and checked in the end.
 
     Returns
     -------
@@ -142,7 +148,7 @@ def group_series(
     by_uid: dict[str, list[Frame]] = {}
     for frame in frames:
         by_uid.setdefault(frame.series_uid, []).append(frame)
-    grouping = _Grouping(files, thickness_given)
+    grouping = _Grouping(files, thickness_given, glances)
     every = []
     joined = set()
     for part in lone_parts(by_uid):
@@ -180,6 +186,7 @@ def _distinct(every: list[Series]) -> list[Series]:
 class _Grouping:
     files: Files
     thickness_given: bool
+    glances: Glances | None
 
     def series_of(self, uid: str, frames: Sequence[Frame]) -> list[Series]:
         """The series that share a UID."""
@@ -247,7 +254,7 @@ class _Grouping:
             stack = stack_frames(part.frames, thickness_given=self.thickness_given)
             for pixels in dict.fromkeys(replace(frame.pixels, start=None, index=0) for frame in part.frames):
                 check_format(pixels)
-            if is_doubtful(stack.frames):
+            if is_doubtful(stack.frames) or (self.glances and self.glances.show_turns(stack.frames)):
                 check_doubtful(stack.frames, self.files)
         except ScanError as error:
             return error

@@ -47,7 +47,8 @@ def ran(within: tuple[str, ...] = (), variables: Mapping[str, str] | None = None
             check=False,
         )
         if ended.returncode == 1:
-            return f"1: {ended.stderr.strip().splitlines()[-1].removeprefix('spinenet: ').partition('; make it')[0]}"
+            why = ended.stderr.strip().splitlines()[-1].removeprefix("spinenet: ")
+            return f"1: {why.partition('; make it')[0]}"
         said = ended.stdout.strip().splitlines()[-1].partition(". Tables")[0]
         return f"{ended.returncode}: {said}" + ("; no Prefect" if "without it" in ended.stderr else "")
 
