@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
+from spinenet.readers.alternation import check_alternation
 from spinenet.readers.archives import HEAD, is_archive
 from spinenet.readers.dicom import read_dicom
 from spinenet.readers.files import fetch, fetch_beside, is_archive_name, opened_in_folder
@@ -121,4 +122,5 @@ def _read_image(
     if set(files) <= {image, voxels}:
         sidecars |= fetch_beside(path, wanted, storage_options)
     scan = read_image(image, files)
+    check_alternation(scan.volume.transpose(2, 0, 1))
     return described(scan, image, [sidecars[name] for name in wanted if name in sidecars])

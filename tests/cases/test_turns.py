@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 from case_table import Case
-from drawn_series import COLUMNS, ROWS, drawn_series, save_series
+from drawn_series import COLUMNS, ROWS, drawn_series, plane, save_series
 from pydicom.uid import JPEGLSLossless, RLELossless
 from said import LOCAL, said_of
 
+from spinenet.errors import ScanError
 from spinenet.index.places import find_places
 from spinenet.index.survey import survey
+from spinenet.readers.series import read_scan
 
 MIXED, SOUND = "T2 mixed_contrasts", "T2 18 slices, 2 mm"
 NUMBERED_ALONG, NUMBERED_ON = tuple(range(1, 19)), (*range(1, 19, 2), *range(2, 19, 2))
@@ -73,6 +76,18 @@ CASES = (
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_turns(case: Case, tmp_path: Path) -> None:
     assert case.outcome(tmp_path) == case.right
+
+
+def test_an_image_of_another_format_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sub-01_T2w.nii.gz"
+    affine = np.array([[-2.0, 0, 0, 18], [0, -1.5, 0, 120], [0, 0, 1.5, -150], [0, 0, 0, 1]])
+    slices = [plane((2.0 * place, -120.0, 150.0)).T[:, ::-1] for place in range(18)]
+    nibabel.save(nibabel.Nifti1Image(np.stack(slices).astype("i2"), affine), path)
+    assert read_scan(path).volume.shape[:2] == (ROWS, COLUMNS)
+    slices[::2] = map(other_contrast, slices[::2])
+    nibabel.save(nibabel.Nifti1Image(np.stack(slices).astype("i2"), affine), path)
+    with pytest.raises(ScanError, match="two series lie in one"):
+        read_scan(path)
 
 
 def test_a_sound_series_is_known_by_little(tmp_path: Path) -> None:
