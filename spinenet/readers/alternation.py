@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -89,7 +90,8 @@ def _blocks_of(plane: npt.NDArray[np.number], edge: int) -> npt.NDArray[np.float
     """Means of square blocks of a slice."""
     rows, columns = (length // edge for length in plane.shape)
     whole = plane[: rows * edge, : columns * edge].reshape(rows, edge, columns, edge)
-    return whole.mean(axis=(1, 3), dtype=np.float64).ravel()
+    means: npt.NDArray[np.float64] = whole.mean(axis=(1, 3), dtype=np.float64)
+    return means.ravel()
 
 
 def _unlikeness(centred: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], apart: int) -> float:
@@ -211,4 +213,4 @@ def _turns(sizes: Sequence[int]) -> bool:
     """Whether compressed slices are like the next but one in their bytes, and not like the next."""
     told = np.log(np.maximum(np.array(sizes, dtype=np.float64), 1.0))
     near, far = (float(np.median(np.abs(told[k:] - told[:-k]))) for k in (1, 2))
-    return near > max(np.log(_HEAVIER), 2 * far)
+    return near > max(math.log(_HEAVIER), 2 * far)

@@ -36,7 +36,7 @@ def lone_parts(by_uid: Mapping[str, Sequence[Frame]]) -> list[Part]:
     for uid, frames in by_uid.items():
         if uid and _is_lone(frames):
             alike[_key(frames[0])] += frames
-    parts = []
+    parts: list[Part] = []
     for frames in alike.values():
         if _n_uids(frames) < MIN_SLICES or _is_localizer(frames):
             continue
