@@ -14,6 +14,7 @@ from spinenet.errors import ScanError
 from spinenet.readers.copies import Files
 from spinenet.readers.frames import Frame
 from spinenet.readers.pixels import needed_bytes, stored_frames
+from spinenet.readers.rescale import rescaled
 
 LOOKED_AT = 8
 """Slices in the middle of a series that :func:`check_doubtful` looks at."""
@@ -146,8 +147,7 @@ def check_doubtful(frames: Sequence[Frame], files: Files) -> None:
     for name, data in files(by_file):
         decoded = stored_frames(data, [frame.pixels for frame in by_file[name]])
         for frame, stored in zip(by_file[name], decoded, strict=True):
-            slope, intercept = frame.pixels.slope or 1.0, frame.pixels.intercept or 0.0
-            slices[places[name, frame.pixels.index]] = stored.values * slope + intercept
+            slices[places[name, frame.pixels.index]] = rescaled(stored.values, frame.pixels, set())
     if all(plane.size for plane in slices):
         check_alternation(np.stack(slices))
 
@@ -182,7 +182,11 @@ class Glances:
         bands = [_band_values(frame, self.band(frame)) for frame in frames[first : first + _GLANCED_AT]]
         if any(band is None for band in bands):
             return needed_bytes(frames[0].pixels) is None and _turns([self.size(one) for one in frames])
-        found = np.stack([band for band in bands if band is not None])
+        told = [band for band in bands if band is not None]
+        if len({band.size for band in told}) > 1:
+            # whoever reads the pixels says what is wrong with a file that ends early
+            return False
+        found = np.stack(told)
         centred = found - found.mean(axis=1, keepdims=True)
         lengths = np.linalg.norm(centred, axis=1)
         near, far = (_unlikeness(centred, lengths, apart) for apart in (1, 2))

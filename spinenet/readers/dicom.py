@@ -13,7 +13,7 @@ from spinenet.readers.alternation import check_alternation
 from spinenet.readers.choice import choose_series
 from spinenet.readers.collected import Collected
 from spinenet.readers.facts import FLAGS
-from spinenet.readers.frames import Frame, PixelFormat
+from spinenet.readers.frames import Frame
 from spinenet.readers.grouping import group_series, sequence_of_frame
 from spinenet.readers.headers import read_frames
 from spinenet.readers.limits import check_total, check_unpacked
@@ -21,6 +21,7 @@ from spinenet.readers.orientation import reorient
 from spinenet.readers.padding import without_padding
 from spinenet.readers.part10 import PART10_ADDS, as_part10
 from spinenet.readers.pixels import stored_frames
+from spinenet.readers.rescale import rescaled
 from spinenet.readers.stacks import Stack
 from spinenet.types import Scan
 
@@ -123,7 +124,7 @@ def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.flo
                 noted.add("header_warnings")
             if stored.padded is not None:
                 padded[place] = stored.padded
-            plane = _rescaled(stored.values, pixels, noted)
+            plane = rescaled(stored.values, pixels, noted)
             if volume is None:
                 # not before the first slice, so that a header's claim alone allocates nothing
                 volume = np.empty((len(stack.frames), *plane.shape), dtype=np.float32)
@@ -133,29 +134,6 @@ def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.flo
         noted.add("padding_replaced")
         without_padding(volume, padded)
     return volume.transpose(1, 2, 0), noted
-
-
-def _rescaled(
-    stored: npt.NDArray[np.integer], pixels: PixelFormat, noted: set[str]
-) -> npt.NDArray[np.floating]:
-    """The values that stored pixels stand for; what was done to them is noted."""
-    if pixels.photometric == "MONOCHROME1":
-        noted.add("monochrome1")
-        # the stored range turned round: its ends add up to 2^bits - 1, or to -1 if signed
-        top = -1 if pixels.signed else (1 << (pixels.bits_stored or pixels.bits_allocated or 0)) - 1
-        stored = top - stored.astype(np.int64)
-    if not pixels.slope or pixels.intercept is None or not _fits(stored, pixels.slope, pixels.intercept):
-        noted.add("rescale_ignored")
-        return stored.astype(np.float32)
-    if (pixels.slope, pixels.intercept) == (1.0, 0.0):
-        return stored.astype(np.float32)
-    return stored * pixels.slope + pixels.intercept
-
-
-def _fits(stored: npt.NDArray[np.integer], slope: float, intercept: float) -> bool:
-    """Whether the rescaled values are float32 numbers."""
-    most = max(abs(int(stored.min())), abs(int(stored.max())))
-    return bool(abs(slope) * most + abs(intercept) < np.finfo(np.float32).max)
 
 
 def _fingerprint(frames: Sequence[Frame], overrides: Mapping[str, str] | None) -> str:
