@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import json
 import pkgutil
 import re
 import tomllib
@@ -194,6 +195,13 @@ def readme(heading: str) -> str:
     raise KeyError(heading)
 
 
+def notebook(name: str) -> str:
+    """A tutorial's text and code, without what it prints and draws."""
+    cells = json.loads((ROOT / "tutorials" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    texts = [("".join(cell["source"]), cell["cell_type"] == "code") for cell in cells]
+    return "\n\n".join(f"```ipython\n{text}\n```" if code else text for text, code in texts)
+
+
 def results() -> str:
     """The class of what ``spinenet.read_results`` returns, wherever it is defined."""
     kind = typing.get_type_hints(spinenet.read_results)["return"]
@@ -209,6 +217,7 @@ MADE: Mapping[str, Callable[..., str]] = {
     "commands": commands,
     "findings": findings,
     "flags": flags,
+    "notebook": notebook,
     "picture": picture,
     "readme": readme,
     "reasons": reasons,
