@@ -43,7 +43,7 @@ def executed(name: str, folder: Path) -> list[dict[str, Any]]:
 def text_of(outputs: list[dict[str, Any]]) -> str:
     """All that was printed or shown as text."""
     parts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
-    return "\n".join("".join(part) for part in parts)
+    return "".join("".join(part) for part in parts)
 
 
 def pictures(outputs: list[dict[str, Any]]) -> list[np.ndarray[Any, Any]]:
@@ -94,6 +94,8 @@ def test_cohort_is_run_queried_and_plotted(tmp_path: Path) -> None:
     told = text_of(outputs)
     assert "11 scans" in told
     assert "path_missing" in told
+    assert "exit status 3" in told
+    assert "\x1b" not in told
     bars, heat = pictures(outputs)
     assert coloured(bars) > 50_000
     # most shares are small, and their cells pale
