@@ -7,9 +7,8 @@ import platform
 import sys
 from typing import Any
 
-import torch
-
 from flows.cluster import cores
+from flows.gpus import gpu_names
 from flows.workers import Orders, version
 
 PACKAGES = (
@@ -36,7 +35,7 @@ def about(orders: Orders) -> dict[str, Any]:
         "seconds_per_scan": orders.seconds,
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": cores(),
-        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "gpus": gpu_names(),
     }
 
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Security
 
 from flows.addresses import LOCAL, check_cluster_name, is_loopback
+from flows.gpus import gpu_names
 from flows.supervision import local_cluster
 from flows.surroundings import check_surroundings
 from flows.worker_memory import limited
@@ -48,11 +48,14 @@ class Cluster:
         Certificates of a local cluster; None takes those of Dask's configuration.
     trouble
         Says why a local cluster has no workers and will have none; None while there is no such trouble.
+    wait
+        Returns once all workers of a local cluster have started.
     """
 
     address: str
     security: Security | None = None
     trouble: Callable[[], str | None] = lambda: None
+    wait: Callable[[], None] = lambda: None
 
 
 def header_workers() -> dict[str, Any]:
@@ -62,7 +65,7 @@ def header_workers() -> dict[str, Any]:
 
 @contextmanager
 def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = None) -> Iterator[Cluster]:
-    """The scheduler that ``name`` stands for; a local cluster ends with the block.
+    """The scheduler that ``name`` stands for; a local cluster ends with the block, and may still be starting.
 
     Parameters
     ----------
@@ -76,13 +79,13 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
     ClusterNameError
         The name is none of these.
     RunError
-        This machine cannot start workers, or they do not start.
+        This machine cannot start workers.
     """
     check_cluster_name(name)
     if name == LOCAL:
         check_surroundings()
         with local_cluster(limited((workers or _local_workers)())) as supervisor:
-            yield Cluster(supervisor.address, supervisor.security, supervisor.trouble)
+            yield Cluster(supervisor.address, supervisor.security, supervisor.trouble, supervisor.wait)
     else:
         if name.startswith("tcp://") and not is_loopback(name):
             log.warning(
@@ -95,13 +98,14 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
 
 @contextmanager
 def connected(cluster: Cluster, timeout: float = 30.0) -> Iterator[Client]:
-    """A client of a scheduler.
+    """A client of a scheduler, once its local workers have started.
 
     Raises
     ------
     RunError
-        Nothing answers there, or it does not let this client in.
+        Nothing answers there, it does not let this client in, or a local worker does not start.
     """
+    cluster.wait()
     address, security = cluster.address, cluster.security or Security()
     if address.startswith("tls://") and not _has_certificates(security):
         raise RunError(
@@ -196,7 +200,7 @@ def _local_workers() -> dict[str, Any]:
         f"cpu-{index}": nanny(threads, {CPU: threads}, {"CUDA_VISIBLE_DEVICES": ""})
         for index, threads in enumerate(_by_process(max(1, cores() - 1)))
     }
-    gpus = torch.cuda.device_count()
+    gpus = len(gpu_names())
     for index in range(gpus):
         environment = {THREADS_VARIABLE: str(max(1, cores() // gpus)), "CUDA_VISIBLE_DEVICES": _device(index)}
         workers[f"gpu-{index}"] = nanny(1, {GPU: 1}, environment)

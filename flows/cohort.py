@@ -33,9 +33,8 @@ from spinenet.cohort.plan import Conditions
 from spinenet.cohort.retry import Retry
 from spinenet.cohort.todo import Todo, made_again, what_is_left
 from spinenet.errors import RunError
-from spinenet.networks.bundle import fingerprint_of
-from spinenet.networks.description import file_name, read_description, verify_files
-from spinenet.pipeline import Settings
+from spinenet.networks.description import file_name, fingerprint_of, read_description, verify_files
+from spinenet.settings import Settings
 from spinenet.storage import open_output
 
 log = logging.getLogger("spinenet")
@@ -183,8 +182,9 @@ def _shards(
     reporter.waiting("starting workers" if cluster == LOCAL else "looking for workers")
     with (
         stoppable(ledger.store.retries.hurry) as stop,
-        observer(prefect) as observing,
+        observer(prefect, reporter.waiting) as observing,
         cluster_address(cluster) as place,
+        observing.started(),
         connected(place) as client,
         watched(place, client) as watch,
         stop.at_the_end(),
@@ -206,9 +206,7 @@ def _shards(
         )
         threads = work.window.shards_in_flight(ledger.plan.shard_size)
         shown = shown_as(ledger, len(todo.shards), threads)
-        observing.run(
-            shown, lambda tasks: do_shards(work, todo.shards, tasks, threads), waiting=reporter.waiting
-        )
+        observing.run(shown, lambda tasks: do_shards(work, todo.shards, tasks, threads))
 
 
 def _source(weights: str | Path) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from distributed import get_worker
 
 LAST_WORDS_S = 1.0
@@ -43,6 +43,10 @@ def is_of_the_device(error: BaseException) -> bool:
 
     After these CUDA refuses everything in the same process. Want of memory is none of them.
     """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        # a worker that only decodes never imports it
+        return False
     if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
         return False
     accelerator = getattr(torch, "AcceleratorError", None)

@@ -18,7 +18,7 @@ from flows.addresses import LOCAL
 from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.observer import observer
 from flows.stopping import stoppable
-from flows.tasks import About, Tasks
+from flows.tasks import About, Done, Tasks
 from flows.watch import watched
 from spinenet.errors import RunError
 from spinenet.index.findings import scattered, to_look_at
@@ -87,8 +87,9 @@ def survey(
     log.info("starting workers" if cluster == LOCAL else "looking for workers")
     with (
         stoppable(quiet) as stop,
-        observer(prefect) as observing,
+        observer(prefect, log.info) as observing,
         cluster_address(cluster, header_workers) as place,
+        observing.started(),
         connected(place) as client,
         watched(place, client, (CPU,)) as watch,
     ):
@@ -104,7 +105,7 @@ def survey(
             tags=("spinenet", "index"),
         )
         every = itertools.chain([first], batches)
-        observing.run(about, lambda tasks: _body(work, every, account, unchanged, tasks), waiting=log.info)
+        observing.run(about, lambda tasks: _body(work, every, account, unchanged, tasks))
     return time.monotonic() - started
 
 
@@ -128,12 +129,12 @@ def _body(
 ) -> None:
     """A task for the headers, and one for series that several folders share."""
 
-    def headers() -> None:
+    def headers() -> Done:
         files = _through_cluster(work, batches, account)
         account.found.keep(account.earlier, unchanged)
-        tasks.tell("headers", f"{files} files, {len(account.found.rows)} series", 90.0)
+        return Done(f"{files} files, {len(account.found.rows)} series", 90.0)
 
-    def scattered_series() -> None:
+    def scattered_series() -> Done:
         found, count = account.found, 0
         for folders, uids in scattered(found.rows).items():
             place, count = joined(work.fs, folders), count + 1
@@ -141,7 +142,7 @@ def _body(
             _submit(work, [place], done)
             (result,) = _result(_next(work, done))
             found.replace(uids, folders, result.rows)
-        tasks.tell("scattered-series", f"{count} groups of folders", 100.0)
+        return Done(f"{count} groups of folders", 100.0)
 
     tasks.submit("headers", "headers", headers).result()
     tasks.submit("scattered series", "scattered-series", scattered_series).result()

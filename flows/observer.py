@@ -1,6 +1,7 @@
 """A Prefect server is told of a run, and never decides whether there is one.
 
-Where none can be had in time, or it goes away, the run says so once and goes on in plain threads.
+The run goes its way in threads of its own from the first moment. Beside it a Prefect flow tells the server of
+its tasks, once the server answers; where none can be had, or it goes away, the run says so once and goes on.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, redirect_stderr
 
 from flows.server import NoServer, OwnServer, loopback_past_proxies, own_server
-from flows.tasks import About, Body, Once, PlainTasks, Tasks
+from flows.tasks import About, Body, Tasks
 from spinenet.redaction import redacted
 
-START_S = 60.0
-"""How long a run waits for a server, from when it began to start workers."""
-BEGIN_S = 60.0
-"""How long a server that answers may take to let the run begin."""
+START_S = 300.0
+"""How long a server may take to start."""
+BEGIN_S = 15.0
+"""How long a run that has ended waits for a server that does not know of it yet."""
 END_S = 30.0
-"""How long a server may take to be told that the run has ended."""
+"""How long a run that has ended waits for a server that takes in nothing more of it."""
 
 log = logging.getLogger("spinenet")
 
@@ -32,142 +34,146 @@ class Observer:
 
     Parameters
     ----------
-    configured
-        Address of the user's server; None where there is none, or ``own`` is to be used.
-    own
-        A server that was started for this run.
-    trouble
-        Why there is neither; None where none is wanted.
+    wanted
+        Without, nothing is started and nobody is told.
     """
 
-    def __init__(
-        self, configured: str | None = None, own: OwnServer | None = None, trouble: NoServer | None = None
-    ) -> None:
-        self._configured, self._own, self._trouble = configured, own, trouble
-        self._deadline = time.monotonic() + START_S
-        self._said = False
+    def __init__(self, wanted: bool = True) -> None:
+        self._wanted = wanted
+        self._configured: str | None = None
+        self._own: OwnServer | None = None
+        self._flow: threading.Thread | None = None
+        self._heard: float | None = None
+        self._missed: float | None = None
+        self._end = ExitStack()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether there is a server to wait for."""
-        return self._configured is not None or self._own is not None
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Find the user's server, or start one, before the block; neither is waited for."""
+        if self._wanted:
+            self._end.enter_context(loopback_past_proxies())
+            try:
+                self._configured = configured_url()
+                if self._configured is None:
+                    self._own = self._end.enter_context(own_server())
+            except Exception as error:
+                self.miss(error)
+        yield
 
-    def run(self, about: About, body: Body, waiting: Callable[[str], None] | None = None) -> None:
-        """Do ``body``, as a flow where a server answers, and raise what it raises.
+    def run(self, about: About, body: Body) -> None:
+        """Do ``body`` and raise what it raises, while a flow tells of it where a server answers."""
+        observed = self._configured is not None or self._own is not None
+        tasks, ended = Tasks(about.threads, observed), Future[None]()
+        # Neither in this thread: it stays open to signals, and Prefect waits for nothing where a loop runs.
+        threading.Thread(target=_do, args=(body, tasks, ended), name="run", daemon=True).start()
+        if observed:
+            self._flow = threading.Thread(
+                target=self._observe, args=(about, tasks, ended), name="flow", daemon=True
+            )
+            self._flow.start()
+        while not ended.done():
+            # in pieces, so that signals are heard
+            wait([ended], timeout=0.2)
+        ended.result()
+
+    def finish(self, waiting: Callable[[str], None] | None = None) -> None:
+        """Let the flow tell the server of the run's end, within a time; a server that was started ends.
 
         Parameters
         ----------
         waiting
-            Told where the server has to be waited for.
+            Told where this takes more than a moment.
         """
-        once = Once(body)
-        if self._trouble is not None:
-            self.miss(self._trouble)
-        elif self.wanted:
-            # Prefect takes the main thread's signals for itself, and waits for nothing where a loop runs.
-            thread = threading.Thread(target=self._observed, args=(about, once), name="flow", daemon=True)
-            thread.start()
-            _wait(thread, once.begun, 1.0)
-            if waiting is not None and thread.is_alive() and not once.begun.is_set():
-                waiting("waiting for Prefect's server")
-            _wait(thread, once.begun, self._deadline - time.monotonic() + BEGIN_S)
-            if once.begun.is_set():
-                _wait(thread, once.ended, None)
-                thread.join(END_S)
-                if thread.is_alive():
-                    self.miss(NoServer("it does not take in that the run has ended"))
-        if not once.begun.is_set() and self.wanted and not self._said:
-            self.miss(NoServer("it does not let the run begin"))
-        _plainly(once, about.threads)
-        if once.raised is not None:
-            raise once.raised
+        with self._end:
+            flow, began = self._flow, time.monotonic()
+            while flow is not None and flow.is_alive() and not self._lost:
+                flow.join(0.2)
+                now = time.monotonic()
+                if waiting is not None and now - began > 2.0:
+                    waiting("telling Prefect's server of the run's end")
+                    waiting = None
+                if self._heard is None and now - began > BEGIN_S:
+                    self.miss(NoServer("its server was not ready before the run ended"))
+                elif self._heard is not None and now - max(began, self._heard) > END_S:
+                    self.miss(NoServer("its server does not take in that the run has ended"))
+
+    def heard(self) -> None:
+        """Note that the server has just taken something in."""
+        self._heard = time.monotonic()
 
     def miss(self, error: Exception) -> None:
         """Say once that the server is not told, or not any more."""
-        if not self._said:
-            self._said = True
+        said, self._missed = self._missed is not None, time.monotonic()
+        if not said:
             log.warning("Prefect does not show this run, which goes on without it: %s", _sentence(error))
 
-    def _observed(self, about: About, once: Once) -> None:
+    @property
+    def _lost(self) -> bool:
+        """Whether the server was missed, and has taken in nothing since."""
+        return self._missed is not None and (self._heard is None or self._heard < self._missed)
+
+    def _observe(self, about: About, tasks: Tasks, ended: Future[None]) -> None:
         """The run as a flow; whatever is wrong with Prefect is said and forgotten."""
         try:
             from flows.prefect_flow import observed
 
-            observed(self._address(), self._own, about, once, self.miss)
+            observed(self._address(), self._own, about, tasks, ended, self)
         except BaseException as error:  # also what Prefect raises to end a flow: none of it ends the run
-            if error is not once.raised:
+            if not (ended.done() and error is ended.exception()):
                 self.miss(error if isinstance(error, Exception) else NoServer(type(error).__name__))
+        finally:
+            tasks.forget()
 
     def _address(self) -> str:
-        seconds = max(0.0, self._deadline - time.monotonic())
         if self._own is not None:
             try:
-                return self._own.url(seconds)
+                return self._own.url(START_S)
             except TimeoutError:
                 raise NoServer(f"its own server did not answer within {START_S:.0f} seconds") from None
         assert self._configured is not None
         from flows.prefect_flow import reach
 
-        reach(self._configured, min(seconds, 20.0))
+        reach(self._configured, 20.0)
         return self._configured
 
 
 @contextmanager
-def observer(wanted: bool = True) -> Iterator[Observer]:
-    """The configured Prefect server, or one that is started and not waited for; it ends with the block.
+def observer(wanted: bool = True, waiting: Callable[[str], None] | None = None) -> Iterator[Observer]:
+    """An observer that is yet to be started, and that finishes with the block.
 
     Parameters
     ----------
     wanted
         Without, nothing is started and nobody is told.
+    waiting
+        Told what is waited for at the end.
     """
-    with ExitStack() as stack:
-        if not wanted:
-            yield Observer()
-            return
-        stack.enter_context(loopback_past_proxies())
-        try:
-            # Read where the user stands: his settings may be anything, and so may what they raise.
-            with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-                warnings.simplefilter("ignore")
-                from prefect.settings import PREFECT_API_URL
-
-                configured = PREFECT_API_URL.value()
-            found = (
-                Observer(configured=str(configured))
-                if configured
-                else Observer(own=stack.enter_context(own_server()))
-            )
-        except Exception as error:
-            found = Observer(trouble=NoServer(_sentence(error)))
-        yield found
-
-
-def _plainly(once: Once, threads: int) -> None:
-    if once.begun.is_set():
-        return
-    tasks = PlainTasks(threads)
-    # Not in this thread: it stays open to signals.
-    thread = threading.Thread(target=_quietly, args=(once, tasks), name="run", daemon=True)
-    thread.start()
-    _wait(thread, once.ended, None)
-    tasks.close()
-
-
-def _quietly(once: Once, tasks: Tasks) -> None:
+    found = Observer(wanted)
     try:
-        once(tasks)
+        yield found
+    finally:
+        found.finish(waiting)
+
+
+def configured_url() -> str | None:
+    """Address of the server that the user's settings name, which may be anything, and raise anything."""
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        from prefect.settings import PREFECT_API_URL
+
+        return PREFECT_API_URL.value() or None
+
+
+def _do(body: Body, tasks: Tasks, ended: Future[None]) -> None:
+    try:
+        body(tasks)
     except BaseException as error:
-        # kept by ``once``, and raised in the thread that waits
-        log.debug("the run ended with %s", type(error).__name__)
-
-
-def _wait(thread: threading.Thread, event: threading.Event, seconds: float | None) -> None:
-    """Wait for the event while the thread lives, in pieces, so that signals are heard."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while thread.is_alive() and not event.wait(0.2):
-        if deadline is not None and time.monotonic() > deadline:
-            return
+        # raised in the thread that waits, and the flow ends with it
+        ended.set_exception(error)
+    else:
+        ended.set_result(None)
+    finally:
+        tasks.close()
 
 
 def _sentence(error: Exception) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import httpx
@@ -43,7 +43,7 @@ from prefect.settings import (
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.server import NoServer, OwnServer
-from flows.tasks import About, Once, PlainTasks
+from flows.tasks import About, Done, Task, Tasks
 from spinenet.printable import link_target, markdown, printable
 
 LAST_WORDS_S = 10.0
@@ -56,6 +56,7 @@ RETRIES = 2
 """Of a request, with waits of 2 and 4 seconds."""
 ATTEMPTS = 2
 """Of an event beside the first; Prefect waits between them from the fourth on."""
+SPARE_THREADS = 2
 
 
 def reach(url: str, seconds: float) -> None:
@@ -72,19 +73,30 @@ def reach(url: str, seconds: float) -> None:
         raise NoServer(f"the server at PREFECT_API_URL={url} cannot be reached: {error}") from error
 
 
+class Listener(Protocol):
+    """Whoever wants to know how the telling goes."""
+
+    def heard(self) -> None:
+        """The server has just taken something in."""
+
+    def miss(self, error: Exception) -> None:
+        """The server is gone."""
+
+
 def observed(
-    url: str, own: OwnServer | None, about: About, once: Once, miss: Callable[[Exception], None]
+    url: str, own: OwnServer | None, about: About, tasks: Tasks, ended: Future[None], listener: Listener
 ) -> None:
-    """Do a run as a flow that the server at ``url`` is told of.
+    """Tell the server at ``url`` of a run, as a flow that ends as the run does.
 
     Parameters
     ----------
     own
         The process of that server, where it was started for this run.
-    miss
-        Told where the server is gone.
+    tasks, ended
+        The run: its tasks, and what becomes of it.
     """
-    runner: Any = ThreadPoolTaskRunner(max_workers=about.threads)
+    # one thread for each task under way, and some for those that have ended and are still told of
+    runner: Any = ThreadPoolTaskRunner(max_workers=about.threads + SPARE_THREADS)
 
     @flow(
         name=about.flow,
@@ -96,12 +108,12 @@ def observed(
         log_prints=False,
     )
     def run(**parameters: str) -> None:
-        tasks = FlowTasks(url, own, about, miss)
-        tasks.begin()
-        try:
-            once(tasks)
-        finally:
-            tasks.close()
+        story = _Story(url, own, about, listener)
+        story.begin()
+        for begun in tasks.news():
+            story.follow(begun)
+        story.wait()
+        ended.result()
 
     from prefect import tags
 
@@ -148,16 +160,14 @@ def _give_up(service: Any) -> None:
         service._queue.put_nowait(None)
 
 
-class FlowTasks:
-    """Tasks as Prefect's, in its threads; in plain ones while the server is gone."""
+class _Story:
+    """What the server is told of a run, from the thread of its flow and those of its tasks."""
 
-    def __init__(
-        self, url: str, own: OwnServer | None, about: About, miss: Callable[[Exception], None]
-    ) -> None:
-        self._url, self._own, self._about, self._miss = url, own, about, miss
-        self._plain = PlainTasks(about.threads)
-        self._units: dict[str, Callable[[], None]] = {}
+    def __init__(self, url: str, own: OwnServer | None, about: About, listener: Listener) -> None:
+        self._url, self._own, self._about, self._listener = url, own, about, listener
         self._kinds: dict[str, Any] = {}
+        self._open: set[Any] = set()
+        self._by_name: dict[str, Task] = {}
         self._silent_until: float | None = None
         self._asking = threading.Lock()
         self._run_id: Any = flow_run.id
@@ -177,76 +187,67 @@ class FlowTasks:
 
         self._try(tell)
 
-    def submit(self, kind: str, name: str, action: Callable[[], None]) -> Future[None]:
-        """See :class:`flows.tasks.Tasks`."""
+    def follow(self, begun: Task) -> None:
+        """Show a task of the run as one of Prefect's, which ends as it does."""
         if not self._there():
-            return self._plain.submit(kind, name, action)
-        done: Future[None] = Future()
-        self._units[name] = _noting(action, done)
+            return
+        self._by_name[begun.name] = begun
         try:
-            future = self._task(kind).submit(name)
+            future = self._task(begun.kind).submit(begun.name)
         except Exception as error:
             self._lost(error)
-            self._rest(name, done)
         else:
-            # Where Prefect fails before it comes to the task, the task is done all the same.
-            future.add_done_callback(lambda _: self._rest(name, done))
-        return done
+            self._open.add(future)
+            future.add_done_callback(self._open.discard)
 
-    def tell(self, name: str, told: str, progress: float) -> None:
-        """See :class:`flows.tasks.Tasks`."""
-        context = TaskRunContext.get()
-        task_run_id = context.task_run.id if context is not None else None
-
-        def say() -> None:
-            entry = LogCreate(
-                name="spinenet",
-                level=logging.INFO,
-                message=printable(f"{name}: {told}"),
-                timestamp=datetime.now(UTC),  # type: ignore[arg-type]
-                flow_run_id=UUID(str(self._run_id)),
-                task_run_id=task_run_id,
-            )
-            with get_client(sync_client=True) as client:
-                client.create_logs([entry])
-            create_progress_artifact(100.0, f"{name}-{self._about.key}", told)
-            with self._one_by_one:
-                self._furthest = max(self._furthest, progress)
-                if self._progress is not None:
-                    update_progress_artifact(self._progress, self._furthest)
-
-        self._try(say)
-
-    def close(self) -> None:
-        """Let the threads end."""
-        self._plain.close()
+    def wait(self) -> None:
+        """Let the tasks that are shown end, as they do once those of the run have."""
+        while self._there() and (shown := next(iter(self._open), None)) is not None:
+            shown.wait(0.5)
 
     def _task(self, kind: str) -> Any:
         if kind not in self._kinds:
 
             @task(name=kind, task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retries=0)
-            def unit(name: str) -> None:
-                self._units.pop(name)()
+            def shown(name: str) -> None:
+                done = self._by_name.pop(name).done.result()
+                self._try(lambda: self._tell(name, done))
 
-            self._kinds[kind] = unit
+            self._kinds[kind] = shown
         return self._kinds[kind]
 
-    def _rest(self, name: str, done: Future[None]) -> None:
-        unit = self._units.pop(name, None)
-        if unit is not None and not done.done():
-            self._plain.submit("", name, unit)
+    def _tell(self, name: str, done: Done) -> None:
+        """Log what a task did, as its artifact and as the run's progress."""
+        context = TaskRunContext.get()
+        entry = LogCreate(
+            name="spinenet",
+            level=logging.INFO,
+            message=printable(f"{name}: {done.text}"),
+            timestamp=datetime.now(UTC),  # type: ignore[arg-type]
+            flow_run_id=UUID(str(self._run_id)),
+            task_run_id=context.task_run.id if context is not None else None,
+        )
+        with get_client(sync_client=True) as client:
+            client.create_logs([entry])
+        create_progress_artifact(100.0, f"{name}-{self._about.key}", done.text)
+        with self._one_by_one:
+            self._furthest = max(self._furthest, done.progress)
+            if self._progress is not None:
+                update_progress_artifact(self._progress, self._furthest)
 
-    def _try(self, say: Callable[[], None]) -> None:
+    def _try(self, tell: Callable[[], None]) -> None:
         if not self._there():
             return
         try:
-            say()
+            tell()
         except Exception as error:
             self._lost(error)
+        else:
+            self._listener.heard()
 
     def _lost(self, error: Exception) -> None:
         self._silent_until = time.monotonic() + SILENCE_S
-        self._miss(NoServer(f"its server does not answer any more: {error}"))
+        self._listener.miss(NoServer(f"its server does not answer any more: {error}"))
 
     def _there(self) -> bool:
         """Whether the server is worth telling; one that was gone is asked again now and then."""
@@ -266,17 +267,3 @@ class FlowTasks:
             else:
                 self._silent_until = None
             return self._silent_until is None
-
-
-def _noting(action: Callable[[], None], done: Future[None]) -> Callable[[], None]:
-    """``action``, whose end ``done`` knows."""
-
-    def unit() -> None:
-        try:
-            action()
-        except BaseException as error:
-            done.set_exception(error)
-            raise
-        done.set_result(None)
-
-    return unit

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+import threading
+from importlib import import_module
 from typing import Any
 
 _SET_NAME = 15  # PR_SET_NAME of Linux's prctl(2), 15 bytes
@@ -16,5 +18,8 @@ def dask_setup(worker: Any) -> None:
     Ctrl-C reaches the whole process group of a terminal; without this, each worker ends with a traceback.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "GPU" in worker.state.total_resources:
+        # Before its first scan comes: it takes seconds.
+        threading.Thread(target=import_module, args=("spinenet.pipeline",), daemon=True).start()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_NAME, f"spinenet {worker.name}"[:15].encode())

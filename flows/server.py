@@ -1,8 +1,7 @@
-"""A Prefect server for the length of one run, where none is configured.
+"""Prefect's server for the length of one run, where none is configured; its database is the user's own.
 
-Prefect starts one itself, but leaves it running if the flow is killed, and takes 15 seconds to build
-its database each time; this one ends with its parent, and starts from a copy of a database built before.
-What lies around does not reach it: no setting, proxy or file of the folder where the user stands.
+Prefect starts one itself, but leaves it running if the flow is killed; this one ends with its parent. What
+lies around does not reach it: no setting, proxy or file of the folder where the user stands.
 """
 
 from __future__ import annotations
@@ -10,23 +9,31 @@ from __future__ import annotations
 import ctypes
 import os
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
-
-import platformdirs
 
 _PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux's prctl(2)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_OF_THE_DATABASE = (
+    "PREFECT_HOME",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+)
+_NICE = 10
+"""Of the server: it yields to the run."""
+_END_S = 20
+"""For the server to end once it is asked to."""
 
 
 class NoServer(Exception):  # noqa: N818 - says what is so; the run goes on
@@ -72,11 +79,9 @@ def own_server() -> Iterator[OwnServer]:
         No process can be started.
     """
     try:
-        folder = tempfile.mkdtemp(prefix="spinenet-prefect-")
-        command = [sys.executable, "-P", "-m", "flows.server", folder, str(os.getpid())]
         # A session of its own: Ctrl-C is for the flow, which still needs its server to end in order.
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-P", "-m", "flows.server", str(os.getpid())],
             env=_environment(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -88,12 +93,11 @@ def own_server() -> Iterator[OwnServer]:
     try:
         yield OwnServer(process)
     finally:
-        # Nobody asks it any more, and nothing of it is kept.
-        process.kill()
-        process.wait()
         if process.stdout is not None:
             process.stdout.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        # It writes down what it was told and ends; nobody needs to wait for that.
+        process.terminate()
+        threading.Thread(target=process.wait, name="server's end", daemon=True).start()
 
 
 @contextmanager
@@ -124,11 +128,11 @@ def free_port() -> int:
 
 
 def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """Variables for the server: nobody's settings of Prefect, no proxy, and this package on the path."""
+    """Variables for the server: where its database is, no proxy, and this package on the path."""
     kept = {
         name: value
         for name, value in inherited.items()
-        if not name.startswith("PREFECT_") and not name.lower().endswith("_proxy")
+        if name in _OF_THE_DATABASE or not (name.startswith("PREFECT_") or name.lower().endswith("_proxy"))
     }
     for name in ("PYTHONWARNINGS", "PYTHONSTARTUP", "PYTHONINSPECT"):
         kept.pop(name, None)
@@ -154,34 +158,29 @@ def _first_line(process: subprocess.Popen[bytes], seconds: float) -> str | None:
     return said.decode(errors="replace").partition("\n")[0].strip()
 
 
-def serve(folder: Path, parent: int) -> None:
-    """Serve Prefect's API on loopback until process ``parent`` is gone; the database lies in ``folder``.
+def serve(parent: int) -> None:
+    """Serve Prefect's API on loopback until process ``parent`` is gone.
 
     The port, or the reason why there is none, is the one line that is written.
     """
     said = os.fdopen(os.dup(1), "w")
-    # uvicorn sends itself the signal again when it has ended: the folder is to go before the process does
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         _end_with(parent)
-        # Prefect reads .env, prefect.toml and pyproject.toml where it stands.
-        os.chdir(folder)
-        _serve_in(folder, said)
+        os.nice(_NICE)
+        with tempfile.TemporaryDirectory(prefix="spinenet-prefect-") as folder:
+            # Prefect reads .env, prefect.toml and pyproject.toml where it stands.
+            os.chdir(folder)
+            _serve(said)
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        said.write(f"{type(error).__name__}: {first}\n")
-        said.flush()
+        with suppress(OSError):
+            said.write(f"{type(error).__name__}: {first}\n")
+            said.flush()
         raise SystemExit(1) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve_in(folder: Path, said: Any) -> None:
-    database = folder / "prefect.db"
+def _serve(said: Any) -> None:
     os.environ |= {
-        "PREFECT_HOME": str(folder),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
-        "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
         "PREFECT_UI_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
@@ -189,7 +188,6 @@ def _serve_in(folder: Path, said: Any) -> None:
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
     }
-    import prefect
     import uvicorn
     from prefect.server.api.server import create_app
 
@@ -199,41 +197,16 @@ def _serve_in(folder: Path, said: Any) -> None:
             said.write(f"{listening.getsockname()[1]}\n")
             said.flush()
 
-    _provide_database(database, f"prefect-{prefect.__version__}.db")
+        def handle_exit(self, number: int, frame: FrameType | None) -> None:
+            signal.alarm(_END_S)
+            super().handle_exit(number, frame)
+
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             create_app(), log_level="critical", lifespan="on", timeout_graceful_shutdown=2
         )
         Announced(config).run(sockets=[listening])
-
-
-def _provide_database(database: Path, name: str) -> None:
-    """Copy the empty database that was built once, or build it; a read-only home costs the time again."""
-    try:
-        kept = platformdirs.user_cache_path("spinenet") / name
-        shutil.copyfile(kept, database)
-    except (OSError, RuntimeError):  # the latter where there is no home at all
-        _build(database)
-        with suppress(OSError, RuntimeError):
-            kept = platformdirs.user_cache_path("spinenet") / name
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
-            shutil.copyfile(database, temporary)
-            temporary.replace(kept)
-
-
-def _build(database: Path) -> None:
-    import asyncio
-
-    from prefect.server.database import provide_database_interface
-
-    async def build() -> None:
-        interface = provide_database_interface()
-        await interface.create_db()
-        await (await interface.engine()).dispose()
-
-    asyncio.run(build())
 
 
 def _end_with(parent: int) -> None:
@@ -244,4 +217,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]))

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from flows.shards import do_shard
-from flows.stopping import Stop
-from flows.tasks import About, Tasks
+from flows.stopping import STOPPED, Stop
+from flows.tasks import About, Done, Tasks
 from flows.work import Stopped, Work
 from spinenet.cohort.ledger import Ledger
 from spinenet.printable import link_target, printable
@@ -56,9 +56,9 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
     failures: list[Exception] = []
     committed = itertools.count(1)
 
-    def shard(index: int) -> None:
+    def shard(index: int) -> Done:
         if work.stop.is_set():
-            return
+            raise Stopped(STOPPED)
         started = time.monotonic()
         try:
             states = do_shard(work, index)
@@ -72,7 +72,7 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
         link = f"[commit record]({link_target(record)})"
-        tasks.tell(f"shard-{index:05d}", f"{told}: {link}", 100 * next(committed) / len(indices))
+        return Done(f"{told}: {link}", 100 * next(committed) / len(indices))
 
     room = threading.Semaphore(in_flight)
     for index in indices:
@@ -88,4 +88,4 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
         # Others stop because the first one failed; the user is told of that one.
         raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
     if work.stop.is_set():
-        raise Stopped("the run was stopped; start it again to go on where it was")
+        raise Stopped(STOPPED)

@@ -18,7 +18,7 @@ What takes longer hangs, as a write to a share that is away does."""
 LEAVE_S = 20.0
 """From the last word of a command to the end of its process, for threads of libraries to end."""
 
-_GONE = "the run was stopped; start it again to go on where it was"
+STOPPED = "the run was stopped; start it again to go on where it was"
 
 
 class Stop(threading.Event):
@@ -36,7 +36,7 @@ class Stop(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sentence = _GONE
+        self.sentence = STOPPED
 
     @contextmanager
     def at_the_end(self) -> Iterator[None]:

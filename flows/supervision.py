@@ -93,6 +93,19 @@ class Supervisor:
         """Whether each worker has been there at least once."""
         return self._started >= self._specified.keys()
 
+    def wait(self) -> None:
+        """Return once each worker has been there.
+
+        Raises
+        ------
+        RunError
+            One does not start.
+        """
+        while not self.all_started():
+            if self._trouble is not None:
+                raise RunError(self._trouble)
+            time.sleep(0.05)
+
     async def watch(self) -> None:
         """Look after the workers until this is cancelled."""
         self._cluster.worker_spec.update(self._specified)
@@ -184,15 +197,12 @@ def _kill(pid: int) -> None:
 def local_cluster(workers: Mapping[str, Any]) -> Iterator[Supervisor]:
     """A scheduler and workers that listen at loopback only, and talk to holders of their certificate only.
 
+    The workers are not waited for.
+
     Parameters
     ----------
     workers
         As :class:`distributed.SpecCluster` takes them, by name.
-
-    Raises
-    ------
-    RunError
-        A worker does not start.
     """
     security = Security.temporary()
     scheduler = {
@@ -214,11 +224,6 @@ def local_cluster(workers: Mapping[str, Any]) -> Iterator[Supervisor]:
         loop: Any = cluster.loop
         watching = asyncio.run_coroutine_threadsafe(supervisor.watch(), loop.asyncio_loop)
         try:
-            while not supervisor.all_started():
-                if watching.done():
-                    watching.result()
-                    raise RunError(str(supervisor.trouble()))
-                time.sleep(0.05)
             yield supervisor
         finally:
             watching.cancel()

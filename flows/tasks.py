@@ -1,12 +1,11 @@
-"""A run's body and its tasks, whoever has them done and whoever is told."""
+"""The tasks of a run: threads that do them, and the news of them for whoever observes the run."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+import queue
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -38,56 +37,73 @@ class About:
     threads: int = 1
 
 
-class Tasks(Protocol):
-    """Where the body of a run has its tasks done, and what it tells of them."""
+@dataclass(frozen=True)
+class Done:
+    """What a task did.
 
-    def submit(self, kind: str, name: str, action: Callable[[], None]) -> Future[None]:
+    Attributes
+    ----------
+    text
+        For people, as Markdown.
+    progress
+        Percent of the run that is done by now.
+    """
+
+    text: str
+    progress: float
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A task that was begun."""
+
+    kind: str
+    name: str
+    done: Future[Done]
+
+
+Action = Callable[[], Done]
+
+
+class Tasks:
+    """Threads that do the tasks of a run.
+
+    Parameters
+    ----------
+    threads
+        Tasks at once.
+    observed
+        Whether somebody reads :meth:`news`.
+    """
+
+    def __init__(self, threads: int, observed: bool = False) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="task")
+        self._news: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._observed = observed
+
+    def submit(self, kind: str, name: str, action: Action) -> Future[Done]:
         """Have ``action`` done in a thread."""
+        done = self._threads.submit(action)
+        if self._observed:
+            self._news.put(Task(kind, name, done))
+        return done
 
-    def tell(self, name: str, told: str, progress: float) -> None:
-        """A task did ``told``, by which ``progress`` of the run, in percent, is done."""
+    def news(self) -> Iterator[Task]:
+        """Each task once it is submitted, until no more will come."""
+        while (task := self._news.get()) is not None:
+            yield task
+
+    def forget(self) -> None:
+        """Keep no more news: nobody reads them."""
+        self._observed = False
+        while not self._news.empty():
+            self._news.get()
+
+    def close(self) -> None:
+        """Take no more tasks."""
+        self._threads.shutdown(wait=False)
+        self._news.put(None)
 
 
 Body = Callable[[Tasks], None]
-
-
-class PlainTasks:
-    """Tasks in threads that nobody is told of."""
-
-    def __init__(self, threads: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="task")
-
-    def submit(self, kind: str, name: str, action: Callable[[], None]) -> Future[None]:
-        """See :class:`Tasks`."""
-        return self._threads.submit(action)
-
-    def tell(self, name: str, told: str, progress: float) -> None:
-        """See :class:`Tasks`."""
-
-    def close(self) -> None:
-        """Let the threads end."""
-        self._threads.shutdown(wait=False)
-
-
-@dataclass
-class Once:
-    """The body of a run: done by whoever comes first, and what it raised is kept apart."""
-
-    body: Body
-    begun: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
-    raised: BaseException | None = None
-    _claim: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, tasks: Tasks) -> None:
-        """Do the body, unless it was begun before."""
-        if not self._claim.acquire(blocking=False):
-            return
-        self.begun.set()
-        try:
-            self.body(tasks)
-        except BaseException as error:
-            self.raised = error
-            raise
-        finally:
-            self.ended.set()
+"""What a run does, by tasks."""

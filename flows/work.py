@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from distributed import Client
 
 from flows.progress import Reporter
+from flows.stopping import STOPPED
 from flows.trouble import Trouble
 from flows.window import Window
 from flows.workers import STEPS, Orders, Steps
@@ -63,5 +64,5 @@ class Work:
     def refuse_if_over(self) -> None:
         """Raise :class:`Stopped` once the run is to end, and RunError where it has nobody to go on with."""
         if self.stop.is_set():
-            raise Stopped("the run was stopped; start it again to go on where it was")
+            raise Stopped(STOPPED)
         self.refuse_if_lost()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import threading
 import time
@@ -9,9 +10,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
 from distributed import get_worker
 
 import spinenet
@@ -24,11 +24,13 @@ from spinenet.cohort.manifest import Entry
 from spinenet.cohort.rows import Failure, Provenance, ScanFacts, ScanRows, failed_rows, result_rows
 from spinenet.errors import RunError, ScanError, WeightsError
 from spinenet.geometry import rescale_quads, to_square_pixels
-from spinenet.networks.bundle import Networks, load_bundle
-from spinenet.pipeline import Settings, detect, read_spine
 from spinenet.readers.series import read_scan
+from spinenet.settings import Settings
 from spinenet.storage.causes import scan_error
 from spinenet.types import Scan, SpineReading, Vertebra
+
+if TYPE_CHECKING:
+    from spinenet.networks.bundle import Networks
 
 T = TypeVar("T")
 
@@ -186,6 +188,9 @@ STEPS = Steps()
 def _infer(
     scan: Scan, facts: ScanFacts, networks: Networks, settings: Settings, known: Detections | None
 ) -> tuple[SpineReading, Detections]:
+    # Not above: workers that only decode, and the flow, do without torch, which takes seconds to import.
+    from spinenet.pipeline import detect, read_spine
+
     started = time.perf_counter()
     if known is not None and known.input_fingerprint == facts.fingerprint:
         vertebrae = known.vertebrae
@@ -247,6 +252,10 @@ def networks_for(ref: WeightsRef, device: str) -> tuple[Networks, bool]:
     WeightsError
         The weights that this worker finds are not those of the run.
     """
+    import torch
+
+    from spinenet.networks.bundle import load_bundle
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if THREADS_VARIABLE in os.environ:
@@ -274,7 +283,7 @@ def _here() -> str:
 
 
 def _provenance(ref: WeightsRef) -> Provenance:
-    return Provenance(ref.name, ref.fingerprint, version(), torch.__version__)
+    return Provenance(ref.name, ref.fingerprint, version(), importlib.metadata.version("torch"))
 
 
 def version() -> str:

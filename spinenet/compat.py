@@ -18,7 +18,8 @@ from spinenet import weights as weights_store
 from spinenet.anatomy import LEVEL_INDEX
 from spinenet.geometry import rescale_quads, to_square_pixels, warpable
 from spinenet.networks.bundle import Networks, load_bundle
-from spinenet.pipeline import Settings, detect, disc_images, grade_discs, label
+from spinenet.pipeline import detect, disc_images, grade_discs, label
+from spinenet.settings import Settings
 from spinenet.stages.grades import published_table
 from spinenet.types import Disc, Scan, Vertebra
 from spinenet.vert_dicts import DebugOutput, VertDict, from_vert_dict, to_vert_dict

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from spinenet.errors import DiscError
 from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.networks.bundle import Networks
 from spinenet.networks.passes import device_of, pass_through
+from spinenet.settings import Settings
 from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
 from spinenet.stages.grades import disc_grade
 from spinenet.stages.grouping import group
@@ -31,34 +32,6 @@ from spinenet.stages.windows import cut_patch, tile
 from spinenet.types import Disc, DiscFailure, DiscGrade, Scan, SpineReading, Vertebra
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may change.
-
-    Attributes
-    ----------
-    skip_penalty
-        Whether leaving out a level costs when levels are decoded.
-    remove_single_slice
-        Whether vertebrae that were seen in one slice only are dropped.
-    batch_size
-        Patches, vertebra volumes or discs in one pass of a network.
-    """
-
-    skip_penalty: bool = True
-    remove_single_slice: bool = True
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError("batch_size must be at least 1")
-
-    @property
-    def deciding(self) -> dict[str, bool]:
-        """The settings that change results; the batch size does not."""
-        return {"skip_penalty": self.skip_penalty, "remove_single_slice": self.remove_single_slice}
 
 
 def read_spine(

@@ -29,8 +29,7 @@ from flows.cli.weights import weights_app
 from spinenet import weights
 from spinenet.errors import LicenceNotAccepted, WeightsError
 from spinenet.networks.bundle import load_bundle, save_bundle
-from spinenet.networks.description import read_description, sha256_of
-from spinenet.networks.parts import PARTS
+from spinenet.networks.description import PARTS, read_description, sha256_of
 from spinenet.weights import downloads
 from spinenet.weights.downloads import download
 from spinenet.weights.published import SPINENET_V2

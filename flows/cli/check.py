@@ -94,7 +94,7 @@ def _estimate(found: Preflight, networks: Networks | None) -> None:
 def _output(found: Preflight, networks: Networks | None, store: Store) -> str:
     from spinenet.cohort.freeze import differences
     from spinenet.cohort.plan import Conditions, load_plan
-    from spinenet.pipeline import Settings
+    from spinenet.settings import Settings
 
     plan = load_plan(store)
     if plan is None:

@@ -72,7 +72,7 @@ def run(
         from flows.cohort import run_cohort
         from spinenet.cohort.column_types import said_types
         from spinenet.cohort.retry import Retry
-        from spinenet.pipeline import Settings
+        from spinenet.settings import Settings
 
         asked = Retry.of_all() if retry_failed else Retry() if retry is None else Retry.of(_listed(retry))
         summary = run_cohort(

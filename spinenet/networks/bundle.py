@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -20,12 +19,14 @@ from spinenet.errors import WeightsError
 from spinenet.networks.description import (
     DESCRIPTION_FILE,
     FORMAT_VERSION,
+    PARTS,
     file_name,
+    fingerprint_of,
     read_description,
     sha256_of,
     verify_files,
 )
-from spinenet.networks.parts import PARTS, Architecture, build, check_state, load_state
+from spinenet.networks.parts import Architecture, build, check_state, load_state
 
 _DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
 
@@ -55,12 +56,6 @@ class Networks:
     def fingerprint(self) -> str:
         """One SHA-256 (hex) over the digests; equal for equal weights."""
         return fingerprint_of(self.digests)
-
-
-def fingerprint_of(digests: Mapping[str, str]) -> str:
-    """One SHA-256 (hex) over a bundle's digests by file name; equal for equal weights."""
-    listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(digests.items()))
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def save_bundle(

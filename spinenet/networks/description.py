@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from spinenet.errors import WeightsError
-from spinenet.networks.parts import PARTS
 
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "bundle.json"
+PARTS: tuple[str, ...] = ("detector", "appearance", "context", "grading")
+"""The four networks of a bundle."""
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -83,6 +84,12 @@ def verify_files(folder: Path, description: Mapping[str, Any]) -> dict[str, str]
                 f" {digests[path.name]}, not {wanted}; fetch or import the bundle again."
             )
     return digests
+
+
+def fingerprint_of(digests: Mapping[str, str]) -> str:
+    """One SHA-256 (hex) over a bundle's digests by file name; equal for equal weights."""
+    listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def file_name(part: str) -> str:

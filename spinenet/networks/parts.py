@@ -13,8 +13,6 @@ from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
 
-PARTS: tuple[str, ...] = ("detector", "appearance", "context", "grading")
-
 Architecture = Mapping[str, Mapping[str, Any]]
 
 PUBLISHED_ARCHITECTURE: Architecture = {

@@ -13,7 +13,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from spinenet.networks.bundle import Networks, save_bundle
-from spinenet.networks.parts import CLASSES, PARTS, load_state
+from spinenet.networks.description import PARTS
+from spinenet.networks.parts import CLASSES, load_state
 from spinenet.training.context import context_samples
 from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
 from spinenet.training.samples import Stream, detector_samples, grading_samples, vertebra_samples

@@ -16,11 +16,11 @@ import filelock
 from spinenet.errors import LicenceNotAccepted, WeightsError
 from spinenet.networks.description import (
     DESCRIPTION_FILE,
+    PARTS,
     file_name,
     parse_description,
     sha256_of,
 )
-from spinenet.networks.parts import PARTS
 from spinenet.weights.downloads import Progress, download, forget, shown, storage_errors
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.published import SPINENET_V2, Release, import_published, read_checkpoint

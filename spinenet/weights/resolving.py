@@ -8,9 +8,7 @@ from pathlib import Path
 from spinenet.errors import WeightsError
 from spinenet.networks.description import DESCRIPTION_FILE, read_description, verify_files
 from spinenet.weights.downloads import Progress, shown
-from spinenet.weights.fetching import fetch
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
-from spinenet.weights.published import SPINENET_V2
 from spinenet.weights.store import folder_of, is_url, store
 
 
@@ -48,11 +46,16 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
         raise WeightsError(f"The package was installed without its '{SYNTHETIC}' weights: install it again.")
     if is_url(text):
         if download:
+            # with torch, which takes seconds to import
+            from spinenet.weights.fetching import fetch
+
             return fetch(text, progress=progress)
         raise WeightsError(
             f"The bundle {shown(text)} is not in {store()}: fetch it with"
             f" `spinenet weights fetch {shown(text)}`, or use `--weights {SYNTHETIC}`."
         )
+    from spinenet.weights.published import SPINENET_V2
+
     if any((folder / item.path).exists() for item in SPINENET_V2.checkpoints.values()):
         raise WeightsError(
             f"{folder} holds published checkpoints, not a bundle: convert them with"

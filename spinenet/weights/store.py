@@ -11,7 +11,6 @@ from typing import Any
 
 import platformdirs
 
-from spinenet.networks.bundle import load_bundle
 from spinenet.networks.description import DESCRIPTION_FILE, read_description
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 
@@ -58,6 +57,9 @@ def verify(folder: Path) -> Path:
     WeightsError
         Naming what is missing, altered, or does not fit.
     """
+    # with torch, which takes seconds to import
+    from spinenet.networks.bundle import load_bundle
+
     load_bundle(folder)
     return folder
 

@@ -35,7 +35,7 @@ from flows.window import Window
 from flows.workers import Orders, WeightsRef
 from spinenet.cohort.manifest import entries, read_manifest
 from spinenet.cohort.status import read_status
-from spinenet.pipeline import Settings
+from spinenet.settings import Settings
 from spinenet.storage import Store
 from spinenet.weights.names import SYNTHETIC
 

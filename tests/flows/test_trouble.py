@@ -29,7 +29,7 @@ from spinenet.cohort.manifest import Entry, read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.errors import RunError
 from spinenet.networks.bundle import load_bundle
-from spinenet.pipeline import Settings
+from spinenet.settings import Settings
 from spinenet.storage import Store
 from spinenet.weights import resolve
 

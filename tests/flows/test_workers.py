@@ -13,7 +13,7 @@ from spinenet.cohort.manifest import Entry
 from spinenet.cohort.rows import ScanRows
 from spinenet.cohort.tables import STAGES, Row
 from spinenet.networks.bundle import load_bundle
-from spinenet.pipeline import Settings
+from spinenet.settings import Settings
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.weights import resolve
 

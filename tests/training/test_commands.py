@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spinenet.networks.bundle import load_bundle
-from spinenet.networks.parts import PARTS
+from spinenet.networks.description import PARTS
 
 
 def training(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
