@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 from object_stores import ObjectStore, azure_server, s3_server
 
+# Runs leave their history in Prefect's home: not in that of whoever runs the tests.
+_prefect_home = tempfile.TemporaryDirectory(prefix="spinenet-tests-")
+os.environ["PREFECT_HOME"] = _prefect_home.name
+
 # A shared machine is at times slow; the suite has its own time limit.
 settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
+
+
+def pytest_unconfigure() -> None:
+    """Remove what the tests left in Prefect's home."""
+    _prefect_home.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ FLOORS = {
     "spinenet.anatomy": 1,
     "spinenet.printable": 1,
     "spinenet.redaction": 1,
+    "spinenet.settings": 1,
     "spinenet.types": 1,
     "spinenet.geometry": 1,
     "spinenet.storage": 2,

@@ -67,7 +67,7 @@ def run(
         raise typer.BadParameter("use --retry or --retry-failed, not both")
     reporter = reporter_here()
     # the next line takes seconds, in which somebody may wonder
-    reporter.waiting("loading torch and Dask")
+    reporter.waiting("loading Dask")
     try:
         from flows.cohort import run_cohort
         from spinenet.cohort.column_types import said_types

@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.observer import observer
 from flows.server import _environment, loopback_past_proxies
+from flows.tasks import About
 
 WITHOUT = "Prefect does not show this run, which goes on without it: "
 
@@ -34,13 +35,14 @@ def test_only_this_machine_goes_past_proxies(monkeypatch: pytest.MonkeyPatch) ->
 def test_nothing_that_lies_around_reaches_the_own_server() -> None:
     around = {
         "PATH": "/bin",
+        "PREFECT_HOME": "/home/of/the/history",
         "PREFECT_API_URL": "x",
         "PREFECT_SERVER_API_AUTH_STRING": "a:b",
         "ALL_PROXY": "socks5://127.0.0.1:9",
         "https_proxy": "http://127.0.0.1:9",
         "PYTHONWARNINGS": "error",
     }
-    assert _environment(around).keys() == {"PATH", "PYTHONPATH", "PYTHONUTF8"}
+    assert _environment(around).keys() == {"PATH", "PREFECT_HOME", "PYTHONPATH", "PYTHONUTF8"}
 
 
 def test_settings_that_cannot_be_read_are_said_and_forgotten(
@@ -53,11 +55,8 @@ def test_settings_that_cannot_be_read_are_said_and_forgotten(
 
     monkeypatch.setattr(type(PREFECT_API_URL), "value", refuse)
     done: list[str] = []
-    from flows.tasks import About
-
-    with observer() as observing:
-        about = About("flow", "name", "key", {})
-        observing.run(about, lambda tasks: tasks.submit("k", "n", lambda: done.append("once")).result())
+    with observer() as observing, observing.started():
+        observing.run(About("flow", "name", "key", {}), lambda tasks: done.append("once"))
     assert done == ["once"]
     said = "1 validation error for ClientSettings max_retries Input should be an integer"
     assert [record.getMessage() for record in caplog.records] == [WITHOUT + said]

@@ -30,7 +30,7 @@ from flows.cohort import RunSummary, run_cohort
 from flows.observer import observer
 from flows.progress import LogReporter
 from flows.server import NoServer, OwnServer, free_port, own_server
-from flows.tasks import About, Tasks
+from flows.tasks import About, Done
 from spinenet.cohort.results import read_results
 
 N_SCANS = 40
@@ -48,10 +48,12 @@ def cluster() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[OwnServer]:
-    """A server that the user started."""
-    with own_server() as started:
-        yield started
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """A server that the user started, with a history of its own."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        with own_server() as started:
+            yield started
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def test_a_run_is_the_same_with_prefect_and_without(manifest: Path, cluster: str
                 summaries.append(run(manifest, f"prefect-{prefect}", cluster, prefect=prefect))
             # shards are done beside each other, in whatever order
             told = [re.sub(r"\d+ of 40", "#", re.sub(", about .* left", "", line)) for line in lines]
-            said.append(sorted(line for line in told if "waiting for Prefect" not in line))
+            said.append(sorted(line for line in told if "telling Prefect" not in line))
             assert told[:3] == ["reading the manifest", "checking the weights", BEGUN]
             assert told[-1] == "writing the tables"
     assert summaries[0].states == summaries[1].states == {"done": N_SCANS, "excluded": 0}
@@ -160,26 +162,30 @@ def test_a_server_that_is_not_there_is_said_once(manifest: Path, cluster: str) -
 
 
 class Killer(LogReporter):
-    """Kills the run's own server after the second shard."""
+    """Kills the run's own server after the second shard, at once or when it has begun to answer."""
 
-    def __init__(self, spared: int) -> None:
+    def __init__(self, spared: int, after_s: float) -> None:
         super().__init__()
-        self.spared = spared
+        self.spared, self.after_s = spared, after_s
         self.killed: list[int] = []
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         super().shard(index, states, seconds)
         if index == 1:
+            time.sleep(self.after_s)
             told = subprocess.run(
-                ["pgrep", "-f", f"flows.server .* {os.getpid()}$"], capture_output=True, text=True
+                ["pgrep", "-f", f"flows.server {os.getpid()}$"], capture_output=True, text=True
             )
             for pid in {*map(int, told.stdout.split())} - {self.spared}:
                 os.kill(pid, signal.SIGKILL)
                 self.killed.append(pid)
 
 
-def test_a_run_goes_on_without_its_server(manifest: Path, cluster: str, process: OwnServer) -> None:
-    killer = Killer(process.process.pid)
+@pytest.mark.parametrize("after_s", [0.0, 12.0])
+def test_a_run_goes_on_without_its_server(
+    manifest: Path, cluster: str, process: OwnServer, after_s: float
+) -> None:
+    killer = Killer(process.process.pid, after_s)
     began = time.monotonic()
     with kept_log() as lines:
         summary = run(manifest, "one", cluster, reporter=killer)
@@ -213,43 +219,63 @@ def test_a_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
     import flows.prefect_flow
 
     held = threading.Event()
-    monkeypatch.setattr("flows.observer.BEGIN_S", 0.1)
+    monkeypatch.setattr("flows.observer.BEGIN_S", 0.5)
     monkeypatch.setattr(flows.prefect_flow, "reach", lambda url, seconds: held.wait(60))
     done: list[str] = []
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
-        observer() as observing,
         kept_log() as lines,
+        observer() as observing,
+        observing.started(),
     ):
-        observing._deadline = time.monotonic() + 0.5
-        observing.run(ABOUT, lambda tasks: tasks.submit("k", "n", lambda: done.append("once")).result())
+        observing.run(ABOUT, lambda tasks: done.append("once"))
+        assert lines == [], "the run's own work waits for no server"
     held.set()
     assert done == ["once"]
-    assert lines == [
-        "Prefect does not show this run, which goes on without it: it does not let the run begin"
-    ]
+    why = "its server was not ready before the run ended"
+    assert lines == [f"Prefect does not show this run, which goes on without it: {why}"]
 
 
 def test_an_error_of_the_body_is_its_own(server: str) -> None:
-    def body(tasks: Tasks) -> None:
-        def fail() -> None:
-            raise KeyError("mine")
-
-        tasks.submit("kind", "name", fail).result()
+    def fail() -> Done:
+        raise KeyError("mine")
 
     for wanted in (True, False):
         with (
             temporary_settings({PREFECT_API_URL: server}),
-            observer(wanted) as observing,
-            pytest.raises(KeyError, match="mine"),
             kept_log() as lines,
+            pytest.raises(KeyError, match="mine"),
+            observer(wanted) as observing,
+            observing.started(),
         ):
-            observing.run(ABOUT, body)
+            observing.run(ABOUT, lambda tasks: tasks.submit("kind", "name", fail).result() and None)
         assert lines == []
+    (failed,) = [run for run in asked(server, "flow_runs") if run["name"] == ABOUT.name]
+    assert failed["state_type"] == "FAILED"
 
 
-def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+def test_the_history_of_runs_stays(
+    manifest: Path, cluster: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    with kept_log() as lines:
+        for out in ("one", "two"):
+            run(manifest, out, cluster)
+    assert not any("does not show" in line for line in lines)
+    # started later, as by the user's own "prefect server start"
+    with own_server() as later:
+        url = later.url(300)
+        runs = {run["name"]: run for run in asked(url, "flow_runs")}
+        tasks = Counter(task["flow_run_id"] for task in asked(url, "task_runs") if done(task))
+    assert sorted(runs) == [f"manifest.csv to {out}, 10 of 10 shards of 40 scans" for out in ("one", "two")]
+    assert all(done(run) and tasks[run["id"]] == 10 for run in runs.values())
+
+
+def done(run: Mapping[str, Any]) -> bool:
+    return bool(run["state_type"] == "COMPLETED")
+
+
+def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.server._environment", lambda inherited: {**inherited, "PYTHONPATH": "/"})
     monkeypatch.setattr("sys.executable", "/bin/false")
     with own_server() as started, pytest.raises(NoServer, match="its own server did not start"):
