@@ -24,7 +24,7 @@ from prefect.artifacts import create_link_artifact, create_progress_artifact, up
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import LogCreate
-from prefect.context import TaskRunContext
+from prefect.context import TagsContext, TaskRunContext
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker, emit_events_to_cloud
 from prefect.logging.handlers import APILogWorker
@@ -110,9 +110,11 @@ def observed(
     def run(**parameters: str) -> None:
         story = _Story(url, own, about, listener)
         story.begin()
-        for begun in tasks.news():
-            story.follow(begun)
-        story.wait()
+        # Tags are the run's: for each tag of a task Prefect asks for room, and waits long for a lost server.
+        with TagsContext(current_tags=set()):
+            for begun in tasks.news():
+                story.follow(begun)
+            story.wait()
         ended.result()
 
     from prefect import tags
