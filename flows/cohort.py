@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.about import about
 from flows.addresses import LOCAL, check_cluster_name
-from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.cluster import Cluster, cluster_address, connected, wait_for_slots
 from flows.memory import given_back
 from flows.observer import observer
 from flows.progress import LogReporter, NotebookReporter, Reporter, in_notebook
@@ -29,7 +29,7 @@ from spinenet.cohort.finalise import FOLDERS, DamagedParts, finalise
 from spinenet.cohort.freeze import Change, column_types, freeze
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifest import read_manifest
-from spinenet.cohort.plan import Conditions
+from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.retry import Retry
 from spinenet.cohort.todo import Todo, made_again, what_is_left
 from spinenet.errors import RunError
@@ -135,6 +135,10 @@ def run_cohort(
     ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
     orders = Orders(ref, settings, device, seconds_per_scan)
     conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
+    if cluster != LOCAL and load_plan(store) is None:
+        # nothing is begun where nothing answers
+        with connected(Cluster(cluster)):
+            pass
     plan = freeze(store, rows, conditions, shard_size=shard_size, about=about(orders), change=change)
     ledger = Ledger(store, plan)
     todo = what_is_left(ledger, retry)

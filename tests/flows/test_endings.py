@@ -164,6 +164,8 @@ def test_a_run_on_a_busy_machine_ends_as_it_should(ending: str, tmp_path: Path) 
     last = said.strip().splitlines()[-1]
     assert last.startswith("spinenet: ")
     assert re.search(sentence, last), said
+    if ending == "no such cluster":
+        assert not out.exists(), "nothing was begun"
 
 
 @contextmanager

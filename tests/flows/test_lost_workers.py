@@ -116,7 +116,8 @@ def test_a_supervisor_that_fails_is_no_reason_to_wait(monkeypatch: pytest.Monkey
     monkeypatch.setattr(supervision, "Supervisor", FailingSupervisor)
     with (
         pytest.raises(RunError, match=r"local workers cannot be looked after: OSError.*no such process"),
-        cluster_address("local", one_of_each),
+        cluster_address("local", one_of_each) as started,
+        connected(started),
     ):
         pass
 
@@ -135,7 +136,8 @@ def test_workers_that_do_not_start_end_the_run_with_the_cause(monkeypatch: pytes
         pytest.raises(
             RunError, match=r"the local worker cpu-0 does not start, 3 times: OSError.*no such lib"
         ),
-        cluster_address("local", lambda: {"cpu-0": broken}),
+        cluster_address("local", lambda: {"cpu-0": broken}) as started,
+        connected(started),
     ):
         pass
 

@@ -262,6 +262,9 @@ def test_the_history_of_runs_stays(
         for out in ("one", "two"):
             run(manifest, out, cluster)
     assert not any("does not show" in line for line in lines)
+    # no id of the user, no pickled results
+    kept = {path.name for path in (tmp_path / "prefect").iterdir()}
+    assert kept <= {"prefect.db", "prefect.db-shm", "prefect.db-wal", "memo_store.toml"}
     # started later, as by the user's own "prefect server start"
     with own_server() as later:
         url = later.url(300)
