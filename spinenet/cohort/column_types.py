@@ -185,7 +185,10 @@ def _converted(
 
 
 def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
+    # not if_else: before pyarrow 24 it gives other text where a column does not begin at its buffer's start
+    missing = pa.scalar(None, pa.string())
+    pieces = [pc.replace_with_mask(piece, pc.equal(piece, ""), missing) for piece in texts.chunks]
+    return pa.chunked_array(pieces, pa.string())
 
 
 def _as_whole(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
