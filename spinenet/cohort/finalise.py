@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections import Counter
@@ -19,7 +20,7 @@ from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, newest_revision
 from spinenet.cohort.retry import due
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
-from spinenet.errors import RunError
+from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
 from spinenet.storage.switching import switch_folders
 
@@ -110,7 +111,7 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
             f"another start changed the run in {ledger.store.url()}; its tables are left to that one"
         )
     with tempfile.TemporaryDirectory(prefix="spinenet-") as folder:
-        written = {table: _write_table(ledger, table, commits, Path(folder, table)) for table in TABLES}
+        written = _write_tables(ledger, commits, Path(folder))
         _switch(ledger.store, Path(folder), written)
     states = count_states(commits.values())
     record = {
@@ -152,6 +153,22 @@ def count_flags(commits: Iterable[Commit]) -> dict[str, int]:
     for commit in commits:
         total.update(commit.flags)
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _write_tables(
+    ledger: Ledger, commits: Mapping[int, Commit], folder: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """Files of all tables in a folder for temporary files, which may have less room than they need."""
+    try:
+        return {table: _write_table(ledger, table, commits, folder / table) for table in TABLES}
+    except StorageError:
+        raise
+    except OSError as error:
+        why = str(error) if error.errno is None else os.strerror(error.errno)
+        raise RunError(
+            f"the tables cannot be prepared in {folder.parent}: {why}; make room there, or set TMPDIR to a "
+            "folder with some, and start the run again"
+        ) from error
 
 
 def _write_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 from a_run import begin, do_shard
 
 from spinenet.cohort.finalise import final_states, finalise
-from spinenet.errors import StorageError
+from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
 
 N_ROWS, SHARD_SIZE = 24, 4
@@ -79,6 +80,25 @@ def test_a_full_disk_is_told_and_a_run_goes_on_when_there_is_room(small_disk: Pa
         store.create("_run/commits/00001-00.json", b"x" * 5000)
     assert files_of(out) == before
     filler.unlink()
+    finished(store)
+
+
+def test_a_full_temporary_folder_is_told_and_tables_are_made_when_there_is_room(
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    store = Store.at(str(out))
+    ledger = begin(store, N_ROWS, SHARD_SIZE)
+    for index in range(ledger.plan.n_shards):
+        assert do_shard(ledger, index, "me")
+    before = files_of(out)
+    (small_disk / "filler").write_bytes(bytes((1 << 20) - 4096))
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(small_disk))
+        with pytest.raises(RunError, match=rf"in {small_disk}: No space left on device; make room there"):
+            finalise(ledger)
+    assert files_of(out) == before
+    assert files_of(small_disk) == {"filler"}
     finished(store)
 
 
