@@ -83,8 +83,9 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
     """
     check_cluster_name(name)
     if name == LOCAL:
-        check_surroundings()
-        with local_cluster(limited((workers or _local_workers)())) as supervisor:
+        specified = (workers or _local_workers)()
+        check_surroundings(len(specified))
+        with local_cluster(limited(specified)) as supervisor:
             yield Cluster(supervisor.address, supervisor.security, supervisor.trouble, supervisor.wait)
     else:
         if name.startswith("tcp://") and not is_loopback(name):

@@ -54,7 +54,11 @@ class Stop(threading.Event):
 
 def leave(code: int) -> NoReturn:
     """End this process with an exit status, also where a thread does not end."""
-    _end_after(LEAVE_S, code)
+    try:
+        _end_after(LEAVE_S, code)
+    except (RuntimeError, MemoryError):
+        # without a thread that could end them, none of the others is waited for
+        _exit(code)
     sys.exit(code)
 
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import tempfile
 
 from spinenet.errors import RunError
 
+FILES = 40
+"""Open files of a run's own process, beside those for its local workers."""
+FILES_FOR_A_WORKER = 12
+"""Pipes and connections that a run's own process holds for each of its local workers."""
+ADDRESSES = 2_000_000_000
+"""Bytes of addresses that a local worker maps at the least: libraries for the most part, memory or not."""
 
-def check_surroundings() -> None:
-    """Raise unless local workers can be started and have a place for their files.
+_MEMORY_WORDS = ("failed to map segment", "allocate memory", "out of memory", "can't start new thread")
+
+
+def check_surroundings(workers: int) -> None:
+    """Raise unless so many local workers can be started and have a place for their files.
 
     Raises
     ------
@@ -30,3 +40,41 @@ def check_surroundings() -> None:
         raise RunError(
             "no folder for temporary files can be written to; set TMPDIR to one with some room"
         ) from error
+    allowed = _allowed(resource.RLIMIT_AS)
+    if allowed is not None and allowed < ADDRESSES:
+        raise RunError(
+            f"local workers need {ADDRESSES // 10**6} MB of addresses each, and a process may have "
+            f"{allowed // 10**6} MB here; allow more: ulimit -v unlimited"
+        )
+    _make_room_for_files(FILES + FILES_FOR_A_WORKER * workers)
+
+
+def lack_of_memory(error: BaseException) -> str | None:
+    """A sentence for an error that a limit on this process's addresses has led to; None for any other."""
+    allowed = _allowed(resource.RLIMIT_AS)
+    if allowed is None:
+        return None
+    said = str(error).lower()
+    if not isinstance(error, MemoryError) and not any(word in said for word in _MEMORY_WORDS):
+        return None
+    return (
+        f"this process may have {allowed // 10**6} MB of addresses, which are not enough "
+        f"({type(error).__name__}); allow more: ulimit -v unlimited"
+    )
+
+
+def _make_room_for_files(needed: int) -> None:
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return
+    if most != resource.RLIM_INFINITY and most < needed:
+        raise RunError(
+            f"local workers of this machine need {needed} open files, and a process may have {most} here; "
+            f"allow more: ulimit -n {needed}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, most))
+
+
+def _allowed(kind: int) -> int | None:
+    allowed, _ = resource.getrlimit(kind)
+    return None if allowed == resource.RLIM_INFINITY else allowed

@@ -19,6 +19,7 @@ from flows.cli.status import status
 from flows.cli.weights import weights_app
 from flows.printing import LineFormatter, say
 from flows.stopping import Stop, leave
+from flows.surroundings import lack_of_memory
 from flows.terminal import DONE, UNFINISHED, USAGE
 from spinenet import __version__
 from spinenet.errors import (
@@ -118,7 +119,8 @@ def exit_status(words: Sequence[str]) -> int:
             return USAGE
         if debug:
             raise
-        say(f"spinenet: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        told = lack_of_memory(error) or f"{type(error).__name__}: {error}"
+        say(f"spinenet: {told} (--debug shows where)", err=True)
         return UNFINISHED
     if code == _INTERRUPTED:
         typer.echo("spinenet: stopped", err=True)

@@ -54,4 +54,4 @@ def test_a_machine_without_a_temporary_folder_says_so(monkeypatch: pytest.Monkey
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc", "/absent"])
     with pytest.raises(RunError, match="set TMPDIR"):
-        check_surroundings()
+        check_surroundings(2)
