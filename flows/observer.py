@@ -21,7 +21,7 @@ from spinenet.redaction import redacted
 
 START_S = 300.0
 """How long a server may take to start."""
-BEGIN_S = 15.0
+BEGIN_S = 60.0
 """How long a run that has ended waits for a server that does not know of it yet."""
 END_S = 30.0
 """How long a run that has ended waits for a server that takes in nothing more of it."""

@@ -162,6 +162,13 @@ def _give_up(service: Any) -> None:
         service._queue.put_nowait(None)
 
 
+def wait_for_one(shown: set[Any]) -> None:
+    """Wait a moment for one of Prefect's futures, which others may remove from the set."""
+    first = next(iter(list(shown)), None)
+    if first is not None:
+        first.wait(0.5)
+
+
 class _Story:
     """What the server is told of a run, from the thread of its flow and those of its tasks."""
 
@@ -191,6 +198,9 @@ class _Story:
 
     def follow(self, begun: Task) -> None:
         """Show a task of the run as one of Prefect's, which ends as it does."""
+        while len(self._open) >= self._about.threads + SPARE_THREADS and self._there():
+            # nothing of Prefect's grows with the manifest
+            wait_for_one(self._open)
         if not self._there():
             return
         self._by_name[begun.name] = begun
@@ -204,8 +214,8 @@ class _Story:
 
     def wait(self) -> None:
         """Let the tasks that are shown end, as they do once those of the run have."""
-        while self._there() and (shown := next(iter(self._open), None)) is not None:
-            shown.wait(0.5)
+        while self._open and self._there():
+            wait_for_one(self._open)
 
     def _task(self, kind: str) -> Any:
         if kind not in self._kinds:

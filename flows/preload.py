@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
-import threading
 from importlib import import_module
 from typing import Any
 
@@ -19,7 +18,7 @@ def dask_setup(worker: Any) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if "GPU" in worker.state.total_resources:
-        # Before its first scan comes: it takes seconds.
-        threading.Thread(target=import_module, args=("spinenet.pipeline",), daemon=True).start()
+        # In the main thread, before its first scan comes: it takes seconds, and threads begin as this one is.
+        import_module("spinenet.pipeline")
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_NAME, f"spinenet {worker.name}"[:15].encode())
