@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-import torch
 from torch import nn
 
 from spinenet.errors import DiscError
 from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.networks.bundle import Networks
-from spinenet.networks.passes import device_of, pass_through
+from spinenet.networks.passes import pass_through
 from spinenet.settings import Settings
 from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
 from spinenet.stages.grades import disc_grade
@@ -105,9 +104,6 @@ def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra
     # Windows at the far edges can repeat each other: the detector sees each once.
     distinct = list(dict.fromkeys(windows))
     places = [distinct.index(window) for window in windows]
-    if device_of(networks.detector).type == "cpu":
-        # 2-D convolutions on a CPU are fastest with channels last; the parameters' values stay as they are.
-        networks.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     quads = []
     for index in range(slices):
         image = np.ascontiguousarray(scan.volume[:, :, index])

@@ -71,6 +71,20 @@ def test_every_step_of_a_scan(scan: Scan) -> None:
     assert set(reading.seconds) == {"detect", "label", "grade"}
 
 
+def test_networks_that_threads_share_are_left_as_they_are(scan: Scan) -> None:
+    networks = tiny_networks()
+    parts = (networks.detector, networks.appearance, networks.context, networks.grading)
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+
+    def state() -> list[tuple[int, tuple[int, ...]]]:
+        return [(parameter.data_ptr(), parameter.stride()) for parameter in parameters]
+
+    before = state()
+    read_spine(scan, networks)
+    # one that is moved while another thread computes with it spoils that thread's scan
+    assert state() == before
+
+
 def test_batches_change_nothing(scan: Scan) -> None:
     one, many = (
         read_spine(scan, knowing_networks(scan, truth()), Settings(batch_size=size)) for size in (1, 16)
