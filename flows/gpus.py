@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Devices of the drivers of NVIDIA, of AMD, and of Windows' subsystem for Linux."""
+_DRIVERS = ("/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/kfd", "/dev/dxg")
+"""Devices of the drivers of NVIDIA (Tegra too), of AMD, and of Windows' subsystem for Linux."""
 
 
 def gpu_names() -> list[str]:

@@ -207,6 +207,7 @@ class _Story:
         try:
             future = self._task(begun.kind).submit(begun.name)
         except Exception as error:
+            self._by_name.pop(begun.name, None)
             self._lost(error)
         else:
             self._open.add(future)
