@@ -40,6 +40,8 @@ class Round:
 
     Attributes
     ----------
+    first_s, between_s
+        Fewest and most seconds from the start of workers to the first kill, and between kills.
     delivered
         Kills by kind.
     """
@@ -48,6 +50,7 @@ class Round:
     log: Path
     dice: random.Random
     kills: int
+    first_s: tuple[float, float] = (0.0, 2.0)
     between_s: tuple[float, float] = (2.0, 8.0)
     delivered: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -64,8 +67,8 @@ class Round:
                     raise AssertionError(f"hangs: {self.log.read_text(encoding='utf-8')[-2000:]}")
                 workers, starting = _workers(root)
                 if not self.delivered and len(workers) < 2:
-                    # the first kill comes some time after the workers are there
-                    due = time.monotonic() + self.dice.uniform(*self.between_s)
+                    # the first kill comes soon after the workers are there: few scans are read in seconds
+                    due = time.monotonic() + self.dice.uniform(*self.first_s)
                 elif sum(self.delivered.values()) < self.kills and time.monotonic() > due:
                     self._strike(workers, starting)
                     due = time.monotonic() + self.dice.uniform(*self.between_s)

@@ -12,7 +12,7 @@ from local_chaos import Round, busy
 
 from flows.cluster import cores
 
-SCANS = 6
+SCANS = 12
 ARGUMENTS = ("--weights", "synthetic", "--shard-size", "2", "--no-prefect")
 PATIENCE_S = 900.0
 """Of a round; an undisturbed run of the same scans takes less than a tenth of that."""
