@@ -21,7 +21,7 @@ import spinenet
 from flows.cli.app import app
 from spinenet.anatomy import FINDINGS, REASONS, SURROUNDINGS, Finding
 from spinenet.cohort.tables import TABLES, schema, to_table
-from spinenet.readers.facts import FLAGS
+from spinenet.readers.dicom.facts import FLAGS
 from spinenet.types import CORNERS
 
 HERE = Path(__file__).parent

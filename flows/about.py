@@ -7,7 +7,7 @@ import platform
 import sys
 from typing import Any
 
-from flows.cluster import cores
+from flows.clusters.address import cores
 from flows.gpus import gpu_names
 from flows.workers import Orders, version
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.about import about
-from flows.addresses import LOCAL, check_cluster_name
-from flows.cluster import Cluster, cluster_address, connected, wait_for_slots
+from flows.clusters.address import Cluster, cluster_address, connected, wait_for_slots
+from flows.clusters.names import LOCAL, check_cluster_name
 from flows.memory import given_back
-from flows.observer import observer
+from flows.prefect_server.observer import observer
 from flows.progress import LogReporter, NotebookReporter, Reporter, in_notebook
 from flows.shard_tasks import do_shards, shown_as
 from flows.stopping import stoppable
@@ -28,14 +28,14 @@ from spinenet.cohort.checkpoints import by_shard
 from spinenet.cohort.finalise import FOLDERS, DamagedParts, finalise
 from spinenet.cohort.freeze import Change, column_types, freeze
 from spinenet.cohort.ledger import Ledger
-from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.retry import Retry
 from spinenet.cohort.todo import Todo, made_again, what_is_left
 from spinenet.errors import RunError
-from spinenet.networks.description import file_name, fingerprint_of, read_description, verify_files
 from spinenet.settings import Settings
 from spinenet.storage import open_output
+from spinenet.weights.description import file_name, fingerprint_of, read_description, verify_files
 
 log = logging.getLogger("spinenet")
 
@@ -107,7 +107,8 @@ def run_cohort(
         What becomes of a run of another manifest, other weights or other settings in ``out``; see
         :func:`spinenet.cohort.plan.freeze`.
     types
-        Of columns that the manifest carries, by name; see :data:`spinenet.cohort.column_types.TYPES`.
+        Of columns that the manifest carries, by name; see
+        :data:`spinenet.cohort.manifests.column_types.TYPES`.
     prefect
         Whether Prefect is told of the run, which it never decides on.
     retry

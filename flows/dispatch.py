@@ -11,12 +11,12 @@ from typing import Any
 
 from distributed import Future, KilledWorker
 
-from flows.cluster import CPU, GPU, workers_of
+from flows.clusters.address import CPU, GPU, workers_of
 from flows.devices import DeviceFailed
 from flows.work import PATIENCE, Work
 from flows.workers import Outcome, Trace, version
 from spinenet.cohort.checkpoints import Detections
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure, Provenance, failed_rows
 from spinenet.errors import RunError
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from distributed import Client, Future
 
-from flows.addresses import LOCAL
-from flows.cluster import CPU, cluster_address, connected, header_workers, wait_for_slots
-from flows.observer import observer
+from flows.clusters.address import CPU, cluster_address, connected, header_workers, wait_for_slots
+from flows.clusters.names import LOCAL
+from flows.prefect_server.observer import observer
 from flows.stopping import stoppable
 from flows.tasks import About, Done, Tasks
 from flows.watch import watched

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flows.addresses import check_cluster_name
+from flows.clusters.names import check_cluster_name
 from flows.headers import Progress, quiet, survey
 from spinenet.errors import RootError, RunError
 from spinenet.index.catalogue import NUMBERS, SERIES, check_place, choose_all, read_index, write_index

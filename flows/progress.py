@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from flows.terminal import duration
+from flows.cli.terminal import duration
 from spinenet.printable import printable
 
 log = logging.getLogger("spinenet")

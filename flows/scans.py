@@ -8,17 +8,17 @@ from typing import Literal
 
 from distributed import KilledWorker
 
-from flows.cluster import CPU
+from flows.clusters.address import CPU
 from flows.dispatch import all_of, alone, failed_row, workers_there
 from flows.trouble import AWAY_S, OF_PATHS, ONCE, STOP_AFTER, away, log, refusal, share_away
 from flows.work import PATIENCE, Work
 from flows.workers import Outcome
 from spinenet.anatomy import SURROUNDINGS
 from spinenet.cohort.checkpoints import Detections
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure
 from spinenet.errors import RunError
-from spinenet.readers.presence import Look, look
+from spinenet.readers.sources.presence import Look, look
 
 LOOK_S = 60.0
 """How long a worker may take to look for a path; storage that hangs is away."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spinenet.errors import RunError
-from spinenet.readers.presence import Look
+from spinenet.readers.sources.presence import Look
 
 STOP_AFTER = 16
 """Rows that fail by their surroundings, of the last twice as many, before a run stops: fewer are found among

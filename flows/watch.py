@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from distributed import Client
 
-from flows.cluster import CPU, GPU, Cluster, offered_by
+from flows.clusters.address import CPU, GPU, Cluster, offered_by
 from spinenet.errors import RunError
 
 PATIENCE_S = 300.0

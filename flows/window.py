@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from flows.cluster import Slots
+from flows.clusters.address import Slots
 
 FEWEST = 16
 """Scans of the smallest window: lots of eight, and some 200 MB of decoded scans where inference is slow."""

@@ -20,7 +20,7 @@ from flows.memory import keep_freed
 from flows.timelimit import SECONDS_PER_SCAN, time_limit
 from spinenet import weights
 from spinenet.cohort.checkpoints import Detections
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure, Provenance, ScanFacts, ScanRows, failed_rows, result_rows
 from spinenet.errors import RunError, ScanError, WeightsError
 from spinenet.geometry import rescale_quads, to_square_pixels
@@ -30,7 +30,7 @@ from spinenet.storage.causes import scan_error
 from spinenet.types import Scan, SpineReading, Vertebra
 
 if TYPE_CHECKING:
-    from spinenet.networks.bundle import Networks
+    from spinenet.weights.bundle import Networks
 
 T = TypeVar("T")
 
@@ -189,7 +189,7 @@ def _infer(
     scan: Scan, facts: ScanFacts, networks: Networks, settings: Settings, known: Detections | None
 ) -> tuple[SpineReading, Detections]:
     # Not above: workers that only decode, and the flow, do without torch, which takes seconds to import.
-    from spinenet.pipeline import detect, read_spine
+    from spinenet.inference.pipeline import detect, read_spine
 
     started = time.perf_counter()
     if known is not None and known.input_fingerprint == facts.fingerprint:
@@ -254,7 +254,7 @@ def networks_for(ref: WeightsRef, device: str) -> tuple[Networks, bool]:
     """
     import torch
 
-    from spinenet.networks.bundle import load_bundle
+    from spinenet.weights.bundle import load_bundle
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -10,7 +10,7 @@ import spinenet_cohort
 if TYPE_CHECKING:
     from spinenet import io
     from spinenet.cohort.results import read_results
-    from spinenet.compat import SpineNet, download_example_scan, download_weights
+    from spinenet.published.spine_net import SpineNet, download_example_scan, download_weights
 
 __version__ = "0.1.0"
 __all__ = ["SpineNet", "download_example_scan", "download_weights", "io", "read_results"]
@@ -19,9 +19,9 @@ spinenet_cohort.check_alone()
 
 # Looked up on first use: torch and pandas take seconds to import, and many a caller needs neither.
 _HOMES = {
-    "SpineNet": "spinenet.compat",
-    "download_example_scan": "spinenet.compat",
-    "download_weights": "spinenet.compat",
+    "SpineNet": "spinenet.published.spine_net",
+    "download_example_scan": "spinenet.published.spine_net",
+    "download_weights": "spinenet.published.spine_net",
     "read_results": "spinenet.cohort.results",
 }
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from spinenet.cohort.checkpoints import Detections, save_detections
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
-from spinenet.cohort.manifest import Manifest
+from spinenet.cohort.manifests.manifest import Manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.tables import to_table
 from spinenet.storage import Store

@@ -10,7 +10,7 @@ import numpy as np
 from flows.workers import Orders, Outcome, Prepared, Steps
 from spinenet.anatomy import FINDINGS, LEVELS
 from spinenet.cohort.checkpoints import Detections
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Provenance, ScanFacts, ScanRows, result_rows
 from spinenet.types import DiscGrade, SpineReading, Vertebra
 

@@ -23,7 +23,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from flows.server import free_port
+from flows.prefect_server.server import free_port
 
 AZURITE_ACCOUNT = "devstoreaccount1"
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

@@ -14,7 +14,7 @@ import pytest
 
 from spinenet.anatomy import FINDINGS, REASONS, SURROUNDINGS
 from spinenet.cohort.tables import TABLES, schema
-from spinenet.readers.facts import FLAGS
+from spinenet.readers.dicom.facts import FLAGS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -12,8 +12,15 @@ import pytest
 from tiny_networks import tiny_networks
 
 from spinenet.errors import ManifestError, ScanError
-from spinenet.estimates import estimated_bytes, estimated_seconds
-from spinenet.preflight import DUPLICATE, EXCLUDED, WOULD_RUN, Preflight, check_manifest, n_patches
+from spinenet.preflight.estimates import estimated_bytes, estimated_seconds
+from spinenet.preflight.manifest_check import (
+    DUPLICATE,
+    EXCLUDED,
+    WOULD_RUN,
+    Preflight,
+    check_manifest,
+    n_patches,
+)
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import uid_from, write_series
 from spinenet.types import Scan

@@ -16,7 +16,7 @@ import pytest
 from local_server import serve
 from tiny_networks import write_checkpoint
 
-from flows.server import free_port
+from flows.prefect_server.server import free_port
 from spinenet.networks.parts import CLASSES
 from spinenet.weights.published import SPINENET_V2
 

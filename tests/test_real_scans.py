@@ -12,10 +12,10 @@ import pytest
 from shapely.geometry import Point, Polygon
 
 from spinenet import weights
-from spinenet.networks.bundle import load_bundle
-from spinenet.pipeline import read_spine
+from spinenet.inference.pipeline import read_spine
 from spinenet.stages.levels import levels_uncertain
 from spinenet.types import Scan, SpineReading
+from spinenet.weights.bundle import load_bundle
 from spinenet.weights.names import SYNTHETIC
 
 DATA = Path(__file__).parent / "data" / "spider_space"

@@ -21,11 +21,10 @@ from golden_cases import (
 from torch import nn
 
 from spinenet.anatomy import FINDINGS
-from spinenet.networks.bundle import Networks
+from spinenet.inference.pipeline import Settings, label
 from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
-from spinenet.pipeline import Settings, label
 from spinenet.stages.crops import disc_pairs, disc_volume, vertebra_volume
 from spinenet.stages.grades import published_table
 from spinenet.stages.grouping import group
@@ -33,6 +32,7 @@ from spinenet.stages.landmarks import corner_points, peaks, slice_quads
 from spinenet.stages.levels import centroid_rows, context_image, decode, level_names
 from spinenet.stages.windows import cut_patch, tile
 from spinenet.types import DiscGrade, Scan, Vertebra, Window
+from spinenet.weights.bundle import Networks
 
 PARTS: dict[str, type[nn.Module]] = {
     "detector": Detector,

@@ -28,9 +28,9 @@ from typer.testing import CliRunner
 from flows.cli.weights import weights_app
 from spinenet import weights
 from spinenet.errors import LicenceNotAccepted, WeightsError
-from spinenet.networks.bundle import load_bundle, save_bundle
-from spinenet.networks.description import PARTS, read_description, sha256_of
 from spinenet.weights import downloads
+from spinenet.weights.bundle import load_bundle, save_bundle
+from spinenet.weights.description import PARTS, read_description, sha256_of
 from spinenet.weights.downloads import download
 from spinenet.weights.published import SPINENET_V2
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spinenet.networks.bundle import Networks, save_bundle
 from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
+from spinenet.weights.bundle import Networks, save_bundle
 from spinenet.weights.published import SPINENET_V2, Checkpoint, Release
 
 TINY = {

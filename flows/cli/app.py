@@ -14,13 +14,13 @@ import typer
 from flows.cli.check import check
 from flows.cli.demo import demo
 from flows.cli.index import index
+from flows.cli.printing import LineFormatter, say
 from flows.cli.run import run
 from flows.cli.status import status
+from flows.cli.terminal import DONE, UNFINISHED, USAGE
 from flows.cli.weights import weights_app
-from flows.printing import LineFormatter, say
+from flows.clusters.surroundings import lack_of_memory
 from flows.stopping import Stop, leave
-from flows.surroundings import lack_of_memory
-from flows.terminal import DONE, UNFINISHED, USAGE
 from spinenet import __version__
 from spinenet.errors import (
     ClusterNameError,

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from flows.printing import Group, say, say_groups
-from flows.terminal import DONE, SOME_FAILED, Manifest, Types, Weights, duration
+from flows.cli.printing import Group, say, say_groups
+from flows.cli.terminal import DONE, SOME_FAILED, Manifest, Types, Weights, duration
 from spinenet.anatomy import REASONS
 from spinenet.errors import WeightsError
 from spinenet.weights.names import PUBLISHED
 
 if TYPE_CHECKING:
-    from spinenet.networks.bundle import Networks
-    from spinenet.preflight import Preflight, Row
+    from spinenet.preflight.manifest_check import Preflight, Row
     from spinenet.storage import Store
+    from spinenet.weights.bundle import Networks
 
 _SHOWN = 5
 
@@ -29,10 +29,10 @@ def check(
     types: Types = None,
 ) -> None:
     """Say what would run and what would not; only headers are read, nothing is written."""
-    from flows.cluster import cores
-    from spinenet.cohort.column_types import ColumnTypes, said_types
+    from flows.clusters.address import cores
     from spinenet.cohort.freeze import column_types
-    from spinenet.preflight import NO_PROBLEM, check_manifest
+    from spinenet.cohort.manifests.column_types import ColumnTypes, said_types
+    from spinenet.preflight.manifest_check import NO_PROBLEM, check_manifest
     from spinenet.storage import open_output
 
     said = said_types(types) if types else {}
@@ -54,7 +54,7 @@ def check(
 
 
 def _groups(groups: Mapping[str, Sequence[Row]]) -> Iterator[Group]:
-    from spinenet.preflight import WOULD_RUN
+    from spinenet.preflight.manifest_check import WOULD_RUN
 
     for what, rows in groups.items():
         names = [row.scan_id for row in rows[:_SHOWN]] if what != WOULD_RUN else []
@@ -62,8 +62,8 @@ def _groups(groups: Mapping[str, Sequence[Row]]) -> Iterator[Group]:
 
 
 def _weights(weights: str) -> Networks | None:
-    from spinenet.networks.bundle import load_bundle
     from spinenet.weights import resolve
+    from spinenet.weights.bundle import load_bundle
 
     try:
         networks = load_bundle(resolve(weights))
@@ -75,7 +75,7 @@ def _weights(weights: str) -> Networks | None:
 
 
 def _estimate(found: Preflight, networks: Networks | None) -> None:
-    from spinenet.estimates import estimated_bytes, estimated_seconds
+    from spinenet.preflight.estimates import estimated_bytes, estimated_seconds
 
     scans = found.scans
     if not scans:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.printing import table_console
-from flows.terminal import DONE, SOME_FAILED, Prefect
+from flows.cli.printing import table_console
+from flows.cli.terminal import DONE, SOME_FAILED, Prefect
 
 
 def demo(

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.printing import say, table_console
-from flows.terminal import Cluster, Prefect
+from flows.cli.printing import say, table_console
+from flows.cli.terminal import Cluster, Prefect
 from spinenet.errors import ManifestError
 from spinenet.printable import printable
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.printing import say
-from flows.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Prefect, Types, Weights
+from flows.cli.printing import say
+from flows.cli.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Prefect, Types, Weights
 from flows.timelimit import SECONDS_PER_SCAN
 from spinenet.weights.names import PUBLISHED
 
@@ -70,7 +70,7 @@ def run(
     reporter.waiting("loading Dask")
     try:
         from flows.cohort import run_cohort
-        from spinenet.cohort.column_types import said_types
+        from spinenet.cohort.manifests.column_types import said_types
         from spinenet.cohort.retry import Retry
         from spinenet.settings import Settings
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.printing import Group, say_groups, wrapped
-from flows.terminal import Out, duration
+from flows.cli.printing import Group, say_groups, wrapped
+from flows.cli.terminal import Out, duration
 from spinenet.anatomy import REASONS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.printing import say, table_console
+from flows.cli.printing import say, table_console
 from spinenet import weights
 from spinenet.errors import WeightsError
 from spinenet.printable import printable

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.storage import Store, digest
 from spinenet.types import Vertebra

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from spinenet.cohort.column_types import TYPES, ColumnTypes, Held
-from spinenet.cohort.manifest import Manifest
+from spinenet.cohort.manifests.column_types import TYPES, ColumnTypes, Held
+from spinenet.cohort.manifests.manifest import Manifest
 from spinenet.cohort.plan import FORMAT_VERSION, RUN_FILE, Conditions, Plan, load_plan, run_file
 from spinenet.cohort.tables import to_parquet
 from spinenet.errors import OtherRun, RunError

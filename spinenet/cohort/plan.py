@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spinenet.cohort.manifest import Entry, entries
-from spinenet.cohort.manifest_columns import COLUMNS
+from spinenet.cohort.manifests.columns import COLUMNS
+from spinenet.cohort.manifests.manifest import Entry, entries
 from spinenet.cohort.tables import from_parquet
 from spinenet.errors import RunError
 from spinenet.storage import Store, digest

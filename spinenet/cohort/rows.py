@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spinenet.anatomy import FINDINGS
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row
 from spinenet.stages.levels import levels_uncertain
 from spinenet.types import CORNERS, DiscGrade, FloatArray, Scan, SpineReading, Vertebra

@@ -8,13 +8,13 @@ from typing import Any
 from spinenet.errors import ScanError
 from spinenet.index.members import open_file
 from spinenet.index.places import ARCHIVE, FOLDER, VOLUME, Place
-from spinenet.readers.archives import HEAD, ends_as_zip, is_archive
-from spinenet.readers.files import is_archive_name
-from spinenet.readers.formats import unread_format, unsupported
-from spinenet.readers.images import is_image
-from spinenet.readers.nifti import pair_of
-from spinenet.readers.packing import MAGIC, is_packed, unpacked
-from spinenet.readers.part10 import is_dicom
+from spinenet.readers.sources.archives import HEAD, ends_as_zip, is_archive
+from spinenet.readers.sources.files import is_archive_name
+from spinenet.readers.sources.formats import unread_format, unsupported
+from spinenet.readers.sources.packing import MAGIC, is_packed, unpacked
+from spinenet.readers.sources.part10 import is_dicom
+from spinenet.readers.volumes.images import is_image
+from spinenet.readers.volumes.nifti import pair_of
 
 
 def by_content(fs: Any, place: Place) -> Place:

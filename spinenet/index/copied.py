@@ -14,9 +14,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from spinenet.index.members import open_file
 from spinenet.index.places import Place
-from spinenet.readers.frames import Frame
-from spinenet.readers.headers import PIXEL_HEAD
-from spinenet.readers.pixels import needed_bytes
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.headers import PIXEL_HEAD
+from spinenet.readers.dicom.pixels import needed_bytes
 
 GLIMPSE = 4096
 """Bytes of pixels that are compared."""

@@ -11,8 +11,8 @@ from spinenet.index.packed import PackedRows
 from spinenet.index.places import Place, find_places, joined
 from spinenet.index.rows import Row
 from spinenet.index.survey import Survey
-from spinenet.readers.files import ARCHIVES
-from spinenet.readers.images import VOLUMES
+from spinenet.readers.sources.files import ARCHIVES
+from spinenet.readers.volumes.images import VOLUMES
 
 _PARTIAL = {"too_few_slices", "missing_slices"}
 """Reasons of a series of which a part lies elsewhere."""

@@ -13,22 +13,22 @@ from spinenet.index.heads import Head, Readable, read_head
 from spinenet.index.members import members_in, open_members, whole_files
 from spinenet.index.places import ARCHIVE, Place
 from spinenet.index.volumes import grid_told
-from spinenet.readers.alternation import BAND, Glances
-from spinenet.readers.archives import HEAD, MAX_DEPTH, ends_as_zip, is_archive
-from spinenet.readers.collected import Collected
-from spinenet.readers.copies import Files
-from spinenet.readers.formats import CLOSED, unread_format, unsupported
-from spinenet.readers.frames import Frame
-from spinenet.readers.grouping import Series, group_series
-from spinenet.readers.images import is_image, only_image
-from spinenet.readers.labels import is_label_name
-from spinenet.readers.limits import check_total, check_unpacked
-from spinenet.readers.metaimage import MAX_HEADER
-from spinenet.readers.orientation import Grid
-from spinenet.readers.packing import MAGIC, is_packed, unpacked
-from spinenet.readers.part10 import is_dicom
-from spinenet.readers.pixels import needed_bytes
-from spinenet.readers.sidecars import MAX_BYTES, sidecar_names
+from spinenet.readers.dicom.alternation import BAND, Glances
+from spinenet.readers.dicom.collected import Collected
+from spinenet.readers.dicom.copies import Files
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.grouping import Series, group_series
+from spinenet.readers.dicom.pixels import needed_bytes
+from spinenet.readers.sources.archives import HEAD, MAX_DEPTH, ends_as_zip, is_archive
+from spinenet.readers.sources.formats import CLOSED, unread_format, unsupported
+from spinenet.readers.sources.limits import check_total, check_unpacked
+from spinenet.readers.sources.packing import MAGIC, is_packed, unpacked
+from spinenet.readers.sources.part10 import is_dicom
+from spinenet.readers.space.orientation import Grid
+from spinenet.readers.volumes.images import is_image, only_image
+from spinenet.readers.volumes.labels import is_label_name
+from spinenet.readers.volumes.metaimage import MAX_HEADER
+from spinenet.readers.volumes.sidecars import MAX_BYTES, sidecar_names
 
 _FEW = 2
 """Images whose heads are kept: no more than one is ever read."""
@@ -93,7 +93,7 @@ class Gathered(Collected):
         return first.digest if first.position is None else f"{first.digest} {first.name}"
 
     def series(self, *, thickness_given: bool = False) -> tuple[Series, ...]:
-        """The series of the frames; parameter as for :func:`spinenet.readers.grouping.group_series`."""
+        """The series of the frames; parameter as for :func:`spinenet.readers.dicom.grouping.group_series`."""
         glances = Glances(self.band, lambda frame: self.sizes[frame.name])
         return group_series(self.frames, self.files, thickness_given=thickness_given, glances=glances)
 

@@ -8,11 +8,11 @@ from io import BytesIO
 from typing import Protocol
 
 from spinenet.errors import ScanError
-from spinenet.readers.frames import Frame
-from spinenet.readers.headers import PIXEL_HEAD, frames_from, read_frames
-from spinenet.readers.part10 import as_part10
-from spinenet.readers.pixels import UNDEFINED_LENGTH, pixel_value
-from spinenet.readers.walk import Held
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.headers import PIXEL_HEAD, frames_from, read_frames
+from spinenet.readers.dicom.pixels import UNDEFINED_LENGTH, pixel_value
+from spinenet.readers.dicom.walk import Held
+from spinenet.readers.sources.part10 import as_part10
 
 PAGE = 4096
 """Bytes that are read at once."""
@@ -107,7 +107,7 @@ class _Pages:
         return Held(self._held, PAGE, self._reach)
 
     def _reach(self, begin: int, end: int) -> int:
-        """See :class:`spinenet.readers.walk.Held`."""
+        """See :class:`spinenet.readers.dicom.walk.Held`."""
         self.seek(begin)
         self.read(end - begin)
         page = begin // PAGE
@@ -141,10 +141,10 @@ class Head:
     Attributes
     ----------
     frames
-        As :func:`spinenet.readers.headers.read_frames` gives them; none if the file is not DICOM.
+        As :func:`spinenet.readers.dicom.headers.read_frames` gives them; none if the file is not DICOM.
     data
-        The file's first bytes as :func:`spinenet.readers.part10.as_part10` gives them, with zeros for long
-        values that were not read.
+        The file's first bytes as :func:`spinenet.readers.sources.part10.as_part10` gives them, with zeros
+        for long values that were not read.
     shift
         How many bytes more than the file itself ``data`` has before its first element; None where the
         file is packed, so that its size tells nothing.

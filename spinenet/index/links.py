@@ -8,7 +8,7 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from spinenet.readers.files import is_hidden
+from spinenet.readers.sources.files import is_hidden
 
 LOST = "lost"
 """Type of what is listed and is a link that leads to nothing."""

@@ -14,11 +14,18 @@ from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.index.heads import MAX_HEAD, Counted, Readable
 from spinenet.index.places import ARCHIVE, Place
-from spinenet.readers.archives import HEAD, ArchiveMember, is_archive, is_tar, tar_members, zip_members
-from spinenet.readers.files import BESIDE, OTHER
-from spinenet.readers.limits import GZIP_MAGIC, check_total, check_unpacked, gunzip, gunzipped_head
-from spinenet.readers.packing import is_packed, unpacked
-from spinenet.readers.part10 import PART10_ADDS, as_part10
+from spinenet.readers.sources.archives import (
+    HEAD,
+    ArchiveMember,
+    is_archive,
+    is_tar,
+    tar_members,
+    zip_members,
+)
+from spinenet.readers.sources.files import BESIDE, OTHER
+from spinenet.readers.sources.limits import GZIP_MAGIC, check_total, check_unpacked, gunzip, gunzipped_head
+from spinenet.readers.sources.packing import is_packed, unpacked
+from spinenet.readers.sources.part10 import PART10_ADDS, as_part10
 
 _BLOCK = 1 << 16
 """Bytes that are fetched at once from storage that is no local disk."""
@@ -106,7 +113,7 @@ def _listed(file: Readable) -> Iterator[ArchiveMember]:
 def whole_files(
     fs: Any, place: Place, names: Collection[str], count: Callable[[int], None]
 ) -> Iterator[tuple[str, bytes]]:
-    """The named files of a place, whole, as :func:`spinenet.readers.part10.as_part10` gives them.
+    """The named files of a place, whole, as :func:`spinenet.readers.sources.part10.as_part10` gives them.
 
     Parameters
     ----------

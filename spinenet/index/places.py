@@ -12,10 +12,10 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem
 
 from spinenet.index.links import LOST, Links
-from spinenet.readers.files import ARCHIVES, OTHER, is_hidden
-from spinenet.readers.images import VOLUMES
-from spinenet.readers.nifti import PAIRS, pair_of
-from spinenet.readers.sidecars import LEVELS, sidecar_names
+from spinenet.readers.sources.files import ARCHIVES, OTHER, is_hidden
+from spinenet.readers.volumes.images import VOLUMES
+from spinenet.readers.volumes.nifti import PAIRS, pair_of
+from spinenet.readers.volumes.sidecars import LEVELS, sidecar_names
 
 _HEADER = ".mhd"
 VOXELS = (".raw", ".zraw")

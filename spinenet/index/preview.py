@@ -12,15 +12,15 @@ from spinenet.index.contents import by_content
 from spinenet.index.gather import Gathered, gather
 from spinenet.index.places import FOLDER, VOLUME, Place, as_url
 from spinenet.index.volumes import volume_grid
-from spinenet.readers.choice import choose_series
-from spinenet.readers.files import fetch, fetch_beside, list_files
-from spinenet.readers.labels import check_name
-from spinenet.readers.limits import check_total
-from spinenet.readers.orientation import Grid
-from spinenet.readers.reformat import slices_joined
-from spinenet.readers.sidecars import parse_sidecars, sidecar_names
-from spinenet.readers.stacks import Stack
-from spinenet.readers.volumes import told_by
+from spinenet.readers.dicom.choice import choose_series
+from spinenet.readers.dicom.stacks import Stack
+from spinenet.readers.sources.files import fetch, fetch_beside, list_files
+from spinenet.readers.sources.limits import check_total
+from spinenet.readers.space.orientation import Grid
+from spinenet.readers.space.reformat import slices_joined
+from spinenet.readers.volumes.assembly import told_by
+from spinenet.readers.volumes.labels import check_name
+from spinenet.readers.volumes.sidecars import parse_sidecars, sidecar_names
 from spinenet.storage.causes import scan_error
 
 _T = TypeVar("_T")

@@ -8,7 +8,7 @@ from typing import Any
 
 from spinenet.errors import ScanError
 from spinenet.index.places import Place, as_url
-from spinenet.readers.orientation import Grid
+from spinenet.readers.space.orientation import Grid
 
 Row = dict[str, Any]
 

@@ -11,8 +11,8 @@ from typing import Any
 from spinenet.errors import RulesError
 from spinenet.index.candidates import ELSEWHERE, BodyParts, Folders, folder_named, no_candidate
 from spinenet.index.rows import Row
-from spinenet.readers.choice import listed_labels
-from spinenet.readers.grouping import series_label
+from spinenet.readers.dicom.choice import listed_labels
+from spinenet.readers.dicom.grouping import series_label
 
 GRADING, DETECTION = "grading", "detection"
 AMBIGUOUS = "several_series"

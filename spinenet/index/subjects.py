@@ -13,10 +13,10 @@ import pydicom
 
 from spinenet.index.candidates import Folders, matches
 from spinenet.index.rows import DIRECTLY
-from spinenet.readers.files import ARCHIVES
-from spinenet.readers.images import VOLUMES
-from spinenet.readers.part10 import as_part10
-from spinenet.readers.tags import quiet_pydicom, text_of
+from spinenet.readers.dicom.tags import quiet_pydicom, text_of
+from spinenet.readers.sources.files import ARCHIVES
+from spinenet.readers.sources.part10 import as_part10
+from spinenet.readers.volumes.images import VOLUMES
 
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 _ENDINGS = sorted((*ARCHIVES, *VOLUMES, ".exe"), key=len, reverse=True)

@@ -27,13 +27,13 @@ from spinenet.index.places import (
 from spinenet.index.rows import Row, bare_row, because, field_of_view, grid_row, path_of
 from spinenet.index.subjects import keyed_subject
 from spinenet.index.volumes import FACTS, fetched, image_row, volume_row
-from spinenet.readers.archives import members
-from spinenet.readers.formats import unsupported
-from spinenet.readers.frames import Frame
-from spinenet.readers.grouping import Series, sequence_of_frame
-from spinenet.readers.limits import check_total
-from spinenet.readers.orientation import plane_of
-from spinenet.readers.stacks import Stack
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.grouping import Series, sequence_of_frame
+from spinenet.readers.dicom.stacks import Stack
+from spinenet.readers.sources.archives import members
+from spinenet.readers.sources.formats import unsupported
+from spinenet.readers.sources.limits import check_total
+from spinenet.readers.space.orientation import plane_of
 from spinenet.storage.causes import scan_error
 
 _NOT_LOOKED_INTO = {

@@ -9,14 +9,14 @@ from spinenet.errors import ScanError
 from spinenet.index.members import open_file
 from spinenet.index.places import Place
 from spinenet.index.rows import Row, bare_row, because, grid_row
-from spinenet.readers.images import read_image, voxels_of
-from spinenet.readers.labels import check_name
-from spinenet.readers.limits import GZIP_MAGIC, gunzipped_head
-from spinenet.readers.metaimage import MAX_HEADER, is_metaimage, may_be_a_label_map_of, metaimage_grid
-from spinenet.readers.nifti import may_be_a_label_map, nifti_grid, pair_of
-from spinenet.readers.orientation import Grid
-from spinenet.readers.sidecars import parse_sidecars, sidecar_names
-from spinenet.readers.volumes import sequence_named, told_by
+from spinenet.readers.sources.limits import GZIP_MAGIC, gunzipped_head
+from spinenet.readers.space.orientation import Grid
+from spinenet.readers.volumes.assembly import sequence_named, told_by
+from spinenet.readers.volumes.images import read_image, voxels_of
+from spinenet.readers.volumes.labels import check_name
+from spinenet.readers.volumes.metaimage import MAX_HEADER, is_metaimage, may_be_a_label_map_of, metaimage_grid
+from spinenet.readers.volumes.nifti import may_be_a_label_map, nifti_grid, pair_of
+from spinenet.readers.volumes.sidecars import parse_sidecars, sidecar_names
 
 FACTS = ("manufacturer", "model", "field_strength", "body_part", "description")
 """What rows tell of a header."""
@@ -108,7 +108,7 @@ def grid_told(
     name
         Of the file, with its folder.
     head
-        Its first :data:`spinenet.readers.metaimage.MAX_HEADER` bytes.
+        Its first :data:`spinenet.readers.volumes.metaimage.MAX_HEADER` bytes.
     size
         Its bytes.
     size_of

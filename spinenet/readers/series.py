@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
-from spinenet.readers.alternation import check_alternation
-from spinenet.readers.archives import HEAD, is_archive
-from spinenet.readers.dicom import read_dicom
-from spinenet.readers.files import fetch, fetch_beside, is_archive_name, opened_in_folder
-from spinenet.readers.formats import CLOSED, unread_format, unsupported
-from spinenet.readers.images import is_image, only_image, read_image, voxels_of
-from spinenet.readers.nifti import pair_of
-from spinenet.readers.packing import all_unpacked
-from spinenet.readers.part10 import is_dicom
-from spinenet.readers.reformat import to_thick_slices
-from spinenet.readers.shear import straighten
-from spinenet.readers.sidecars import sidecar_names
-from spinenet.readers.volumes import described
+from spinenet.readers.dicom.alternation import check_alternation
+from spinenet.readers.dicom.assembly import read_dicom
+from spinenet.readers.sources.archives import HEAD, is_archive
+from spinenet.readers.sources.files import fetch, fetch_beside, is_archive_name, opened_in_folder
+from spinenet.readers.sources.formats import CLOSED, unread_format, unsupported
+from spinenet.readers.sources.packing import all_unpacked
+from spinenet.readers.sources.part10 import is_dicom
+from spinenet.readers.space.reformat import to_thick_slices
+from spinenet.readers.space.shear import straighten
+from spinenet.readers.volumes.assembly import described
+from spinenet.readers.volumes.images import is_image, only_image, read_image, voxels_of
+from spinenet.readers.volumes.nifti import pair_of
+from spinenet.readers.volumes.sidecars import sidecar_names
 from spinenet.types import Scan
 
 

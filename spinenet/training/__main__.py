@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from spinenet.networks.bundle import Networks, save_bundle
-from spinenet.networks.description import PARTS
 from spinenet.networks.parts import CLASSES, load_state
 from spinenet.training.context import context_samples
 from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
 from spinenet.training.samples import Stream, detector_samples, grading_samples, vertebra_samples
 from spinenet.training.scoring import figures
+from spinenet.weights.bundle import Networks, save_bundle
+from spinenet.weights.description import PARTS
 
 ARCHITECTURE: dict[str, dict[str, Any]] = {
     "detector": {"width": 8, "blocks": [3, 4, 6, 3]},

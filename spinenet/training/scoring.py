@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Provenance, ScanFacts, result_rows
 from spinenet.cohort.tables import Row, to_table
 from spinenet.evaluation import Score, score_tables
-from spinenet.networks.bundle import load_bundle
-from spinenet.pipeline import read_spine
+from spinenet.inference.pipeline import read_spine
 from spinenet.synthetic.cohort import disc_truth, vertebra_truth
 from spinenet.synthetic.image import render
+from spinenet.weights.bundle import load_bundle
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import fsspec
 import requests
 
 from spinenet.errors import WeightsError
-from spinenet.networks.description import sha256_of
+from spinenet.weights.description import sha256_of
 
 Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes had so far, and the bytes in all where known."""

@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 
 from spinenet.errors import LicenceNotAccepted, WeightsError
-from spinenet.networks.description import (
+from spinenet.weights.description import (
     DESCRIPTION_FILE,
     PARTS,
     file_name,

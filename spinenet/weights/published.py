@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from spinenet.errors import WeightsError
-from spinenet.networks.bundle import Networks, save_bundle
-from spinenet.networks.description import PARTS, sha256_of
 from spinenet.networks.parts import PUBLISHED_ARCHITECTURE, Architecture, load_state
+from spinenet.weights.bundle import Networks, save_bundle
+from spinenet.weights.description import PARTS, sha256_of
 from spinenet.weights.downloads import storage_errors
 from spinenet.weights.names import PUBLISHED
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from spinenet.errors import WeightsError
-from spinenet.networks.description import DESCRIPTION_FILE, read_description, verify_files
+from spinenet.weights.description import DESCRIPTION_FILE, read_description, verify_files
 from spinenet.weights.downloads import Progress, shown
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.store import folder_of, is_url, store

@@ -11,7 +11,7 @@ from typing import Any
 
 import platformdirs
 
-from spinenet.networks.description import DESCRIPTION_FILE, read_description
+from spinenet.weights.description import DESCRIPTION_FILE, read_description
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 
 _SYNTHETIC_FOLDER = Path(__file__).parent.parent / "data" / "synthetic"
@@ -58,7 +58,7 @@ def verify(folder: Path) -> Path:
         Naming what is missing, altered, or does not fit.
     """
     # with torch, which takes seconds to import
-    from spinenet.networks.bundle import load_bundle
+    from spinenet.weights.bundle import load_bundle
 
     load_bundle(folder)
     return folder

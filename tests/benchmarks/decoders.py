@@ -178,7 +178,7 @@ def endure(folder: Path, plugin: str, name: str) -> dict[str, int]:
     A crash ends this process; whoever started it sees that.
     """
     from spinenet.errors import ScanError
-    from spinenet.readers.codestreams import jpeg, jpeg_2000
+    from spinenet.readers.dicom.codestreams import jpeg, jpeg_2000
 
     claim = {"JPEG 2000": jpeg_2000, "RLE": None}.get(name, jpeg)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -17,7 +17,7 @@ from typing import Any
 
 from distributed import get_task_stream
 
-from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.clusters.address import cluster_address, connected, wait_for_slots
 from flows.cohort import run_cohort
 from spinenet.synthetic.cohort import write_cohort
 from spinenet.weights.names import SYNTHETIC

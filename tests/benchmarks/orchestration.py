@@ -29,11 +29,11 @@ import psutil
 from distributed import Future, as_completed
 from noop import STEPS
 
-from flows.cluster import CPU, GPU, cluster_address, connected, wait_for_slots
+from flows.clusters.address import CPU, GPU, cluster_address, connected, wait_for_slots
 from flows.cohort import SHARD_SIZE, run_cohort
 from flows.window import Window
 from flows.workers import Orders, WeightsRef
-from spinenet.cohort.manifest import entries, read_manifest
+from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.cohort.status import read_status
 from spinenet.settings import Settings
 from spinenet.storage import Store
@@ -98,7 +98,7 @@ class Memory:
     def _kind(self, one: psutil.Process, own: psutil.Process) -> str:
         if one.pid not in self._kinds:
             line = " ".join(one.cmdline())
-            kinds = {"flows.server": "Prefect server", "spawn_main": "a worker"}
+            kinds = {"flows.prefect_server.server": "Prefect server", "spawn_main": "a worker"}
             found = (kind for part, kind in kinds.items() if part in line)
             self._kinds[one.pid] = "flow and scheduler" if one.pid == own.pid else next(found, "other")
         return self._kinds[one.pid]

@@ -71,7 +71,7 @@ def kind_of(process: psutil.Process, root: int) -> str:
     if process.pid == root:
         return "main"
     command = " ".join(process.cmdline())
-    if "flows.server" in command or "prefect" in command:
+    if "flows.prefect_server.server" in command or "prefect" in command:
         return "Prefect server"
     if process.name().startswith("spinenet "):
         return f"{process.name().split()[1].rstrip('0123456789-')} worker"

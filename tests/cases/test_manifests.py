@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from case_table import Case
 
-from spinenet.cohort.manifest import entries, read_manifest
+from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
 
 

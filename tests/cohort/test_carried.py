@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spinenet.cohort.column_types import TYPES, ColumnTypes, said_types
 from spinenet.cohort.freeze import column_types, freeze
-from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.manifests.column_types import TYPES, ColumnTypes, said_types
+from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.tables import from_parquet, to_parquet, to_table
 from spinenet.errors import ManifestError, OtherRun

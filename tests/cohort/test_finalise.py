@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spinenet.cohort.finalise import DamagedParts, final_states, finalise
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
-from spinenet.cohort.manifest import Manifest, read_manifest
+from spinenet.cohort.manifests.manifest import Manifest, read_manifest
 from spinenet.cohort.plan import Conditions, Plan, load_plan
 from spinenet.cohort.results import read_results
 from spinenet.cohort.rows import Failure, Provenance, excluded_rows, failed_rows

@@ -15,7 +15,7 @@ from a_run import CONDITIONS, do_shard, manifest_of
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import Change, freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Ledger
-from spinenet.cohort.manifest import Manifest
+from spinenet.cohort.manifests.manifest import Manifest
 from spinenet.cohort.plan import RUN_FILE, Conditions, load_plan
 from spinenet.cohort.status import read_status
 from spinenet.errors import OtherRun, RunError

@@ -14,7 +14,7 @@ from spinenet.cohort.checkpoints import FOLDER, by_shard, save_detections
 from spinenet.cohort.finalise import finalise
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
-from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.results import Results, read_results
 from spinenet.cohort.rows import Failure, Provenance, failed_rows

@@ -19,7 +19,7 @@ from spinenet.cohort.checkpoints import FOLDER, Detections, detection_key, load_
 from spinenet.cohort.finalise import DamagedParts, count_states, finalise
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger, Part
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.plan import RUN_FILE, load_plan
 from spinenet.cohort.tables import TABLES, to_table
 from spinenet.errors import RunError, StorageError

@@ -22,7 +22,7 @@ from spinenet.cohort import finalise as finaliser
 from spinenet.cohort.finalise import SUCCESS, final_states, finalise
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
-from spinenet.cohort.manifest import Entry, Manifest
+from spinenet.cohort.manifests.manifest import Entry, Manifest
 from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.results import read_results
 from spinenet.cohort.rows import (

@@ -11,7 +11,7 @@ import pytest
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
-from spinenet.cohort.manifest import Manifest
+from spinenet.cohort.manifests.manifest import Manifest
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.status import read_status

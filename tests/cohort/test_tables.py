@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from spinenet.anatomy import FINDINGS, LEVELS, REASONS
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import (
     Failure,
     Provenance,

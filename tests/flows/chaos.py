@@ -21,7 +21,7 @@ import flows.workers
 from flows.cohort import run_cohort
 from flows.workers import Orders, Outcome, Prepared, Steps
 from spinenet.cohort.checkpoints import Detections
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.errors import RunError, StorageError
 
 POISON, HANGING = "poison", "hanging"

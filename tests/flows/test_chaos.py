@@ -22,7 +22,7 @@ from chaos import CPU_WORKER, FLOW, GPU_WORKER, HANGING, POISON, SCHEDULER, Worl
 from cohorts import BROKEN, small_scan, tables, write
 from object_stores import ObjectStore
 
-from flows.server import free_port
+from flows.prefect_server.server import free_port
 from spinenet.cohort.tables import TABLES
 
 SCANS, SUBJECTS, SHARD_SIZE = 200, 8, 4

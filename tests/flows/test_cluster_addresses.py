@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.addresses import check_cluster_name
+from flows.clusters.names import check_cluster_name
 from spinenet.errors import ClusterNameError
 
 

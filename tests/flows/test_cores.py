@@ -8,7 +8,7 @@ import sys
 COUNTED = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from flows.cluster import cores
+from flows.clusters.address import cores
 print(cores())
 """
 

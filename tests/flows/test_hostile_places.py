@@ -12,8 +12,8 @@ import pytest
 from cohorts import command
 from prefect.settings import PREFECT_API_URL
 
-from flows.observer import observer
-from flows.server import _environment, loopback_past_proxies
+from flows.prefect_server.observer import observer
+from flows.prefect_server.server import _environment, loopback_past_proxies
 from flows.tasks import About
 
 WITHOUT = "Prefect does not show this run, which goes on without it: "

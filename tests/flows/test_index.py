@@ -22,9 +22,9 @@ from cohorts import BROKEN, small_scan, spinenet, write
 
 from flows.cli.app import exit_status
 from flows.index import Subjects
-from spinenet.cohort.manifest import entries, read_manifest
+from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ScanError
-from spinenet.preflight import check_manifest
+from spinenet.preflight.manifest_check import check_manifest
 from spinenet.readers.series import read_scan
 
 

@@ -12,7 +12,7 @@ import pytest
 from cohorts import small_scan, write
 
 from flows.index import index_root
-from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import places_name
 from spinenet.index.unfinished import unfinished_name

@@ -10,7 +10,7 @@ import pytest
 from cohorts import assert_same_tables, command, small_scan, spinenet, tables, write
 from local_chaos import Round, busy
 
-from flows.cluster import cores
+from flows.clusters.address import cores
 
 SCANS = 12
 ARGUMENTS = ("--weights", "synthetic", "--shard-size", "2", "--no-prefect")

@@ -19,8 +19,8 @@ from cohorts import command, small_scan, write
 from distributed import Security
 from test_strangers import listening
 
-from flows.cluster import Cluster, connected
-from flows.server import free_port
+from flows.clusters.address import Cluster, connected
+from flows.prefect_server.server import free_port
 from spinenet.errors import RunError
 
 LOOPBACK = Path(__file__).parents[2] / "infra" / "loopback"

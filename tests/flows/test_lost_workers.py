@@ -17,12 +17,12 @@ import pytest
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 
 from flows import supervision, watch
-from flows.cluster import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
+from flows.clusters.address import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
 from flows.cohort import RunSummary, run_cohort
 from flows.memory import WORKER_ENVIRONMENT
 from flows.watch import WorkerWatch
 from flows.workers import Orders, Prepared, Steps
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.errors import RunError
 
 

@@ -24,12 +24,12 @@ from cohorts import assert_same_tables
 from noop import STEPS
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.certificates import settings
-from flows.cluster import cluster_address
+from flows.clusters.address import cluster_address
+from flows.clusters.certificates import settings
 from flows.cohort import RunSummary, run_cohort
-from flows.observer import observer
+from flows.prefect_server.observer import observer
+from flows.prefect_server.server import NoServer, OwnServer, free_port, own_server
 from flows.progress import LogReporter
-from flows.server import NoServer, OwnServer, free_port, own_server
 from flows.tasks import About, Done
 from spinenet.cohort.results import read_results
 
@@ -174,7 +174,7 @@ class Killer(LogReporter):
         if index == 1:
             time.sleep(self.after_s)
             told = subprocess.run(
-                ["pgrep", "-f", f"flows.server {os.getpid()}$"], capture_output=True, text=True
+                ["pgrep", "-f", f"flows.prefect_server.server {os.getpid()}$"], capture_output=True, text=True
             )
             for pid in {*map(int, told.stdout.split())} - {self.spared}:
                 os.kill(pid, signal.SIGKILL)
@@ -216,11 +216,11 @@ ABOUT = About("flow", "name", "key", {}, threads=2)
 
 
 def test_a_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    import flows.prefect_flow
+    import flows.prefect_server.story
 
     held = threading.Event()
-    monkeypatch.setattr("flows.observer.BEGIN_S", 0.5)
-    monkeypatch.setattr(flows.prefect_flow, "reach", lambda url, seconds: held.wait(60))
+    monkeypatch.setattr("flows.prefect_server.observer.BEGIN_S", 0.5)
+    monkeypatch.setattr(flows.prefect_server.story, "reach", lambda url, seconds: held.wait(60))
     done: list[str] = []
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
@@ -279,7 +279,9 @@ def done(run: Mapping[str, Any]) -> bool:
 
 
 def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.server._environment", lambda inherited: {**inherited, "PYTHONPATH": "/"})
+    monkeypatch.setattr(
+        "flows.prefect_server.server._environment", lambda inherited: {**inherited, "PYTHONPATH": "/"}
+    )
     monkeypatch.setattr("sys.executable", "/bin/false")
     with own_server() as started, pytest.raises(NoServer, match="its own server did not start"):
         started.url(30)

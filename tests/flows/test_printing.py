@@ -14,12 +14,12 @@ import pytest
 from cohorts import command, spinenet
 from rich.cells import cell_len
 
-from flows.printing import Group, LineFormatter, Page, group_lines
+from flows.cli.printing import Group, LineFormatter, Page, group_lines
 from flows.progress import LogReporter
 from flows.shard_tasks import shown_as
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
-from spinenet.cohort.manifest import read_manifest
+from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.rows import Failure, Provenance, failed_rows
 from spinenet.cohort.tables import to_table

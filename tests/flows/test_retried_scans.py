@@ -21,13 +21,13 @@ from distributed.utils import open_port
 from test_trouble import local_workers, work_on
 
 import flows.workers
-from flows.cluster import CPU, GPU, nanny, wait_for_slots, workers_of
+from flows.clusters.address import CPU, GPU, nanny, wait_for_slots, workers_of
 from flows.shards import do_shard
 from flows.trouble import RETIRE_AFTER, STOP_AFTER
 from flows.work import Work
 from flows.workers import Orders, Outcome, Prepared, Steps, prepare, read
 from spinenet.cohort.checkpoints import Detections
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure
 from spinenet.errors import RunError
 

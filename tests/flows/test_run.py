@@ -17,12 +17,12 @@ from conftest import Undisturbed
 
 import spinenet as library
 from spinenet.anatomy import FINDINGS
-from spinenet.cohort.manifest import read_manifest
-from spinenet.networks.bundle import load_bundle
-from spinenet.pipeline import read_spine
+from spinenet.cohort.manifests.manifest import read_manifest
+from spinenet.inference.pipeline import read_spine
 from spinenet.readers.series import read_scan
 from spinenet.types import CORNERS
 from spinenet.weights import resolve
+from spinenet.weights.bundle import load_bundle
 
 
 def test_every_row_is_accounted_for(undisturbed: Undisturbed) -> None:

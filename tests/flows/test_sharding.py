@@ -13,8 +13,8 @@ import pytest
 from cohorts import assert_same_tables, spinenet, tables
 from conftest import Undisturbed
 
-from flows.certificates import write_certificates
-from flows.cluster import CPU, GPU, THREADS_VARIABLE, Cluster, cluster_address, nanny
+from flows.clusters.address import CPU, GPU, THREADS_VARIABLE, Cluster, cluster_address, nanny
+from flows.clusters.certificates import write_certificates
 from spinenet.cohort.tables import TABLES
 
 THREADS = {THREADS_VARIABLE: "1"}

@@ -18,8 +18,8 @@ from cohorts import command, small_scan, write
 from distributed import Client, Security
 from distributed.core import rpc
 
-from flows.certificates import write_certificates
-from flows.cluster import CPU, GPU, Cluster, cluster_address, connected, nanny
+from flows.clusters.address import CPU, GPU, Cluster, cluster_address, connected, nanny
+from flows.clusters.certificates import write_certificates
 from spinenet.errors import RunError
 
 LOOPBACK = {"127.0.0.1", "::1"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cohorts import command
 
-from flows.surroundings import check_surroundings
+from flows.clusters.surroundings import check_surroundings
 from spinenet.errors import RunError
 
 AS_ROOT = shutil.which("unshare") is not None and hasattr(os, "geteuid") and os.geteuid() == 0

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from cohorts import command
 
-from flows.cluster import cores
-from flows.surroundings import ADDRESSES, FILES, FILES_FOR_A_WORKER
+from flows.clusters.address import cores
+from flows.clusters.surroundings import ADDRESSES, FILES, FILES_FOR_A_WORKER
 
 ENOUGH_FILES = FILES + FILES_FOR_A_WORKER * 2 * cores()
 """For a run's own workers, of which there is at most one of each class for a core."""
@@ -143,7 +143,7 @@ TIGHT = """
 import resource, sys
 from pathlib import Path
 from flows.stopping import leave
-from flows.surroundings import check_surroundings, lack_of_memory
+from flows.clusters.surroundings import check_surroundings, lack_of_memory
 from spinenet.errors import RunError
 
 what = sys.argv[1]

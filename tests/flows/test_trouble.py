@@ -15,7 +15,7 @@ import pytest
 from cohorts import small_scan, write
 from distributed import Client
 
-from flows.cluster import cluster_address, connected, wait_for_slots
+from flows.clusters.address import cluster_address, connected, wait_for_slots
 from flows.progress import LogReporter
 from flows.shards import do_shard
 from flows.timelimit import time_limit
@@ -25,13 +25,13 @@ from flows.work import Stopped, Work
 from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
 from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Ledger
-from spinenet.cohort.manifest import Entry, read_manifest
+from spinenet.cohort.manifests.manifest import Entry, read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.errors import RunError
-from spinenet.networks.bundle import load_bundle
 from spinenet.settings import Settings
 from spinenet.storage import Store
 from spinenet.weights import resolve
+from spinenet.weights.bundle import load_bundle
 
 
 def prepare_trouble(entry: Entry, orders: Orders) -> Prepared:

@@ -8,7 +8,7 @@ import torch
 
 from flows.devices import is_of_the_device
 from flows.trouble import RETIRE_AFTER, STOP_AFTER, Trouble, away
-from spinenet.readers.presence import Look
+from spinenet.readers.sources.presence import Look
 
 PATHS = pa.chunked_array([[f"/mnt/a/s{i}" for i in range(20)], [f"/mnt/b/x/s{i}" for i in range(3)]])
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from flows.cluster import Slots
+from flows.clusters.address import Slots
 from flows.window import Window
 
 

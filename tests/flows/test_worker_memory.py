@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from distributed import Client, KilledWorker
 
-from flows.cluster import CPU, cluster_address, connected, nanny, wait_for_slots
-from flows.worker_memory import LEAST_BYTES, limited, share
+from flows.clusters.address import CPU, cluster_address, connected, nanny, wait_for_slots
+from flows.clusters.worker_memory import LEAST_BYTES, limited, share
 
 GIB = 1 << 30
 
@@ -37,7 +37,7 @@ def _take(gib: int) -> tuple[int, int]:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr("flows.worker_memory.share", lambda workers: 2 * GIB)
+    monkeypatch.setattr("flows.clusters.worker_memory.share", lambda workers: 2 * GIB)
 
     def one() -> dict[str, Any]:
         return {"cpu-0": nanny(1, {CPU: 1}, {})}

@@ -9,13 +9,13 @@ import pytest
 from cohorts import small_scan, write
 
 from flows.workers import Orders, WeightsRef, prepare, read
-from spinenet.cohort.manifest import Entry
+from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import ScanRows
 from spinenet.cohort.tables import STAGES, Row
-from spinenet.networks.bundle import load_bundle
 from spinenet.settings import Settings
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.weights import resolve
+from spinenet.weights.bundle import load_bundle
 
 ORDERS = Orders(WeightsRef("synthetic", "synthetic", ""), Settings())
 OF_THE_FILES = frozenset(("path", "input_fingerprint", *(f"seconds_{stage}" for stage in STAGES)))

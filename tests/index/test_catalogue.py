@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from trees import LOCAL, edit, nifti, packed, series
 
-from spinenet.cohort.manifest import entries, read_manifest
+from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, places_name, read_index, write_index
 from spinenet.index.findings import Findings, scattered, to_look_at

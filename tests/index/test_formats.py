@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spinenet.cohort.manifest import entries, read_manifest
+from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError, OutputError
 from spinenet.index.catalogue import SERIES, check_place, read_index, write_index
 from spinenet.index.formats import SUFFIXES, suffix_of

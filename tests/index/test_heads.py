@@ -22,9 +22,9 @@ from trees import edit, series
 from spinenet.errors import ScanError
 from spinenet.index import heads as heads_module
 from spinenet.index.heads import PAGE, Counted, Head, read_head
-from spinenet.readers.frames import Frame
-from spinenet.readers.headers import read_frames
-from spinenet.readers.part10 import as_part10
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.headers import read_frames
+from spinenet.readers.sources.part10 import as_part10
 from spinenet.synthetic.enhanced import write_enhanced
 
 UIDS = [

@@ -14,7 +14,7 @@ import pytest
 from trees import LOCAL, nifti, packed, series
 
 from spinenet.index.places import REFUSED, UNNAMEABLE, as_url, find_places, joined
-from spinenet.readers.sidecars import sidecar_of
+from spinenet.readers.volumes.sidecars import sidecar_of
 
 
 def kinds(root: Path, base: str = "", fs: object = LOCAL) -> dict[str, tuple[str, set[str]]]:

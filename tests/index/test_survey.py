@@ -26,8 +26,8 @@ from spinenet.errors import ScanError
 from spinenet.index.rows import Row
 from spinenet.index.subjects import keyed_subject
 from spinenet.index.survey import survey
-from spinenet.readers import limits as limits_module
 from spinenet.readers.series import read_scan
+from spinenet.readers.sources import limits as limits_module
 from spinenet.synthetic.enhanced import write_enhanced
 
 

@@ -12,10 +12,10 @@ from pydicom.sr.codedict import codes
 from small_scans import edit, make_scan, save
 
 from spinenet.index.heads import read_head
-from spinenet.readers import siblings
-from spinenet.readers.body_parts import known_body_part, stated_body_part
-from spinenet.readers.frames import Frame
-from spinenet.readers.headers import read_frames
+from spinenet.readers.dicom.assembly import siblings
+from spinenet.readers.dicom.body_parts import known_body_part, stated_body_part
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.headers import read_frames
 from spinenet.synthetic.enhanced import write_enhanced
 
 

@@ -21,8 +21,8 @@ from pydicom.uid import (
 )
 
 from spinenet.errors import ScanError
-from spinenet.readers.decoders import decode
-from spinenet.readers.frames import PixelFormat
+from spinenet.readers.dicom.decoders import decode
+from spinenet.readers.dicom.frames import PixelFormat
 
 ROWS, COLUMNS = 96, 80
 

@@ -14,8 +14,8 @@ import pytest
 from small_scans import assert_same, damaged_bytes, edit, make_scan, save, stored_as
 
 from spinenet.errors import ScanError
-from spinenet.readers.dicom import read_dicom
-from spinenet.readers.headers import read_frame, read_frames
+from spinenet.readers.dicom.assembly import read_dicom
+from spinenet.readers.dicom.headers import read_frame, read_frames
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress
 from spinenet.synthetic.enhanced import write_enhanced

@@ -8,10 +8,10 @@ from fuzz import outcome, run
 from fuzz_cases import corpus, damaged
 
 from spinenet.errors import ScanError
-from spinenet.readers import siblings
-from spinenet.readers.headers import read_frames
-from spinenet.readers.part10 import as_part10
+from spinenet.readers.dicom.assembly import siblings
+from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
+from spinenet.readers.sources.part10 import as_part10
 
 CASES = 300
 

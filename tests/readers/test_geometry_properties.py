@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from small_scans import assert_same, edit, make_scan, save, stored_as
 
 from spinenet.geometry import to_patient
-from spinenet.readers.nifti import read_nifti
 from spinenet.readers.series import read_scan
+from spinenet.readers.volumes.nifti import read_nifti
 from spinenet.types import Scan
 
 nibabel = pytest.importorskip("nibabel")

@@ -13,8 +13,8 @@ import pytest
 from small_scans import make_scan, stored_as
 
 from spinenet.errors import ScanError
-from spinenet.readers.metaimage import read_metaimage
 from spinenet.readers.series import read_scan
+from spinenet.readers.volumes.metaimage import read_metaimage
 
 
 def reason_of(data: bytes, **beside: bytes) -> str:

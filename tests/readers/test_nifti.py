@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from small_scans import make_scan, save, stored_as
 
 from spinenet.errors import ScanError
-from spinenet.readers.nifti import read_nifti
 from spinenet.readers.series import read_scan
+from spinenet.readers.volumes.nifti import read_nifti
 
 nibabel = pytest.importorskip("nibabel")
 

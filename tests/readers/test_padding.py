@@ -11,14 +11,14 @@ from pydicom.tag import Tag
 from small_scans import edit, make_scan, save
 
 from spinenet.geometry import to_square_pixels
-from spinenet.networks.bundle import load_bundle
-from spinenet.pipeline import Settings, detect
-from spinenet.readers.dicom import read_dicom
+from spinenet.inference.pipeline import Settings, detect
+from spinenet.readers.dicom.assembly import read_dicom
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.synthetic.image import render
 from spinenet.types import Scan
 from spinenet.weights import resolve
+from spinenet.weights.bundle import load_bundle
 
 VALUE = Tag("PixelPaddingValue")
 BORDER = np.s_[:, :3]

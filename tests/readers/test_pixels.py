@@ -14,9 +14,9 @@ from pydicom.data import get_testdata_file
 from small_scans import assert_same, damaged_bytes, edit, make_scan, save
 
 from spinenet.errors import ScanError
-from spinenet.readers.dicom import read_dicom
-from spinenet.readers.headers import read_frame
-from spinenet.readers.pixels import check_format, stored_pixels
+from spinenet.readers.dicom.assembly import read_dicom
+from spinenet.readers.dicom.headers import read_frame
+from spinenet.readers.dicom.pixels import check_format, stored_pixels
 from spinenet.readers.series import read_scan
 
 

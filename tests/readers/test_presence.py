@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spinenet.readers.presence import first_missing, look
+from spinenet.readers.sources.presence import first_missing, look
 
 
 @pytest.fixture

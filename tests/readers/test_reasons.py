@@ -18,8 +18,8 @@ from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
 from spinenet.index.preview import preview
-from spinenet.readers import limits as limits_module
 from spinenet.readers.series import read_scan
+from spinenet.readers.sources import limits as limits_module
 from spinenet.synthetic.dicom import uid_from
 from spinenet.types import Scan
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from small_scans import SERIES, assert_same, make_scan, save, stored_as
 
 from spinenet.errors import ScanError
-from spinenet.readers.orientation import ISOTROPIC_MM
-from spinenet.readers.reformat import SLAB_MM, THIN_MM, to_thick_slices
 from spinenet.readers.series import read_scan
+from spinenet.readers.space.orientation import ISOTROPIC_MM
+from spinenet.readers.space.reformat import SLAB_MM, THIN_MM, to_thick_slices
 from spinenet.synthetic.dicom import uid_from
 from spinenet.types import Scan
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_scans import assert_same, make_scan, save, stored_as
 
 from spinenet.readers.series import read_scan
-from spinenet.readers.shear import straighten
+from spinenet.readers.space.shear import straighten
 from spinenet.types import Scan
 
 

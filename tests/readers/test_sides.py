@@ -10,11 +10,11 @@ import pytest
 from small_scans import save, stored_as
 
 from spinenet.geometry import to_patient
-from spinenet.networks.bundle import Networks, load_bundle
-from spinenet.pipeline import read_spine
+from spinenet.inference.pipeline import read_spine
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.image import render, render_slice, sample_subject, slice_rng, true_discs
 from spinenet.types import Scan, SpineReading
+from spinenet.weights.bundle import Networks, load_bundle
 from spinenet.weights.store import folder_of
 
 SEED = 5017

@@ -11,7 +11,7 @@ import pytest
 from small_scans import SERIES, edit, make_scan, save
 
 from spinenet.errors import ScanError
-from spinenet.readers.facts import sequence_of
+from spinenet.readers.dicom.facts import sequence_of
 from spinenet.readers.series import read_scan
 
 CANARY = "Kanarienvogel"

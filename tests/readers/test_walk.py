@@ -16,9 +16,9 @@ from small_scans import make_scan
 
 from spinenet.errors import ScanError
 from spinenet.index.heads import Counted, read_head
-from spinenet.readers import siblings
-from spinenet.readers.part10 import as_part10
-from spinenet.readers.walk import Held, Walked, walk
+from spinenet.readers.dicom.assembly import siblings
+from spinenet.readers.dicom.walk import Held, Walked, walk
+from spinenet.readers.sources.part10 import as_part10
 from spinenet.synthetic.dicom import write_series
 
 CHARACTER_SET, POSITION, ROWS, PATIENT = 0x00080005, 0x00200032, 0x00280010, 0x00100020

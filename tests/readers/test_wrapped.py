@@ -21,10 +21,10 @@ from pydicom.uid import (
 from small_scans import assert_same, make_scan, save
 
 from spinenet.errors import ScanError
-from spinenet.readers import limits as limits_module
-from spinenet.readers.headers import read_frames
-from spinenet.readers.part10 import as_part10, is_dicom
+from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
+from spinenet.readers.sources import limits as limits_module
+from spinenet.readers.sources.part10 import as_part10, is_dicom
 
 META_AT = 132
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from spinenet.cohort.manifest import resolve_path
+from spinenet.cohort.manifests.manifest import resolve_path
 from spinenet.storage.addresses import is_url, open_address
 
 

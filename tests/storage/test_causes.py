@@ -13,8 +13,8 @@ import pytest
 
 from spinenet.anatomy import REASONS, SURROUNDINGS
 from spinenet.errors import ScanError
-from spinenet.readers import files
 from spinenet.readers.series import read_scan
+from spinenet.readers.sources import files
 from spinenet.storage.causes import scan_error
 
 

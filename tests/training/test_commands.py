@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spinenet.networks.bundle import load_bundle
-from spinenet.networks.description import PARTS
+from spinenet.weights.bundle import load_bundle
+from spinenet.weights.description import PARTS
 
 
 def training(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,1 @@
+"""A cluster's name becomes the address of a Dask scheduler with workers."""

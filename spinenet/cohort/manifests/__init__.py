@@ -1,0 +1,1 @@
+"""Manifests: files of rows become checked entries."""

@@ -1,0 +1,1 @@
+"""One scan's computation: detect, name, grade."""

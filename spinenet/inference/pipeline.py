@@ -1,0 +1,211 @@
+"""One scan's story: square its pixels, detect vertebrae, name them, grade the discs between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from torch import nn
+
+from spinenet.errors import DiscError
+from spinenet.geometry import rescale_quads, to_square_pixels
+from spinenet.inference.passes import pass_through
+from spinenet.settings import Settings
+from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
+from spinenet.stages.grades import disc_grade
+from spinenet.stages.grouping import group
+from spinenet.stages.landmarks import slice_quads
+from spinenet.stages.levels import (
+    appearance_probabilities,
+    centroid_rows,
+    context_image,
+    decode,
+    level_names,
+    level_probabilities,
+)
+from spinenet.stages.windows import cut_patch, tile
+from spinenet.types import Disc, DiscFailure, DiscGrade, Scan, SpineReading, Vertebra
+from spinenet.weights.bundle import Networks
+
+T = TypeVar("T")
+
+
+def read_spine(
+    scan: Scan,
+    networks: Networks,
+    settings: Settings = Settings(),
+    vertebrae: Sequence[Vertebra] | None = None,
+) -> SpineReading:
+    """Find, name and grade all of one scan.
+
+    Parameters
+    ----------
+    scan
+        As stored; its pixels need not be square.
+    networks
+        In evaluation mode; the work is done on their device.
+    settings
+        What a user may change.
+    vertebrae
+        Vertebrae of an earlier reading, in pixels of ``scan``, to be taken instead of detecting.
+
+    Returns
+    -------
+    SpineReading
+        Quads in pixels of ``scan``; empty where no vertebra was found.
+
+    Raises
+    ------
+    ValueError
+        Where the slices are too small to hold a window.
+    """
+    square = to_square_pixels(scan)
+    clock = [time.perf_counter()]
+    if vertebrae is None:
+        found = detect(square, networks, settings)
+    else:
+        found = tuple(_on_grid(v, scan, square) for v in vertebrae)
+    clock.append(time.perf_counter())
+    named = label(square, found, networks, settings)
+    clock.append(time.perf_counter())
+    grades, failures = grade(square, named, networks, settings)
+    clock.append(time.perf_counter())
+    return SpineReading(
+        vertebrae=tuple(_on_grid(v, square, scan) for v in named),
+        grades=grades,
+        failures=failures,
+        seconds=dict(zip(("detect", "label", "grade"), np.diff(clock).tolist(), strict=True)),
+    )
+
+
+def _on_grid(vertebra: Vertebra, source: Scan, target: Scan) -> Vertebra:
+    """The vertebra in pixels of another grid over the same field of view."""
+    if source is target:
+        return vertebra
+    moved = rescale_quads(vertebra.quads, source.pixel_spacing, target.pixel_spacing)
+    return replace(vertebra, quads=moved)
+
+
+def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra, ...]:
+    """Find the vertebrae of a scan with square pixels.
+
+    The detector sees one slice's patches at a time, so memory does not grow with the number of slices.
+
+    Returns
+    -------
+    tuple of Vertebra
+        Cranial to caudal, without levels.
+    """
+    height, width, slices = scan.shape
+    windows, scale_edge = tile(height, width, scan.pixel_spacing[0])
+    # Windows at the far edges can repeat each other: the detector sees each once.
+    distinct = list(dict.fromkeys(windows))
+    places = [distinct.index(window) for window in windows]
+    quads = []
+    for index in range(slices):
+        image = np.ascontiguousarray(scan.volume[:, :, index])
+        patches = np.stack([cut_patch(image, window) for window in distinct])[:, None]
+        (responses,) = pass_through(networks.detector, patches, settings.batch_size)
+        quads.append(slice_quads(responses[places], windows, scale_edge, (height, width))[1])
+    return group(quads, remove_single_slice=settings.remove_single_slice)
+
+
+def label(
+    scan: Scan, vertebrae: Sequence[Vertebra], networks: Networks, settings: Settings
+) -> tuple[Vertebra, ...]:
+    """Name the vertebrae of a scan with square pixels.
+
+    Parameters
+    ----------
+    vertebrae
+        Cranial to caudal.
+
+    Returns
+    -------
+    tuple of Vertebra
+        The same, with levels and level probabilities.
+    """
+    if not vertebrae:
+        return ()
+    logits, empty = [], []
+    for batch in _batches(vertebrae, settings.batch_size):
+        volumes = np.stack([vertebra_volume(scan.volume, v.mean_quad) for v in batch])
+        logits.append(pass_through(networks.appearance, volumes[:, None], settings.batch_size)[0])
+        empty.append(~volumes.any(axis=(1, 2, 3)))
+    looks = appearance_probabilities(np.concatenate(logits), np.concatenate(empty))
+    height, spacing = scan.shape[0], scan.pixel_spacing[0]
+    means = [v.mean_quad for v in vertebrae]
+    image = context_image(height, spacing, means, looks)
+    (context,) = pass_through(networks.context, image[None, None], 1)
+    probabilities = level_probabilities(context[0, 0], centroid_rows(height, spacing, means))
+    levels, _ = decode(probabilities, skip_penalty=settings.skip_penalty)
+    return tuple(
+        replace(vertebra, level=name, level_probabilities=row)
+        for vertebra, name, row in zip(vertebrae, level_names(levels), probabilities, strict=True)
+    )
+
+
+def grade(
+    scan: Scan, vertebrae: Sequence[Vertebra], networks: Networks, settings: Settings
+) -> tuple[tuple[DiscGrade, ...], tuple[DiscFailure, ...]]:
+    """Grade the discs between neighbouring vertebrae of a scan with square pixels.
+
+    Parameters
+    ----------
+    vertebrae
+        Cranial to caudal, with levels.
+
+    Returns
+    -------
+    grades
+        Cranial to caudal, each disc once.
+    failures
+        Discs whose image could not be made, or whose name was taken.
+    """
+    discs, failures = disc_images(scan, vertebrae)
+    return grade_discs(discs, networks.grading, settings.batch_size), failures
+
+
+def grade_discs(discs: Sequence[Disc], grading: nn.Module, batch_size: int) -> tuple[DiscGrade, ...]:
+    """Grade disc images, in their order, ``batch_size`` in one pass of the grading network."""
+    grades = []
+    for batch in _batches(discs, batch_size):
+        heads = pass_through(grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
+        for k, disc in enumerate(batch):
+            grades.append(disc_grade(disc.level, disc.mid_slice, [head[k] for head in heads]))
+    return tuple(grades)
+
+
+def disc_images(
+    scan: Scan, vertebrae: Sequence[Vertebra]
+) -> tuple[tuple[Disc, ...], tuple[DiscFailure, ...]]:
+    """Cut out the discs between neighbouring vertebrae of a scan with square pixels.
+
+    Returns
+    -------
+    discs
+        Cranial to caudal, each name once.
+    failures
+        Discs whose image could not be made, or whose name was taken.
+    """
+    discs: dict[str, Disc] = {}
+    failures = []
+    for pair in disc_pairs(tuple(vertebrae)):
+        if pair.level in discs:
+            failures.append(DiscFailure(pair.level, "the same disc was found twice; the cranial one is kept"))
+            continue
+        try:
+            volume = disc_volume(scan.volume, pair.below, pair.above)
+        except DiscError as error:
+            failures.append(DiscFailure(pair.level, str(error)))
+            continue
+        discs[pair.level] = Disc(pair.level, volume, disc_mid_slice(pair.below, pair.above))
+    return tuple(discs.values()), tuple(failures)
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

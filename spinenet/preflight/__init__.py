@@ -1,0 +1,1 @@
+"""What a run would come to, before it is one."""

@@ -1,0 +1,1 @@
+"""The published package's face: its class, its functions, its dicts."""

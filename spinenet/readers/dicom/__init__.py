@@ -1,0 +1,1 @@
+"""DICOM files become one Scan: tags, series, pixels."""

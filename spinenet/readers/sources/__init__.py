@@ -1,0 +1,1 @@
+"""A path becomes bytes: files, archives, and the limits to what they may hold."""

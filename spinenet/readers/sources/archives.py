@@ -1,0 +1,261 @@
+"""Archives are opened within limits; nothing in them is written anywhere."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import IO, Any, cast
+
+from spinenet.errors import ScanError
+from spinenet.readers.sources.limits import (
+    GZIP_MAGIC,
+    MAX_FILES,
+    check_total,
+    check_unpacked,
+    gunzip,
+    gunzipped_head,
+)
+from spinenet.readers.sources.packing import is_packed, unpacked
+from spinenet.readers.sources.part10 import is_dicom
+from spinenet.storage.causes import scan_error
+
+ZIP_MAGIC = b"PK\x03\x04"
+"""First bytes of a zip that holds something."""
+
+HEAD = 4096
+"""First bytes of a file that tell whether it is an archive."""
+
+MAX_DEPTH = 3
+"""Archives in one another that are opened: the outermost and two within it."""
+
+_SMALLEST_ZIP = 22
+"""Bytes of a zip that holds nothing."""
+
+_TAR_MAGIC = b"ustar"
+_TAR_MAGIC_AT = 257
+_TAR_END = b"\0" * 512
+"""What follows the last member of a tar."""
+
+MAX_HEADERS = 2 * MAX_FILES
+"""Members of an archive, folders and all."""
+
+_LONGEST_HEADER = 1 << 20
+"""Bytes of a member's header in a tar; some are names without an end, which take a long time to read."""
+
+_ZIP_ENTRY = b"PK\1\2"
+
+ArchiveMember = tuple[str, int, Callable[[], IO[bytes]]]
+"""Name, size in bytes, and what opens it."""
+
+
+def members(data: bytes) -> dict[str, bytes] | None:
+    """The files in an archive and in the archives in it, or None if the bytes are none.
+
+    Parameters
+    ----------
+    data
+        Of a zip, or of a tar as it is or packed with gzip, bzip2 or xz, told by their content.
+
+    Raises
+    ------
+    ScanError
+        As :func:`unzip` and :func:`untar`.
+    """
+    stored = len(data)
+    if is_packed(data):
+        data = unpacked(data)
+    begins = is_archive(data[:HEAD])
+    if not begins and (is_dicom(data[:HEAD]) or not ends_as_zip(BytesIO(data), len(data))):
+        return None
+    held = _opened(data)
+    for _ in range(MAX_DEPTH - 1):
+        inner = [name for name, content in held.items() if is_archive(content[:HEAD])]
+        for name in inner:
+            held |= {f"{name}/{member}": content for member, content in _opened(held.pop(name)).items()}
+            size = sum(map(len, held.values()))
+            check_total(len(held), size)
+            check_unpacked(size, stored)
+    return held
+
+
+def _opened(data: bytes) -> dict[str, bytes]:
+    if data.startswith(GZIP_MAGIC):
+        # a packed tar is allowed nothing for what it takes unpacked
+        data = gunzip(data)
+        if is_tar(data):
+            return _contents(tar_members(BytesIO(data), 0))
+    return untar(data) if is_tar(data) else unzip(data)
+
+
+def ends_as_zip(file: Any, size: int) -> bool:
+    """Whether a file that does not begin as one is a zip all the same, with something before it.
+
+    Programs that unpack themselves are such. The file can go back, and is then anywhere.
+    """
+    return size >= _SMALLEST_ZIP and zipfile.is_zipfile(file)
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a file's first :data:`HEAD` bytes are those of an archive that is read."""
+    if head.startswith(GZIP_MAGIC):
+        head = gunzipped_head(head, _TAR_MAGIC_AT + len(_TAR_MAGIC))
+    return head.startswith(ZIP_MAGIC) or is_tar(head)
+
+
+def unzip(data: bytes) -> dict[str, bytes]:
+    """Read every member of a zip archive, within the limits; errors as :func:`untar`."""
+    return _contents(zip_members(BytesIO(data)))
+
+
+def untar(data: bytes) -> dict[str, bytes]:
+    """Read every plain file of a tar archive, within the limits; links and devices are passed over.
+
+    Raises
+    ------
+    ScanError
+        too_large for an archive bomb; unsafe_archive for a member whose path points outside; unreadable
+        for one that is broken or encrypted; no_files.
+    """
+    return _contents(tar_members(BytesIO(data), len(data)))
+
+
+def _contents(members: Iterator[ArchiveMember]) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    try:
+        for name, _, opened in members:
+            with opened() as stream:
+                contents[name] = stream.read()
+    except ScanError:
+        raise
+    except (Exception, RecursionError) as error:
+        broken = ScanError("unreadable", f"the archive is broken ({type(error).__name__})")
+        raise scan_error(error) or broken from None
+    if not contents:
+        raise ScanError("no_files", "the archive holds no files")
+    return contents
+
+
+def zip_members(file: Any) -> Iterator[ArchiveMember]:
+    """The files in a zip, one after the other, each to be opened before the next is asked for.
+
+    A member yields no more than the size it declares, and the sum of those is within the limits.
+
+    Parameters
+    ----------
+    file
+        At its start; it can go back.
+
+    Raises
+    ------
+    ScanError
+        As :func:`untar`.
+    Exception
+        What the format's library raises of a broken one.
+    """
+    stored = file.seek(0, 2)
+    file.seek(0)
+    looked = _Looked(file)
+    with zipfile.ZipFile(cast(IO[bytes], looked)) as archive:
+        looked.opening = False
+        listed = [member for member in archive.infolist() if not member.is_dir()]
+        size = sum(member.file_size for member in listed)
+        check_total(len(listed), size)
+        check_unpacked(size, stored)
+        for member in listed:
+            _check_path(member.filename)
+            if member.flag_bits & 1:
+                raise ScanError("unreadable", "the archive is encrypted")
+            yield member.filename, member.file_size, partial(archive.open, member)
+
+
+def tar_members(file: Any, stored: int | None = None) -> Iterator[ArchiveMember]:
+    """The plain files in a tar that is not packed; otherwise as :func:`zip_members`.
+
+    Parameters
+    ----------
+    stored
+        Bytes of the tar as it is stored; 0 where it was packed, None for the file's own.
+    """
+    if stored is None:
+        stored = int(file.seek(0, 2))
+        file.seek(0)
+    looked = _Looked(file)
+    with tarfile.open(fileobj=cast(IO[bytes], looked), mode="r:") as archive:
+        files = size = headers = 0
+        while (member := archive.next()) is not None:
+            looked.opening = False
+            headers += 1
+            # the archive's reader would remember every header, and a folder takes no room in a packed tar
+            archive.members = []  # type: ignore[attr-defined]
+            _check_headers(headers)
+            # a size below zero would send the archive's reader back, and round for ever
+            if member.size < 0:
+                raise ScanError("unreadable", "the archive is broken (a size below zero)")
+            if not member.isreg():
+                continue
+            _check_path(member.name)
+            files, size = files + 1, size + member.size
+            # before it is read or passed over: a sparse member may be any size, and a packed one is unpacked
+            check_total(files, size)
+            check_unpacked(size, stored)
+            yield member.name, member.size, partial(_plain_file, archive, member)
+            looked.opening = True
+        file.seek(archive.offset)
+        if file.read(len(_TAR_END)) != _TAR_END:
+            # the archive's reader takes a broken or missing header for the end
+            raise ScanError("unreadable", "the archive is broken or ends too early")
+
+
+class _Looked:
+    """An archive's file: while a member is looked for, no more is read than headers need."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.opening = True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As a file's; raises ScanError of what is too much for a header, or a list of too many members."""
+        data: bytes = self._file.read(size)
+        if self.opening and len(data) > _LONGEST_HEADER:
+            _check_headers(data.count(_ZIP_ENTRY) or MAX_HEADERS + 1)
+        return data
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As a file's."""
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        """As a file's."""
+        return int(self._file.tell())
+
+    def seekable(self) -> bool:
+        """True, as zip archives want to know."""
+        return True
+
+
+def _check_headers(count: int) -> None:
+    if count > MAX_HEADERS:
+        raise ScanError(
+            "too_large", f"the archive has more than {MAX_HEADERS} members, or headers without end"
+        )
+
+
+def _plain_file(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(member)
+    assert stream is not None
+    return stream
+
+
+def _check_path(name: str) -> None:
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]:
+        raise ScanError("unsafe_archive", "a member of the archive has a path outside the archive")
+
+
+def is_tar(data: bytes) -> bool:
+    """Whether a file's first bytes are those of a tar that is not packed."""
+    return data[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC

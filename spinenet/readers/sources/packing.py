@@ -1,0 +1,85 @@
+"""Files packed with bzip2 or xz are unpacked whole, within limits; gzip is unpacked where it is read."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from spinenet.errors import ScanError
+from spinenet.readers.sources.limits import check_unpacked
+
+MAX_UNPACKED = 256 << 20
+"""Bytes that one such file may unpack to."""
+
+MAGIC = 10
+"""First bytes of a file that tell how it is packed."""
+
+_MEMORY = 128 << 20
+"""Bytes of xz's dictionary."""
+
+_PIECE = 1 << 20
+_BZIP2 = re.compile(rb"BZh[1-9]\x31\x41\x59\x26\x53\x59")
+_XZ = b"\xfd7zXZ\0"
+
+
+def is_packed(head: bytes) -> bool:
+    """Whether a file's first :data:`MAGIC` bytes are those of bzip2 or xz."""
+    return head.startswith(_XZ) or _BZIP2.match(head) is not None
+
+
+def all_unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a path, those packed with bzip2 or xz as what they hold.
+
+    Raises
+    ------
+    ScanError
+        As :func:`unpacked`; and too_large, if they hold more together than a path may.
+    """
+    found: dict[str, bytes] = {}
+    size = 0
+    for name, data in files.items():
+        found[name] = data
+        if is_packed(data):
+            found[name] = unpacked(data)
+            size += len(found[name])
+            check_unpacked(size)
+    return found
+
+
+def unpacked(data: bytes) -> bytes:
+    """What a file packed with bzip2 or xz holds.
+
+    Raises
+    ------
+    ScanError
+        too_large or unreadable.
+    """
+    new: Callable[[], Any] = bz2.BZ2Decompressor
+    if data.startswith(_XZ):
+        new = _new_xz
+    pieces: list[bytes] = []
+    size = 0
+    rest = data
+    try:
+        while rest.rstrip(b"\0"):
+            stream = new()
+            while not stream.eof:
+                piece = stream.decompress(rest, _PIECE)
+                rest = b""
+                size += len(piece)
+                if size > MAX_UNPACKED:
+                    raise ScanError("too_large", f"the file unpacks to more than {MAX_UNPACKED >> 20} MiB")
+                if not piece and stream.needs_input:
+                    raise ScanError("unreadable", "the packed file ends too early")
+                pieces.append(piece)
+            rest = stream.unused_data
+    except (OSError, ValueError, lzma.LZMAError):
+        raise ScanError("unreadable", "the packed file is broken") from None
+    return b"".join(pieces)
+
+
+def _new_xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)

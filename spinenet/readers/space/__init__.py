@@ -1,0 +1,1 @@
+"""Where a scan's voxels lie in the patient: orientation, shear, slabs."""

@@ -1,0 +1,1 @@
+"""Files that hold a whole volume become one Scan: NIfTI and MetaImage."""
