@@ -12,7 +12,7 @@ from pydicom.sr.codedict import codes
 from small_scans import edit, make_scan, save
 
 from spinenet.index.heads import read_head
-from spinenet.readers.dicom.assembly import siblings
+from spinenet.readers.dicom import siblings
 from spinenet.readers.dicom.body_parts import known_body_part, stated_body_part
 from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.headers import read_frames

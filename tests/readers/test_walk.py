@@ -16,7 +16,7 @@ from small_scans import make_scan
 
 from spinenet.errors import ScanError
 from spinenet.index.heads import Counted, read_head
-from spinenet.readers.dicom.assembly import siblings
+from spinenet.readers.dicom import siblings
 from spinenet.readers.dicom.walk import Held, Walked, walk
 from spinenet.readers.sources.part10 import as_part10
 from spinenet.synthetic.dicom import write_series
