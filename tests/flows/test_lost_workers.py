@@ -16,7 +16,8 @@ import psutil
 import pytest
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 
-from flows import supervision, watch
+from flows import watch
+from flows.clusters import supervision
 from flows.clusters.address import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
 from flows.cohort import RunSummary, run_cohort
 from flows.memory import WORKER_ENVIRONMENT
