@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from spinenet.anatomy import FINDINGS
-from spinenet.stages.levels import softmax
 from spinenet.types import DiscGrade
 
 
@@ -31,7 +31,7 @@ def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> D
     """
     probabilities = {}
     for finding, values in zip(FINDINGS, logits, strict=True):
-        row = softmax(values)
+        row = softmax(np.asarray(values, dtype=np.float64))
         if row.shape != (finding.n_classes,):
             raise ValueError(f"{finding.name} has {finding.n_classes} classes, not {row.shape}")
         probabilities[finding.name] = row

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 
 from spinenet.anatomy import LEVELS, SACRAL_RELABEL
 from spinenet.geometry import Points
@@ -36,17 +37,9 @@ two drawn) it finds 18; of 80 named rightly it doubts 19 (10 of 12 real, 9 of 68
 _SACRAL = LEVELS.index("S1")
 
 
-def softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> Points:
-    """Probabilities in float64 along the last axis."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    grown = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    probabilities: Points = grown / grown.sum(axis=-1, keepdims=True)
-    return probabilities
-
-
 def appearance_probabilities(logits: npt.ArrayLike, empty: npt.ArrayLike) -> Points:
     """Level probabilities (n, 24) of (n, 24) logits; zero where (n,) ``empty``: the volume held nothing."""
-    return np.where(np.asarray(empty, dtype=bool)[:, None], 0.0, softmax(logits, TEMPERATURE))
+    return np.where(np.asarray(empty, dtype=bool)[:, None], 0.0, _probabilities(logits))
 
 
 def context_image(
@@ -88,7 +81,7 @@ def centroid_rows(height: int, spacing_mm: float, mean_quads: Sequence[Points]) 
 
 def level_probabilities(context: npt.ArrayLike, rows: npt.ArrayLike) -> Points:
     """(n, 24) probabilities read from the context network's (rows, 24) logits at (n,) rows."""
-    return softmax(np.asarray(context)[np.asarray(rows, dtype=np.intp)], TEMPERATURE)
+    return _probabilities(np.asarray(context)[np.asarray(rows, dtype=np.intp)])
 
 
 def transition_costs(skip_penalty: bool) -> Points:
@@ -149,3 +142,9 @@ def levels_uncertain(vertebrae: Iterable[Vertebra]) -> bool:
     """Whether the names of a scan's vertebrae are in doubt, by :data:`UNCERTAIN_BELOW`."""
     probabilities = [v.level_probability for v in vertebrae if v.level_probability is not None]
     return bool(probabilities) and float(np.median(probabilities)) < UNCERTAIN_BELOW
+
+
+def _probabilities(logits: npt.ArrayLike) -> Points:
+    """Level probabilities of a labelling network's logits, in float64."""
+    probabilities: Points = softmax(np.asarray(logits, dtype=np.float64) / TEMPERATURE, axis=-1)
+    return probabilities

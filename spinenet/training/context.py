@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from spinenet.anatomy import LEVEL_INDEX, LEVELS
 from spinenet.synthetic.image import sample_subject, true_vertebrae
@@ -25,8 +26,7 @@ def confused_probabilities(level: int, rng: np.random.Generator, blur: float, st
     elif rng.random() < 0.95:
         logits[[0, -1]] -= 3
     logits = strength * np.maximum(logits, -8) + rng.normal(0, 0.5, len(LEVELS))
-    exponentials = np.exp(logits - logits.max())
-    return np.asarray(exponentials / exponentials.sum())
+    return np.asarray(softmax(logits))
 
 
 def context_samples(seed: int) -> Iterator[tuple[torch.Tensor, ...]]:

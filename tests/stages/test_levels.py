@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 from spinenet.anatomy import LEVELS
 from spinenet.stages.levels import (
@@ -18,7 +19,6 @@ from spinenet.stages.levels import (
     decode,
     level_names,
     levels_uncertain,
-    softmax,
     transition_costs,
 )
 from spinenet.types import Vertebra
@@ -37,7 +37,7 @@ def cost_of(levels: tuple[int, ...], probabilities: np.ndarray, skip_penalty: bo
 
 @given(st.integers(1, 3), st.booleans(), st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 30.0, 300.0]))
 def test_decoding_equals_brute_force(n: int, skip_penalty: bool, seed: int, sharpness: float) -> None:
-    p = softmax(np.random.default_rng(seed).normal(size=(n, 24)) * sharpness)
+    p = softmax(np.random.default_rng(seed).normal(size=(n, 24)) * sharpness, axis=-1)
     p = np.maximum(p, 1e-200)
     levels, cost = decode(p, skip_penalty=skip_penalty)
     assert cost == pytest.approx(cost_of(levels, p, skip_penalty))
