@@ -35,7 +35,6 @@ from spinenet.cohort.todo import Todo, made_again, what_is_left
 from spinenet.errors import RunError
 from spinenet.settings import Settings
 from spinenet.storage import open_output
-from spinenet.weights.description import file_name, fingerprint_of, read_description, verify_files
 
 log = logging.getLogger("spinenet")
 
@@ -130,12 +129,10 @@ def run_cohort(
     store = open_output(out, FOLDERS)
     rows = read_manifest(manifest, types=column_types(store, types or {}, change))
     reporter.waiting("checking the weights")
-    folder = store_of_weights.resolve(weights)
-    description = read_description(folder)
-    digests = verify_files(folder, description)
-    ref = WeightsRef(_source(weights), str(description["name"]), fingerprint_of(digests))
+    bundle = store_of_weights.resolve(weights)
+    ref = WeightsRef(_source(weights), bundle.name, bundle.fingerprint)
     orders = Orders(ref, settings, device, seconds_per_scan)
-    conditions = Conditions(ref.name, ref.fingerprint, digests, settings.deciding)
+    conditions = Conditions(ref.name, ref.fingerprint, bundle.digests, settings.deciding)
     if cluster != LOCAL and load_plan(store) is None:
         # nothing is begun where nothing answers
         with connected(Cluster(cluster)):
@@ -158,7 +155,7 @@ def run_cohort(
     try:
         for _ in range(ROUNDS):
             if todo.shards:
-                detector = digests[file_name("detector")]
+                detector = bundle.detector_digest
                 _shards(ledger, orders, steps, detector, todo, keep_going, cluster, reporter, prefect)
             reporter.waiting("writing the tables")
             try:

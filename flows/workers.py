@@ -30,7 +30,7 @@ from spinenet.storage.causes import scan_error
 from spinenet.types import Scan, SpineReading, Vertebra
 
 if TYPE_CHECKING:
-    from spinenet.weights.bundle import Networks
+    from spinenet.weights.networks import Networks
 
 T = TypeVar("T")
 
@@ -254,7 +254,7 @@ def networks_for(ref: WeightsRef, device: str) -> tuple[Networks, bool]:
     """
     import torch
 
-    from spinenet.weights.bundle import load_bundle
+    from spinenet.weights.networks import load_networks
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -264,11 +264,12 @@ def networks_for(ref: WeightsRef, device: str) -> tuple[Networks, bool]:
         held = _held.get((ref.fingerprint, device))
         if held is not None:
             return held, False
-        networks = load_bundle(weights.resolve(ref.source), device)
-        if networks.fingerprint != ref.fingerprint:
+        bundle = weights.resolve(ref.source)
+        if bundle.fingerprint != ref.fingerprint:
             raise WeightsError(
                 f"worker {_here()} has other weights under {ref.source} than the run was begun with"
             )
+        networks = load_networks(bundle, device)
         _held.clear()
         _held[ref.fingerprint, device] = networks
         return networks, True

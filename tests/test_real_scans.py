@@ -15,8 +15,8 @@ from spinenet import weights
 from spinenet.inference.pipeline import read_spine
 from spinenet.stages.levels import levels_uncertain
 from spinenet.types import Scan, SpineReading
-from spinenet.weights.bundle import load_bundle
 from spinenet.weights.names import SYNTHETIC
+from spinenet.weights.networks import load_networks
 
 DATA = Path(__file__).parent / "data" / "spider_space"
 BODIES: dict[str, dict[str, tuple[int, int]]] = json.loads((DATA / "bodies.json").read_text(encoding="utf-8"))
@@ -55,7 +55,7 @@ class Account:
 
 
 def test_the_readme_says_what_becomes_of_real_scans(capsys: pytest.CaptureFixture[str]) -> None:
-    networks = load_bundle(weights.resolve(SYNTHETIC), "cpu")
+    networks = load_networks(weights.resolve(SYNTHETIC), "cpu")
     account = Account()
     for patient, bodies in BODIES.items():
         account.add(read_spine(real_scan(patient), networks), bodies)

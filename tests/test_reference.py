@@ -32,7 +32,7 @@ from spinenet.stages.landmarks import corner_points, peaks, slice_quads
 from spinenet.stages.levels import centroid_rows, context_image, decode, level_names
 from spinenet.stages.windows import cut_patch, tile
 from spinenet.types import DiscGrade, Scan, Vertebra, Window
-from spinenet.weights.bundle import Networks
+from spinenet.weights.networks import Networks
 
 PARTS: dict[str, type[nn.Module]] = {
     "detector": Detector,

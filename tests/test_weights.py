@@ -29,9 +29,10 @@ from flows.cli.weights import weights_app
 from spinenet import weights
 from spinenet.errors import LicenceNotAccepted, WeightsError
 from spinenet.weights import downloads
-from spinenet.weights.bundle import load_bundle, save_bundle
+from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import PARTS, read_description, sha256_of
 from spinenet.weights.downloads import download
+from spinenet.weights.networks import load_networks, save_bundle
 from spinenet.weights.published import SPINENET_V2
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -98,7 +99,7 @@ def in_child(code: str, **environment: str) -> subprocess.Popen[str]:
 class TestBundle:
     def test_networks_come_back_as_saved(self, tmp_path: Path) -> None:
         saved = tiny_networks(seed=3)
-        loaded = load_bundle(tiny_bundle(tmp_path / "bundle", seed=3))
+        loaded = load_networks(verified_bundle(tiny_bundle(tmp_path / "bundle", seed=3)))
         for part in PARTS:
             state = getattr(saved, part).state_dict()
             for key, tensor in getattr(loaded, part).state_dict().items():
@@ -110,6 +111,7 @@ class TestBundle:
         save_bundle(
             tmp_path / "half",
             tiny_networks(),
+            name="tiny",
             architecture=TINY,
             licence="",
             origin="",
@@ -119,13 +121,13 @@ class TestBundle:
         )
         sizes = [(tmp_path / name / "grading.safetensors").stat().st_size for name in ("half", "whole")]
         assert sizes[0] < 0.55 * sizes[1]
-        half, full = load_bundle(tmp_path / "half"), load_bundle(whole)
+        half, full = (load_networks(verified_bundle(folder)) for folder in (tmp_path / "half", whole))
         for low, high in zip(half.grading.parameters(), full.grading.parameters(), strict=True):
             assert low.dtype == torch.float32
             assert torch.allclose(low, high, atol=1e-3)
 
     def test_fingerprint_depends_on_weights_alone(self, tmp_path: Path) -> None:
-        prints = [load_bundle(tiny_bundle(tmp_path / str(i), seed=i // 2)).fingerprint for i in range(3)]
+        prints = [verified_bundle(tiny_bundle(tmp_path / str(i), seed=i // 2)).fingerprint for i in range(3)]
         assert prints[0] == prints[1] != prints[2]
 
     def test_altered_file_is_refused(self, tmp_path: Path) -> None:
@@ -134,33 +136,34 @@ class TestBundle:
         data[-1] ^= 1
         (folder / "context.safetensors").write_bytes(data)
         with pytest.raises(WeightsError, match=r"context\.safetensors is not the file"):
-            load_bundle(folder)
+            load_networks(verified_bundle(folder))
 
     def test_missing_file_is_named(self, tmp_path: Path) -> None:
         folder = tiny_bundle(tmp_path / "bundle")
         (folder / "grading.safetensors").unlink()
         with pytest.raises(WeightsError, match=r"grading\.safetensors is missing"):
-            load_bundle(folder)
+            load_networks(verified_bundle(folder))
 
     def test_newer_format_is_refused(self, tmp_path: Path) -> None:
         folder = tiny_bundle(tmp_path / "bundle")
         text = (folder / "bundle.json").read_text()
         (folder / "bundle.json").write_text(text.replace('"format_version": 1', '"format_version": 2'))
         with pytest.raises(WeightsError, match="update spinenet"):
-            load_bundle(folder)
+            load_networks(verified_bundle(folder))
 
     def test_architecture_that_the_files_do_not_fit(self, tmp_path: Path) -> None:
         folder = tiny_bundle(tmp_path / "bundle")
         text = (folder / "bundle.json").read_text()
         (folder / "bundle.json").write_text(text.replace('"hidden": 16', '"hidden": 17'))
         with pytest.raises(WeightsError, match=r"of wrong shape \(.*is \(16.*not \(17"):
-            load_bundle(folder)
+            load_networks(verified_bundle(folder))
 
     def test_saving_networks_of_another_size_writes_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="context to save does not fit"):
             save_bundle(
                 tmp_path / "bundle",
                 tiny_networks(),
+                name="tiny",
                 architecture={**TINY, "context": {"width": 8}},
                 licence="",
                 origin="",
@@ -171,20 +174,20 @@ class TestBundle:
 
 
 class TestImport:
-    def convert(self, folder: Path, target: Path) -> Path:
+    def convert(self, folder: Path, target: Path) -> Bundle:
         return weights.import_published(folder, target, tiny_release("http://example.invalid"))
 
     def test_checkpoints_become_a_bundle(self, tmp_path: Path) -> None:
-        folder = self.convert(tiny_checkpoints(tmp_path / "pt", seed=5), tmp_path / "bundle")
+        bundle = self.convert(tiny_checkpoints(tmp_path / "pt", seed=5), tmp_path / "bundle")
         wanted = tiny_networks(seed=5).detector.state_dict()
-        for key, tensor in load_bundle(folder).detector.state_dict().items():
+        for key, tensor in load_networks(bundle).detector.state_dict().items():
             assert torch.equal(tensor, wanted[key])
 
     def test_names_of_a_parallel_wrapper_are_accepted(self, tmp_path: Path) -> None:
         pt = tiny_checkpoints(tmp_path / "pt")
         state = {f"module.{key}": value for key, value in tiny_networks().context.state_dict().items()}
         write_checkpoint(pt, SPINENET_V2.checkpoints["context"], state)
-        assert load_bundle(self.convert(pt, tmp_path / "bundle")).name == "tiny-release"
+        assert self.convert(pt, tmp_path / "bundle").name == "tiny-release"
 
     def test_what_does_not_match_is_named(self, tmp_path: Path) -> None:
         pt = tiny_checkpoints(tmp_path / "pt")
@@ -352,18 +355,19 @@ class TestFetchRelease:
     def test_fetched_converted_and_then_offline(self, server: LocalServer, home: Path) -> None:
         tiny_checkpoints(server.folder)
         release = tiny_release(server.url)
-        folder = weights.fetch_release(release, True)
-        assert load_bundle(folder).name == release.name
+        bundle = weights.fetch_release(release, True)
+        assert bundle.name == release.name
+        assert load_networks(bundle)
         asked = len(server.requests)
         assert asked == len(PARTS)
-        assert weights.fetch_release(release) == folder
+        assert weights.fetch_release(release).folder == bundle.folder == home / release.name
         assert len(server.requests) == asked
         assert not (home / "downloads" / release.name).exists()
 
     def test_digests_of_the_checkpoints_are_recorded(self, server: LocalServer) -> None:
         tiny_checkpoints(server.folder)
-        folder = weights.fetch_release(tiny_release(server.url), True)
-        sources = read_description(folder)["sources"]
+        bundle = weights.fetch_release(tiny_release(server.url), True)
+        sources = read_description(bundle.folder)["sources"]
         assert sources == {
             item.path: sha256_of(server.folder / item.path) for item in SPINENET_V2.checkpoints.values()
         }
@@ -402,7 +406,7 @@ class TestFetchRelease:
         with pytest.raises(WeightsError, match=r"ckpt1\.pt was refused"):
             weights.fetch_release(release, True, mirror=server.url)
         (server.folder / "SHA256SUMS").write_text("".join(lines))
-        assert load_bundle(weights.fetch_release(release, True, mirror=server.url))
+        assert load_networks(weights.fetch_release(release, True, mirror=server.url))
 
     def test_page_in_place_of_a_checkpoint(self, server: LocalServer, home: Path) -> None:
         tiny_checkpoints(server.folder)
@@ -412,21 +416,21 @@ class TestFetchRelease:
             weights.fetch_release(release, True)
         assert files_below(home) == set()
         tiny_checkpoints(server.folder)
-        assert load_bundle(weights.fetch_release(release, True))
+        assert load_networks(weights.fetch_release(release, True))
 
     def test_two_processes_at_once(self, server: LocalServer, home: Path) -> None:
         tiny_checkpoints(server.folder)
         server.seconds_per_answer = 0.5
         code = (
             "from tiny_networks import tiny_release; from spinenet import weights\n"
-            f"print(weights.fetch_release(tiny_release('{server.url}'), True))"
+            f"print(weights.fetch_release(tiny_release('{server.url}'), True).folder)"
         )
         children = [in_child(code) for _ in range(2)]
         results = [child.communicate(timeout=240) for child in children]
         assert [child.returncode for child in children] == [0, 0], results
         assert {stdout.strip() for stdout, _ in results} == {str(home / "tiny-release")}
         assert [len(server.asked_for(item.path)) for item in SPINENET_V2.checkpoints.values()] == [1] * 4
-        assert load_bundle(home / "tiny-release")
+        assert load_networks(verified_bundle(home / "tiny-release"))
 
     def test_disk_full_while_converting(self, server: LocalServer, home: Path) -> None:
         tiny_checkpoints(server.folder)
@@ -446,9 +450,10 @@ class TestFetchBundle:
         url = f"{server.url}/mine"
         with pytest.raises(WeightsError, match=r"is not in .*weights fetch"):
             weights.resolve(url)
-        folder = weights.resolve(url, download=True)
-        assert load_bundle(folder).name == "tiny"
-        assert weights.resolve(f"{url}/") == folder
+        bundle = weights.resolve(url, download=True)
+        assert bundle.name == "tiny"
+        assert load_networks(bundle)
+        assert weights.resolve(f"{url}/").folder == bundle.folder
         assert files_below(home) == {"bundle.json", *(f"{part}.safetensors" for part in PARTS)}
 
     def test_altered_file_on_the_server(self, server: LocalServer, home: Path) -> None:
@@ -464,7 +469,7 @@ class TestFetchBundle:
         assert weights.terms_of(url) == "Terms of the tiny bundle"
         with pytest.raises(LicenceNotAccepted):
             weights.fetch(url)
-        assert load_bundle(weights.fetch(url, True))
+        assert load_networks(weights.fetch(url, True))
 
     def test_no_bundle_there(self, server: LocalServer) -> None:
         (server.folder / "bundle.json").write_text("<html></html>")
@@ -481,8 +486,25 @@ class TestResolve:
 
     def test_folder(self, tmp_path: Path) -> None:
         folder = tiny_bundle(tmp_path / "bundle")
-        assert weights.resolve(folder) == folder
-        assert weights.resolve(str(folder)) == folder
+        assert weights.resolve(folder).folder == folder
+        assert weights.resolve(str(folder)).folder == folder
+
+    def test_files_are_read_once_and_without_torch(self, tmp_path: Path) -> None:
+        folder = tiny_bundle(tmp_path / "bundle")
+        code = (
+            "import sys; from spinenet import weights\n"
+            f"bundle = weights.resolve(r'{folder}')\n"
+            "assert 'torch' not in sys.modules\n"
+            "assert len(bundle.digests) == 4 and bundle.detector_digest in bundle.digests.values()\n"
+            "import hashlib\n"
+            "from spinenet.weights.networks import load_networks\n"
+            "def refuse(*given): raise AssertionError('hashed again')\n"
+            "hashlib.file_digest = refuse\n"
+            "load_networks(bundle)\n"
+        )
+        child = in_child(code)
+        _, stderr = child.communicate(timeout=120)
+        assert child.returncode == 0, stderr
 
     def test_folder_of_checkpoints_names_the_import(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="convert them with `spinenet weights import"):

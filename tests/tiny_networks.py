@@ -10,7 +10,7 @@ import torch
 from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
-from spinenet.weights.bundle import Networks, save_bundle
+from spinenet.weights.networks import Networks, save_bundle
 from spinenet.weights.published import SPINENET_V2, Checkpoint, Release
 
 TINY = {
@@ -21,7 +21,7 @@ TINY = {
 }
 
 
-def tiny_networks(seed: int = 0, name: str = "tiny") -> Networks:
+def tiny_networks(seed: int = 0) -> Networks:
     """Four untrained networks, the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -30,7 +30,6 @@ def tiny_networks(seed: int = 0, name: str = "tiny") -> Networks:
             appearance=AppearanceNetwork(**TINY["appearance"]).eval(),
             context=ContextNetwork(**TINY["context"]).eval(),
             grading=GradingNetwork(**TINY["grading"]).eval(),
-            name=name,
         )
 
 
@@ -39,6 +38,7 @@ def tiny_bundle(folder: Path, *, seed: int = 0, acceptance_required: bool = Fals
     save_bundle(
         folder,
         tiny_networks(seed),
+        name="tiny",
         architecture=TINY,
         licence="Terms of the tiny bundle",
         acceptance_required=acceptance_required,

@@ -17,7 +17,8 @@ from spinenet.weights.names import PUBLISHED
 if TYPE_CHECKING:
     from spinenet.preflight.manifest_check import Preflight, Row
     from spinenet.storage import Store
-    from spinenet.weights.bundle import Networks
+    from spinenet.weights import Bundle
+    from spinenet.weights.networks import Networks
 
 _SHOWN = 5
 
@@ -46,10 +47,10 @@ def check(
     for row in found.rows:
         if row.what in few:
             say(f"{row.scan_id}: {row.what}: {row.detail}")
-    networks = _weights(weights)
+    bundle, networks = _weights(weights)
     _estimate(found, networks)
     if store is not None:
-        say(_output(found, networks, store))
+        say(_output(found, bundle, store))
     raise typer.Exit(SOME_FAILED if found.n_problems else DONE)
 
 
@@ -61,17 +62,18 @@ def _groups(groups: Mapping[str, Sequence[Row]]) -> Iterator[Group]:
         yield Group(len(rows), what, REASONS.get(what, ""), names, len(rows) > len(names))
 
 
-def _weights(weights: str) -> Networks | None:
+def _weights(weights: str) -> tuple[Bundle, Networks] | tuple[None, None]:
     from spinenet.weights import resolve
-    from spinenet.weights.bundle import load_bundle
+    from spinenet.weights.networks import load_networks
 
     try:
-        networks = load_bundle(resolve(weights))
+        bundle = resolve(weights)
+        networks = load_networks(bundle)
     except WeightsError as error:
         say(f"Weights: {error}")
-        return None
-    say(f"Weights: {weights} is installed, fingerprint {networks.fingerprint[:8]}")
-    return networks
+        return None, None
+    say(f"Weights: {weights} is installed, fingerprint {bundle.fingerprint[:8]}")
+    return bundle, networks
 
 
 def _estimate(found: Preflight, networks: Networks | None) -> None:
@@ -91,7 +93,7 @@ def _estimate(found: Preflight, networks: Networks | None) -> None:
     say(f"Estimate: {told}")
 
 
-def _output(found: Preflight, networks: Networks | None, store: Store) -> str:
+def _output(found: Preflight, bundle: Bundle | None, store: Store) -> str:
     from spinenet.cohort.freeze import differences
     from spinenet.cohort.plan import Conditions, load_plan
     from spinenet.settings import Settings
@@ -99,9 +101,9 @@ def _output(found: Preflight, networks: Networks | None, store: Store) -> str:
     plan = load_plan(store)
     if plan is None:
         return f"Output: {store.url()} holds no run; one would begin there"
-    if networks is None:
+    if bundle is None:
         return f"Output: {store.url()} holds a run; with which weights it would go on cannot be told"
-    now = Conditions(networks.name, networks.fingerprint, networks.digests, Settings().deciding)
+    now = Conditions(bundle.name, bundle.fingerprint, bundle.digests, Settings().deciding)
     others = differences(plan, found.manifest, now)
     if others:
         return f"Output: {store.url()} was begun with {' and '.join(others)}; choose a new folder"

@@ -67,10 +67,10 @@ def fetch_weights(
             if not accept_licence and sys.stdin.isatty():
                 accept_licence = typer.confirm("Have you read the terms, and do you accept them?")
     with _progress() as report:
-        folder = weights.fetch(
+        bundle = weights.fetch(
             name, accept_licence, base_url=mirror, digests=digests, force=force, progress=report
         )
-    say(f"{name} is verified and here: {folder}")
+    say(f"{name} is verified and here: {bundle.folder}")
 
 
 @weights_app.command("verify")
@@ -80,9 +80,13 @@ def verify_weights(
     ] = None,
 ) -> None:
     """Check digests, names and shapes of every network."""
+    from spinenet.weights.networks import load_networks
+
     here = [str(bundle.folder) for bundle in weights.installed() if bundle.folder is not None]
     for name in names or here:
-        say(f"{name}: whole, digests and shapes match ({weights.verify(weights.resolve(name))})")
+        bundle = weights.resolve(name)
+        load_networks(bundle)
+        say(f"{name}: whole, digests and shapes match ({bundle.folder})")
 
 
 @weights_app.command("import")
@@ -93,8 +97,8 @@ def import_weights(
     ] = None,
 ) -> None:
     """Convert the published .pt files to a bundle; every name and shape must match."""
-    target = weights.import_published(folder, to or weights.folder_of(PUBLISHED))
-    say(f"Converted to {target}; use it with `--weights {to or PUBLISHED}`")
+    bundle = weights.import_published(folder, to or weights.folder_of(PUBLISHED))
+    say(f"Converted to {bundle.folder}; use it with `--weights {to or PUBLISHED}`")
 
 
 def _pair(text: str) -> tuple[str, str]:

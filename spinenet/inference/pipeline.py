@@ -28,7 +28,7 @@ from spinenet.stages.levels import (
 )
 from spinenet.stages.windows import cut_patch, tile
 from spinenet.types import Disc, DiscFailure, DiscGrade, Scan, SpineReading, Vertebra
-from spinenet.weights.bundle import Networks
+from spinenet.weights.networks import Networks
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import torch
 from spinenet.index.preview import Preview
 from spinenet.preflight.manifest_check import n_patches
 from spinenet.stages.windows import PATCH_SIZE
-from spinenet.weights.bundle import Networks
+from spinenet.weights.networks import Networks
 
 _VERTEBRAE, _DISCS = 10, 6
 """Of a usual lumbar scan, for the estimate of its time."""

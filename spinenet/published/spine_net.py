@@ -22,8 +22,8 @@ from spinenet.published.vert_dicts import DebugOutput, VertDict, from_vert_dict,
 from spinenet.settings import Settings
 from spinenet.stages.grades import published_table
 from spinenet.types import Disc, Scan, Vertebra
-from spinenet.weights.bundle import Networks, load_bundle
 from spinenet.weights.examples import download_example_scan
+from spinenet.weights.networks import Networks, load_networks
 
 __all__ = ["DebugOutput", "SpineNet", "VertDict", "download_example_scan", "download_weights"]
 
@@ -69,11 +69,11 @@ class SpineNet:
         self.device = _available(device)
         self.verbose = verbose
         self.scan_type = scan_type
-        bundle = load_bundle(weights_store.resolve(os.fspath(weights)), self.device)
-        self.detection_model = bundle.detector
-        self.appearance_model = bundle.appearance
-        self.context_model = bundle.context
-        self.grading_model = bundle.grading
+        networks = load_networks(weights_store.resolve(os.fspath(weights)), self.device)
+        self.detection_model = networks.detector
+        self.appearance_model = networks.appearance
+        self.context_model = networks.context
+        self.grading_model = networks.grading
 
     @overload
     def detect_vb(

@@ -17,8 +17,9 @@ from spinenet.training.context import context_samples
 from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
 from spinenet.training.samples import Stream, detector_samples, grading_samples, vertebra_samples
 from spinenet.training.scoring import figures
-from spinenet.weights.bundle import Networks, save_bundle
 from spinenet.weights.description import PARTS
+from spinenet.weights.names import SYNTHETIC
+from spinenet.weights.networks import Networks, save_bundle
 
 ARCHITECTURE: dict[str, dict[str, Any]] = {
     "detector": {"width": 8, "blocks": [3, 4, 6, 3]},
@@ -91,7 +92,8 @@ def _pack(given: argparse.Namespace) -> None:
         modules[part] = load_state(part, ARCHITECTURE, state, str(file))
     save_bundle(
         given.bundle,
-        Networks(**modules, name="synthetic", digests={}),
+        Networks(**modules),
+        name=SYNTHETIC,
         architecture=ARCHITECTURE,
         licence="The licence of spinenet (LICENCE.md): research use only, not a medical device.",
         origin="Trained by python -m spinenet.training",

@@ -19,7 +19,8 @@ from spinenet.evaluation import Score, score_tables
 from spinenet.inference.pipeline import read_spine
 from spinenet.synthetic.cohort import disc_truth, vertebra_truth
 from spinenet.synthetic.image import render
-from spinenet.weights.bundle import load_bundle
+from spinenet.weights import Bundle, resolve
+from spinenet.weights.networks import load_networks
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +46,13 @@ def _jobs(share: float, first_seed: int) -> Iterator[_Job]:
             seed += 1
 
 
-def _read(bundle: Path, job: _Job) -> tuple[str, _Tables]:
+def _read(bundle: Bundle, job: _Job) -> tuple[str, _Tables]:
     group, kind, sequence, seed = job
     torch.set_num_threads(1)
-    networks = load_bundle(bundle)
+    networks = load_networks(bundle)
     phantom, name = render(seed, kind=kind, sequence=sequence), f"{group}-{seed}"
     reading = read_spine(phantom.scan, networks)
-    made_by = Provenance(networks.name, networks.fingerprint, "", torch.__version__)
+    made_by = Provenance(bundle.name, bundle.fingerprint, "", torch.__version__)
     rows = result_rows(Entry(name, ""), ScanFacts.of(phantom.scan), reading, made_by)
     return group, (
         list(rows.vertebrae),
@@ -75,14 +76,14 @@ def _score(parts: Sequence[_Tables]) -> Score:
 
 
 def figures(
-    bundle: Path, *, share: float = 1.0, processes: int = 1, first_seed: int = FIRST_SEED
+    folder: Path, *, share: float = 1.0, processes: int = 1, first_seed: int = FIRST_SEED
 ) -> dict[str, dict[str, Any]]:
     """Score a bundle on unseen synthetic scans.
 
     Parameters
     ----------
-    bundle
-        Folder of a weights bundle.
+    folder
+        Of a weights bundle.
     share
         Share of the 120 scans to take, at least one of each group.
     processes
@@ -94,6 +95,7 @@ def figures(
         By group and for "all": the fields of :class:`spinenet.evaluation.Score`. Findings are scored
         on lumbar T2, the only contrast whose grades are validated.
     """
+    bundle = resolve(folder)
     jobs = list(_jobs(share, first_seed))
     done: list[tuple[str, _Tables]] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 
 if TYPE_CHECKING:
+    from spinenet.weights.bundle import Bundle
     from spinenet.weights.fetching import fetch, fetch_release, terms_of
     from spinenet.weights.published import PUBLISHED_TERMS, import_published
     from spinenet.weights.resolving import resolve
@@ -18,6 +19,7 @@ __all__ = [
     "PUBLISHED",
     "PUBLISHED_TERMS",
     "SYNTHETIC",
+    "Bundle",
     "Installed",
     "fetch",
     "fetch_release",
@@ -32,6 +34,7 @@ __all__ = [
 
 # Looked up on first use: they import torch, and the command's help needs the names alone.
 _HOMES = {
+    "Bundle": "bundle",
     "PUBLISHED_TERMS": "published",
     "Installed": "store",
     "fetch": "fetching",

@@ -1,205 +1,74 @@
-"""A weights bundle: a folder with four safetensors files and the ``bundle.json`` that describes them."""
+"""A verified weights bundle: its folder, what it says of itself, and the digests of its files."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
 from spinenet.errors import WeightsError
-from spinenet.networks.parts import Architecture, build, check_state, load_state
-from spinenet.weights.description import (
-    DESCRIPTION_FILE,
-    FORMAT_VERSION,
-    PARTS,
-    file_name,
-    fingerprint_of,
-    read_description,
-    sha256_of,
-    verify_files,
-)
-
-_DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
+from spinenet.weights.description import DESCRIPTION_FILE, PARTS, file_name, read_description, sha256_of
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
-    """The four networks of one bundle, in evaluation mode.
+class Bundle:
+    """A folder with four safetensors files that were found to be those of its ``bundle.json``.
+
+    :func:`verified_bundle` makes one, and so do all that write or fetch one; whoever holds it need not
+    read the files again to know what they are.
 
     Attributes
     ----------
-    detector, appearance, context, grading
-        Modules with the published input and output shapes.
-    name
-        Name of the bundle.
+    folder
+        Holds ``bundle.json`` and the four files.
+    description
+        The contents of ``bundle.json``.
     digests
-        File name to SHA-256 (hex) of each weights file; empty for networks that came from no file.
+        File name to SHA-256 (hex) of each weights file.
     """
 
-    detector: nn.Module
-    appearance: nn.Module
-    context: nn.Module
-    grading: nn.Module
-    name: str = ""
-    digests: Mapping[str, str] = field(default_factory=dict)
+    folder: Path
+    description: Mapping[str, Any]
+    digests: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What the bundle calls itself; its folder's name where it does not."""
+        return str(self.description.get("name", self.folder.name))
 
     @property
     def fingerprint(self) -> str:
         """One SHA-256 (hex) over the digests; equal for equal weights."""
-        return fingerprint_of(self.digests)
+        listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(self.digests.items()))
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    @property
+    def detector_digest(self) -> str:
+        """SHA-256 (hex) of the detector's file: detections of one detector are good for equal ones."""
+        return self.digests[file_name("detector")]
 
 
-def save_bundle(
-    folder: Path,
-    networks: Networks,
-    *,
-    architecture: Architecture,
-    licence: str,
-    origin: str,
-    training_data: str,
-    figures: Mapping[str, Any],
-    dtype: str = "float32",
-    acceptance_required: bool = False,
-    sources: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """Write the four networks as a bundle; an older bundle in the folder is replaced at the end.
-
-    Parameters
-    ----------
-    folder
-        Made where it does not exist.
-    networks
-        Modules whose parameters fit ``architecture``; ``networks.name`` becomes the bundle's name.
-    architecture
-        For each of :data:`PARTS` the keyword arguments of its class, such as ``{"width": 8}``.
-    licence, origin, training_data
-        Sentences for the reader of ``bundle.json``.
-    figures
-        Measured quality, JSON values.
-    dtype
-        "float32" or "float16" of the stored numbers; they are read back as float32.
-    acceptance_required
-        Whether whoever fetches the bundle from a URL must accept ``licence`` first.
-    sources
-        File name to SHA-256 of the files that the bundle was converted from.
-
-    Returns
-    -------
-    dict
-        File name to SHA-256 of the four files.
+def verified_bundle(folder: Path) -> Bundle:
+    """The bundle in a folder, after each of its files was read and compared with ``bundle.json``.
 
     Raises
     ------
     WeightsError
-        If a network does not fit ``architecture``, or a number is too large for float16.
-    OSError
-        If the folder cannot be written.
-    """
-    states = {
-        part: _storable(part, getattr(networks, part), architecture, _known_dtype(dtype)) for part in PARTS
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    pending: dict[Path, Path] = {}
-    digests: dict[str, str] = {}
-    try:
-        for part, state in states.items():
-            final = folder / file_name(part)
-            temporary = pending[final] = final.with_name(f".{final.name}.part")
-            _write(state, temporary)
-            digests[final.name] = sha256_of(temporary)
-        description = {
-            "format": "spinenet-bundle",
-            "format_version": FORMAT_VERSION,
-            "name": networks.name,
-            "architecture": {part: dict(architecture[part]) for part in PARTS},
-            "dtype": dtype,
-            "files": digests,
-            "licence": licence,
-            "acceptance_required": acceptance_required,
-            "origin": origin,
-            "training_data": training_data,
-            "figures": dict(figures),
-            **({"sources": dict(sources)} if sources else {}),
-        }
-        final = folder / DESCRIPTION_FILE
-        pending[final] = final.with_name(f".{final.name}.part")
-        pending[final].write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        for final, temporary in pending.items():
-            temporary.replace(final)
-    finally:
-        for temporary in pending.values():
-            temporary.unlink(missing_ok=True)
-    return digests
-
-
-def load_bundle(folder: Path, device: str | torch.device = "cpu") -> Networks:
-    """Read a bundle, verify its digests and build its networks.
-
-    Parameters
-    ----------
-    folder
-        Folder with ``bundle.json``.
-    device
-        Where the parameters go, as float32.
-
-    Raises
-    ------
-    WeightsError
-        If the bundle is incomplete or altered, or does not fit its own architecture.
+        If the description cannot be used, a file is missing, or its digest differs.
     """
     description = read_description(folder)
-    digests = verify_files(folder, description)
-    modules: dict[str, nn.Module] = {}
+    digests: dict[str, str] = {}
     for part in PARTS:
         path = folder / file_name(part)
-        try:
-            state = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path} is not a readable safetensors file: {error}.") from error
-        modules[part] = load_state(part, description["architecture"], state, str(path)).to(device)
-    if torch.device(device).type == "cpu":
-        # 2-D convolutions on a CPU are fastest with channels last. Here and not where images pass through:
-        # threads share the networks, and one must not move parameters that another computes with.
-        modules["detector"].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Networks(**modules, name=str(description.get("name", folder.name)), digests=digests)
-
-
-def _storable(
-    part: str, network: nn.Module, architecture: Architecture, dtype: torch.dtype
-) -> dict[str, Tensor]:
-    state = network.state_dict()
-    check_state(build(part, architecture).state_dict(), state, f"The {part} to save")
-    stored = {
-        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
-        for key, tensor in state.items()
-    }
-    for key, tensor in stored.items():
-        if not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"The {part} cannot be saved: {key} has numbers that {dtype} cannot hold.")
-    return stored
-
-
-def _write(state: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file(state, path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        # safetensors tells the system's error number in its text only
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-
-
-def _known_dtype(name: str) -> torch.dtype:
-    if name not in _DTYPES:
-        raise WeightsError(f"A bundle stores float32 or float16, not {name!r}.")
-    return _DTYPES[name]
+        if not path.is_file():
+            raise WeightsError(f"The bundle {folder} is incomplete: {path.name} is missing.")
+        digests[path.name] = sha256_of(path)
+        wanted = description["files"][path.name]
+        if digests[path.name] != wanted:
+            raise WeightsError(
+                f"{path} is not the file that {DESCRIPTION_FILE} describes: its SHA-256 is"
+                f" {digests[path.name]}, not {wanted}; fetch or import the bundle again."
+            )
+    return Bundle(folder, description, digests)

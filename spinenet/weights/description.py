@@ -1,10 +1,9 @@
-"""``bundle.json``: what a weights bundle says of itself, and whether its files are the ones described."""
+"""``bundle.json``: what a weights bundle says of itself."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,35 +60,6 @@ def parse_description(text: str, where: str) -> dict[str, Any]:
         if missing:
             raise WeightsError(f"{where} lacks {', '.join(missing)} under {entry!r}.")
     return description
-
-
-def verify_files(folder: Path, description: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the four files, each compared with the description.
-
-    Raises
-    ------
-    WeightsError
-        If a file is missing or its digest differs.
-    """
-    digests: dict[str, str] = {}
-    for part in PARTS:
-        path = folder / file_name(part)
-        if not path.is_file():
-            raise WeightsError(f"The bundle {folder} is incomplete: {path.name} is missing.")
-        digests[path.name] = sha256_of(path)
-        wanted = description["files"][path.name]
-        if digests[path.name] != wanted:
-            raise WeightsError(
-                f"{path} is not the file that {DESCRIPTION_FILE} describes: its SHA-256 is"
-                f" {digests[path.name]}, not {wanted}; fetch or import the bundle again."
-            )
-    return digests
-
-
-def fingerprint_of(digests: Mapping[str, str]) -> str:
-    """One SHA-256 (hex) over a bundle's digests by file name; equal for equal weights."""
-    listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(digests.items()))
-    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def file_name(part: str) -> str:

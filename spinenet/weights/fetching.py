@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import filelock
 
 from spinenet.errors import LicenceNotAccepted, WeightsError
+from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import (
     DESCRIPTION_FILE,
     PARTS,
@@ -38,7 +40,7 @@ def fetch(
     digests: Mapping[str, str] | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> Path:
+) -> Bundle:
     """Bring weights into the store, verified; those already there are only verified.
 
     Parameters
@@ -60,8 +62,8 @@ def fetch(
 
     Returns
     -------
-    Path
-        Folder of the bundle.
+    Bundle
+        What is in the store now.
 
     Raises
     ------
@@ -95,7 +97,7 @@ def fetch_release(
     digests: Mapping[str, str] | None = None,
     force: bool = False,
     progress: Progress | None = None,
-) -> Path:
+) -> Bundle:
     """Fetch four published checkpoints and convert them to the bundle of that name; see :func:`fetch`."""
     target = store() / release.name
     if not force and (target / DESCRIPTION_FILE).exists():
@@ -115,9 +117,9 @@ def fetch_release(
             except WeightsError:
                 forget(path)
                 raise
-        import_published(staging, target, release)
+        bundle = import_published(staging, target, release)
         shutil.rmtree(staging, ignore_errors=True)
-    return target
+    return bundle
 
 
 def terms_of(weights: str) -> str | None:
@@ -137,7 +139,7 @@ def terms_of(weights: str) -> str | None:
     return str(description["licence"]) if description.get("acceptance_required") else None
 
 
-def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progress | None) -> Path:
+def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progress | None) -> Bundle:
     target = folder_of(url)
     if not force and (target / DESCRIPTION_FILE).exists():
         return verify(target)
@@ -153,7 +155,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
             wanted = description["files"][name]
             _bring(f"{base}/{name}", staging / name, wanted, progress)
         try:
-            verify(staging)
+            bundle = verify(staging)
         except WeightsError:
             shutil.rmtree(staging, ignore_errors=True)
             raise
@@ -162,7 +164,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
             if target.exists():
                 shutil.rmtree(target)
             staging.rename(target)
-    return target
+    return replace(bundle, folder=target)
 
 
 def _bring(url: str, path: Path, sha256: str | None, progress: Progress | None) -> None:

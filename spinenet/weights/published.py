@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from spinenet.errors import WeightsError
 from spinenet.networks.parts import PUBLISHED_ARCHITECTURE, Architecture, load_state
-from spinenet.weights.bundle import Networks, save_bundle
+from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import PARTS, sha256_of
 from spinenet.weights.downloads import storage_errors
 from spinenet.weights.names import PUBLISHED
+from spinenet.weights.networks import Networks, save_bundle
 
 PUBLISHED_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet/weights"
 PUBLISHED_TERMS = """\
@@ -90,7 +91,7 @@ _HARMLESS: list[Any] = [
 ]
 
 
-def import_published(folder: Path, target: Path, release: Release = SPINENET_V2) -> Path:
+def import_published(folder: Path, target: Path, release: Release = SPINENET_V2) -> Bundle:
     """Convert a folder of the published ``.pt`` files to a bundle.
 
     Parameters
@@ -104,8 +105,8 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
 
     Returns
     -------
-    Path
-        ``target``.
+    Bundle
+        What is in ``target`` now.
 
     Raises
     ------
@@ -118,9 +119,10 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
         raise WeightsError(f"{folder} does not hold {', '.join(absent)}.")
     modules = {part: read_checkpoint(folder, part, release) for part in PARTS}
     with storage_errors(target):
-        save_bundle(
+        return save_bundle(
             target,
-            Networks(**modules, name=release.name, digests={}),
+            Networks(**modules),
+            name=release.name,
             architecture=release.architecture,
             licence=release.terms,
             acceptance_required=True,
@@ -129,7 +131,6 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
             figures={},
             sources={item.path: sha256_of(folder / item.path) for item in release.checkpoints.values()},
         )
-    return target
 
 
 def read_checkpoint(folder: Path, part: str, release: Release = SPINENET_V2) -> nn.Module:

@@ -1,4 +1,4 @@
-"""A name, folder or URL of weights becomes the folder of a verified bundle."""
+"""A name, folder or URL of weights becomes a verified bundle."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 
 from spinenet.errors import WeightsError
-from spinenet.weights.description import DESCRIPTION_FILE, read_description, verify_files
+from spinenet.weights.bundle import Bundle, verified_bundle
+from spinenet.weights.description import DESCRIPTION_FILE
 from spinenet.weights.downloads import Progress, shown
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.store import folder_of, is_url, store
 
 
-def resolve(weights: str | Path, *, download: bool = False, progress: Progress | None = None) -> Path:
-    """Folder of a verified bundle.
+def resolve(weights: str | Path, *, download: bool = False, progress: Progress | None = None) -> Bundle:
+    """The bundle of a name, folder or URL, each of its files read and compared with its digest once.
 
     Parameters
     ----------
@@ -33,8 +34,7 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
     text = os.fspath(weights)
     folder = folder_of(weights)
     if (folder / DESCRIPTION_FILE).exists():
-        verify_files(folder, read_description(folder))
-        return folder
+        return verified_bundle(folder)
     if text == PUBLISHED:
         raise WeightsError(
             f"The weights '{PUBLISHED}' are not installed in {store()}: run `spinenet weights fetch"

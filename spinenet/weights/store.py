@@ -11,6 +11,7 @@ from typing import Any
 
 import platformdirs
 
+from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import DESCRIPTION_FILE, read_description
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 
@@ -49,7 +50,7 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
-def verify(folder: Path) -> Path:
+def verify(folder: Path) -> Bundle:
     """Read a whole bundle: digests, format, and every name and shape of the four networks.
 
     Raises
@@ -58,10 +59,11 @@ def verify(folder: Path) -> Path:
         Naming what is missing, altered, or does not fit.
     """
     # with torch, which takes seconds to import
-    from spinenet.weights.bundle import load_bundle
+    from spinenet.weights.networks import load_networks
 
-    load_bundle(folder)
-    return folder
+    bundle = verified_bundle(folder)
+    load_networks(bundle)
+    return bundle
 
 
 def installed() -> list[Installed]:

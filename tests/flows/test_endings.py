@@ -66,11 +66,11 @@ def dask_setup(worker):
 
 OTHER_WEIGHTS = """
 import dataclasses
-import flows.workers
+from spinenet import weights
 
 def dask_setup(worker):
-    load = flows.workers.load_bundle
-    flows.workers.load_bundle = lambda *where: dataclasses.replace(load(*where), digests={"a": "b"})
+    resolve = weights.resolve
+    weights.resolve = lambda source: dataclasses.replace(resolve(source), digests={"a": "b"})
 """
 
 DEFECT = """

@@ -22,7 +22,7 @@ from spinenet.inference.pipeline import read_spine
 from spinenet.readers.series import read_scan
 from spinenet.types import CORNERS
 from spinenet.weights import resolve
-from spinenet.weights.bundle import load_bundle
+from spinenet.weights.networks import load_networks
 
 
 def test_every_row_is_accounted_for(undisturbed: Undisturbed) -> None:
@@ -37,7 +37,7 @@ def test_every_row_is_accounted_for(undisturbed: Undisturbed) -> None:
 
 
 def test_the_good_scans_are_right(undisturbed: Undisturbed) -> None:
-    networks = load_bundle(resolve("synthetic"))
+    networks = load_networks(resolve("synthetic"))
     written = tables(undisturbed.out)
     good = [name for name in written["scans"]["scan_id"] if name.startswith("good")]
     assert len(good) == 20

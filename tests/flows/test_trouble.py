@@ -31,7 +31,6 @@ from spinenet.errors import RunError
 from spinenet.settings import Settings
 from spinenet.storage import Store
 from spinenet.weights import resolve
-from spinenet.weights.bundle import load_bundle
 
 
 def prepare_trouble(entry: Entry, orders: Orders) -> Prepared:
@@ -105,9 +104,9 @@ def work_on(
         write(folder / name, small_scan(1), name)
     manifest = folder / "manifest.csv"
     manifest.write_text("\n".join(["scan_id,path", *(f"{n},{n}" for n in names)]) + "\n", encoding="utf-8")
-    networks = load_bundle(resolve("synthetic"))
-    ref = WeightsRef("synthetic", networks.name, networks.fingerprint)
-    conditions = Conditions(ref.name, ref.fingerprint, networks.digests, {})
+    bundle = resolve("synthetic")
+    ref = WeightsRef("synthetic", bundle.name, bundle.fingerprint)
+    conditions = Conditions(ref.name, ref.fingerprint, bundle.digests, {})
     store = Store.at(str(out or folder / "out"))
     plan = freeze(store, read_manifest(str(manifest)), conditions, shard_size=len(names), about={})
     return Work(

@@ -15,7 +15,6 @@ from spinenet.cohort.tables import STAGES, Row
 from spinenet.settings import Settings
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.weights import resolve
-from spinenet.weights.bundle import load_bundle
 
 ORDERS = Orders(WeightsRef("synthetic", "synthetic", ""), Settings())
 OF_THE_FILES = frozenset(("path", "input_fingerprint", *(f"seconds_{stage}" for stage in STAGES)))
@@ -52,7 +51,7 @@ def test_an_override_that_is_no_number_is_the_rows_own_failure(without_spacing: 
 
 @pytest.fixture(scope="module")
 def orders() -> Orders:
-    fingerprint = load_bundle(resolve("synthetic")).fingerprint
+    fingerprint = resolve("synthetic").fingerprint
     return Orders(WeightsRef("synthetic", "synthetic", fingerprint), Settings(), device="cpu")
 
 

@@ -16,7 +16,7 @@ from spinenet.geometry import rescale_quads, to_square_pixels
 from spinenet.inference.pipeline import Settings, detect, grade, label, read_spine
 from spinenet.stages.windows import tile
 from spinenet.types import Scan, Vertebra
-from spinenet.weights.bundle import Networks
+from spinenet.weights.networks import Networks
 
 BODY = np.array([[36.0, 1.0], [34.0, 25.0], [1.0, 26.0], [0.0, 0.0]])
 

@@ -18,7 +18,7 @@ from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.synthetic.image import render
 from spinenet.types import Scan
 from spinenet.weights import resolve
-from spinenet.weights.bundle import load_bundle
+from spinenet.weights.networks import load_networks
 
 VALUE = Tag("PixelPaddingValue")
 BORDER = np.s_[:, :3]
@@ -156,7 +156,7 @@ def test_the_same_vertebrae_with_and_without_padding(tmp_path: Path) -> None:
 
     save(tmp_path / "plain", plain)
     edit(save(tmp_path / "padded", plain), pad)
-    networks = load_bundle(resolve("synthetic"))
+    networks = load_networks(resolve("synthetic"))
     scans = [to_square_pixels(read_scan(tmp_path / name)) for name in ("plain", "padded")]
     found = [detect(scan, networks, Settings()) for scan in scans]
     assert len(found[0]) >= 4

@@ -14,8 +14,8 @@ from spinenet.inference.pipeline import read_spine
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.image import render, render_slice, sample_subject, slice_rng, true_discs
 from spinenet.types import Scan, SpineReading
-from spinenet.weights.bundle import Networks, load_bundle
-from spinenet.weights.store import folder_of
+from spinenet.weights import resolve
+from spinenet.weights.networks import Networks, load_networks
 
 SEED = 5017
 """A lumbar spine with foraminal stenosis on the left alone, graded with a wide margin."""
@@ -35,7 +35,7 @@ ORDERS = [
 
 @pytest.fixture(scope="module")
 def networks() -> Networks:
-    return load_bundle(folder_of("synthetic"))
+    return load_networks(resolve("synthetic"))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spinenet.weights.bundle import load_bundle
+from spinenet.weights.bundle import verified_bundle
 from spinenet.weights.description import PARTS
 
 
@@ -25,7 +25,7 @@ def test_train_pack_and_score(tmp_path: Path) -> None:
         assert trained.returncode == 0, trained.stderr
     packed = training("pack", tmp_path, tmp_path / "bundle")
     assert packed.returncode == 0, packed.stderr
-    assert load_bundle(tmp_path / "bundle").name == "synthetic"
+    assert verified_bundle(tmp_path / "bundle").name == "synthetic"
     scored = training("score", tmp_path / "bundle", "--share", "0.01", "--processes", "1")
     assert scored.returncode == 0, scored.stderr
     figures = json.loads(scored.stdout)

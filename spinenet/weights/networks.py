@@ -1,0 +1,187 @@
+"""The four networks of a weights bundle: loaded from its safetensors files, or written as new ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from spinenet.errors import WeightsError
+from spinenet.networks.parts import Architecture, build, check_state, load_state
+from spinenet.weights.bundle import Bundle
+from spinenet.weights.description import DESCRIPTION_FILE, FORMAT_VERSION, PARTS, file_name, sha256_of
+
+_DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """The four networks, in evaluation mode.
+
+    Attributes
+    ----------
+    detector, appearance, context, grading
+        Modules with the published input and output shapes.
+    """
+
+    detector: nn.Module
+    appearance: nn.Module
+    context: nn.Module
+    grading: nn.Module
+
+
+def save_bundle(
+    folder: Path,
+    networks: Networks,
+    *,
+    name: str,
+    architecture: Architecture,
+    licence: str,
+    origin: str,
+    training_data: str,
+    figures: Mapping[str, Any],
+    dtype: str = "float32",
+    acceptance_required: bool = False,
+    sources: Mapping[str, str] | None = None,
+) -> Bundle:
+    """Write the four networks as a bundle; an older bundle in the folder is replaced at the end.
+
+    Parameters
+    ----------
+    folder
+        Made where it does not exist.
+    networks
+        Modules whose parameters fit ``architecture``.
+    name
+        What the bundle calls itself.
+    architecture
+        For each of :data:`PARTS` the keyword arguments of its class, such as ``{"width": 8}``.
+    licence, origin, training_data
+        Sentences for the reader of ``bundle.json``.
+    figures
+        Measured quality, JSON values.
+    dtype
+        "float32" or "float16" of the stored numbers; they are read back as float32.
+    acceptance_required
+        Whether whoever fetches the bundle from a URL must accept ``licence`` first.
+    sources
+        File name to SHA-256 of the files that the bundle was converted from.
+
+    Returns
+    -------
+    Bundle
+        What was written, with the digests of the files as they were read back.
+
+    Raises
+    ------
+    WeightsError
+        If a network does not fit ``architecture``, or a number is too large for float16.
+    OSError
+        If the folder cannot be written.
+    """
+    states = {
+        part: _storable(part, getattr(networks, part), architecture, _known_dtype(dtype)) for part in PARTS
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    pending: dict[Path, Path] = {}
+    digests: dict[str, str] = {}
+    try:
+        for part, state in states.items():
+            final = folder / file_name(part)
+            temporary = pending[final] = final.with_name(f".{final.name}.part")
+            _write(state, temporary)
+            digests[final.name] = sha256_of(temporary)
+        description = {
+            "format": "spinenet-bundle",
+            "format_version": FORMAT_VERSION,
+            "name": name,
+            "architecture": {part: dict(architecture[part]) for part in PARTS},
+            "dtype": dtype,
+            "files": digests,
+            "licence": licence,
+            "acceptance_required": acceptance_required,
+            "origin": origin,
+            "training_data": training_data,
+            "figures": dict(figures),
+            **({"sources": dict(sources)} if sources else {}),
+        }
+        final = folder / DESCRIPTION_FILE
+        pending[final] = final.with_name(f".{final.name}.part")
+        pending[final].write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        for final, temporary in pending.items():
+            temporary.replace(final)
+    finally:
+        for temporary in pending.values():
+            temporary.unlink(missing_ok=True)
+    return Bundle(folder, description, digests)
+
+
+def load_networks(bundle: Bundle, device: str | torch.device = "cpu") -> Networks:
+    """Build the networks of a bundle; its files were verified when it was found and are not hashed again.
+
+    Parameters
+    ----------
+    bundle
+        From :func:`spinenet.weights.resolve`, or from whatever wrote or fetched it.
+    device
+        Where the parameters go, as float32.
+
+    Raises
+    ------
+    WeightsError
+        If a file cannot be read, or does not fit the bundle's own architecture.
+    """
+    modules: dict[str, nn.Module] = {}
+    for part in PARTS:
+        path = bundle.folder / file_name(part)
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} is not a readable safetensors file: {error}.") from error
+        modules[part] = load_state(part, bundle.description["architecture"], state, str(path)).to(device)
+    if torch.device(device).type == "cpu":
+        # 2-D convolutions on a CPU are fastest with channels last. Here and not where images pass through:
+        # threads share the networks, and one must not move parameters that another computes with.
+        modules["detector"].to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Networks(**modules)
+
+
+def _storable(
+    part: str, network: nn.Module, architecture: Architecture, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    state = network.state_dict()
+    check_state(build(part, architecture).state_dict(), state, f"The {part} to save")
+    stored = {
+        key: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for key, tensor in state.items()
+    }
+    for key, tensor in stored.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise WeightsError(f"The {part} cannot be saved: {key} has numbers that {dtype} cannot hold.")
+    return stored
+
+
+def _write(state: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(state, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        # safetensors tells the system's error number in its text only
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def _known_dtype(name: str) -> torch.dtype:
+    if name not in _DTYPES:
+        raise WeightsError(f"A bundle stores float32 or float16, not {name!r}.")
+    return _DTYPES[name]
