@@ -1,4 +1,4 @@
-"""The headers below a root, in batches over the workers."""
+"""Surveys the headers below a root, in batches on the Dask workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flows.stopping import stoppable
 from flows.tasks import About, Done, Tasks
 from flows.watch import watched
 from spinenet.errors import RunError
-from spinenet.index.findings import scattered, to_look_at
+from spinenet.index.inventory import places_to_survey, scattered
 from spinenet.index.places import Place, joined
 from spinenet.index.survey import Survey, survey_all
 from spinenet.index.unfinished import Account
@@ -29,20 +29,20 @@ from spinenet.printable import printable
 from spinenet.redaction import redacted
 
 FILES_PER_TASK = 1000
-"""Files of one task, or one folder if it holds more: a million files are a thousand tasks."""
+"""Files in a Dask task (a place is never split): a million files are a thousand tasks."""
 BATCHES_AHEAD = 3
-"""Batches on the cluster for each worker's slot."""
+"""Batches on the cluster for each worker slot, so that no worker waits for the next one."""
 LONGEST_NAME = 80
-"""Characters of what a run is called on Prefect's pages."""
+"""Longest name of a flow run, in characters."""
 PATIENCE = 0.2
-"""Seconds between two looks at whether the index is to stop."""
+"""Seconds between two checks whether the index was stopped."""
 
 log = logging.getLogger("spinenet")
 
 _Done = queue.SimpleQueue[Future]
 
 Progress = Callable[[int, int], None]
-"""Told how many files have been looked at and how many series were found."""
+"""Function called with the numbers of files read and of series found so far."""
 
 
 def survey(
@@ -57,32 +57,38 @@ def survey(
     progress: Progress,
     prefect: bool,
 ) -> float:
-    """Find out what lies below a root; nothing new needs no cluster.
+    """Survey the places below a root; workers are started only if a place is new or has changed.
 
     Parameters
     ----------
+    fs
+        The fsspec filesystem of the root.
     base
-        The root in the filesystem's own spelling.
+        Path of the root on that filesystem.
+    root
+        The root as the user gave it.
     out
-        The manifest that is made.
+        The manifest to be written.
     account
-        Takes in what is found.
+        Inventory to which the surveys are added.
     key
-        Secret that hashes PatientID; empty for none.
+        Secret key that hashes PatientID; empty for none.
+    progress
+        Called after each batch.
     cluster, prefect
         As for :func:`flows.cohort.run_cohort`.
 
     Returns
     -------
     float
-        Seconds of walking and reading headers, without starting workers.
+        Seconds spent on walking and reading headers, without the start of the workers.
     """
     unchanged: set[str] = set()
     started = time.monotonic()
-    batches = _batches(to_look_at(fs, base, account.earlier, unchanged))
+    batches = _batches(places_to_survey(fs, base, account.earlier, unchanged))
     first = next(batches, None)
     if first is None:
-        account.found.keep(account.earlier, unchanged)
+        account.inventory.keep(account.earlier, unchanged)
         return time.monotonic() - started
     log.info("starting workers" if cluster == LOCAL else "looking for workers")
     with (
@@ -104,8 +110,8 @@ def survey(
             parameters={"root": shown},
             tags=("spinenet", "index"),
         )
-        every = itertools.chain([first], batches)
-        observing.run(about, lambda tasks: _body(work, every, account, unchanged, tasks))
+        all_batches = itertools.chain([first], batches)
+        observing.run(about, lambda tasks: _body(work, all_batches, account, unchanged, tasks))
     return time.monotonic() - started
 
 
@@ -127,21 +133,21 @@ def _body(
     unchanged: Collection[str],
     tasks: Tasks,
 ) -> None:
-    """A task for the headers, and one for series that several folders share."""
+    """Run two Prefect tasks: the headers, then the series whose files lie in several folders."""
 
     def headers() -> Done:
         files = _through_cluster(work, batches, account)
-        account.found.keep(account.earlier, unchanged)
-        return Done(f"{files} files, {len(account.found.rows)} series", 90.0)
+        account.inventory.keep(account.earlier, unchanged)
+        return Done(f"{files} files, {len(account.inventory.rows)} series", 90.0)
 
     def scattered_series() -> Done:
-        found, count = account.found, 0
-        for folders, uids in scattered(found.rows).items():
+        inventory, count = account.inventory, 0
+        for folders, uids in scattered(inventory.rows).items():
             place, count = joined(work.fs, folders), count + 1
             done: _Done = queue.SimpleQueue()
             _submit(work, [place], done)
             (result,) = _result(_next(work, done))
-            found.replace(uids, folders, result.rows)
+            inventory.replace(uids, folders, result.rows)
         return Done(f"{count} groups of folders", 100.0)
 
     tasks.submit("headers", "headers", headers).result()
@@ -162,16 +168,16 @@ def _batches(places: Iterable[Place]) -> Iterator[Sequence[Place]]:
 
 
 def _through_cluster(work: _Work, batches: Iterator[Sequence[Place]], account: Account) -> int:
-    """A bounded window of batches, so that memory does not grow with the root; how many files there were."""
-    files = flying = 0
+    """Survey batches in a bounded window, so that memory does not grow with the root; the number of files."""
+    files = pending = 0
     done: _Done = queue.SimpleQueue()
     for batch in batches:
         _submit(work, batch, done)
-        flying += 1
-        if flying >= work.in_flight:
+        pending += 1
+        if pending >= work.in_flight:
             files += _take(work, _next(work, done), account, files)
-            flying -= 1
-    for _ in range(flying):
+            pending -= 1
+    for _ in range(pending):
         files += _take(work, _next(work, done), account, files)
     return files
 
@@ -182,12 +188,12 @@ def _submit(work: _Work, batch: Sequence[Place], done: _Done) -> None:
 
 
 def _next(work: _Work, done: _Done) -> Future:
-    """A batch that has ended.
+    """Wait for a batch that has ended.
 
     Raises
     ------
     RunError
-        Somebody stopped the index, or the scheduler or all workers are gone.
+        The index was stopped, or the scheduler or all workers are lost.
     """
     while True:
         if work.stop.is_set():
@@ -201,18 +207,18 @@ def _next(work: _Work, done: _Done) -> Future:
 
 
 def _take(work: _Work, future: Future, account: Account, before: int) -> int:
-    """Take in what a worker found, tell it, and say how many files that were."""
+    """Add a batch's surveys to the account, report the progress, and return the number of files."""
     results = _result(future)
     for result in results:
-        account.found.add(result)
+        account.inventory.add(result)
     files = sum(result.n_files for result in results)
-    work.progress(before + files, len(account.found.rows))
+    work.progress(before + files, len(account.inventory.rows))
     account.save_if_due()
     return files
 
 
 def _result(future: Future) -> list[Survey]:
-    """What a worker found. Of an error only the kind is told: its text might quote a header or a path."""
+    """A batch's surveys. An error shows its type alone, as its text might quote a header or a path."""
     try:
         results: list[Survey] = future.result()
     except Exception as error:
@@ -221,5 +227,5 @@ def _result(future: Future) -> list[Survey]:
     return results
 
 
-def quiet(*told: object) -> None:
-    """Tell nobody."""
+def quiet(*values: object) -> None:
+    """Report nothing."""

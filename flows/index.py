@@ -10,8 +10,8 @@ from flows.clusters.names import check_cluster_name
 from flows.headers import Progress, quiet, survey
 from spinenet.errors import RootError, RunError
 from spinenet.index.catalogue import NUMBERS, SERIES, check_place, choose_all, read_index, write_index
-from spinenet.index.findings import Findings
 from spinenet.index.imageless import imageless_rows
+from spinenet.index.inventory import Inventory
 from spinenet.index.packed import PackedRows
 from spinenet.index.places import as_url
 from spinenet.index.rules import load_rules
@@ -138,19 +138,19 @@ def index_root(
             raise
         # Ctrl-C, or what Prefect makes of a signal to end
         raise RunError("stopped; start it again and it goes on") from None
-    found = account.found
+    inventory = account.inventory
     url = as_url(fs, base)
-    every = found.rows.copy()
-    every.extend(imageless_rows(fs, base, found.places.values()))
+    every = inventory.rows.copy()
+    every.extend(imageless_rows(fs, base, inventory.places.values()))
     by_folders = folder_subjects(url, (row["path"] for row in every), rules.folders)
     subject_of = by_folders if subjects.listed is None else listed_subjects(subjects.listed, url, by_folders)
     rows = PackedRows(choose_all(every, rules, subject_of, url))
-    write_index(out, rows, found.places.values(), subjects.mark)
+    write_index(out, rows, inventory.places.values(), subjects.mark)
     drop_unfinished(out)
-    return _summary(out, found, rows, seconds)
+    return _summary(out, inventory, rows, seconds)
 
 
-def _summary(out: str, found: Findings, rows: PackedRows, seconds: float) -> IndexSummary:
+def _summary(out: str, inventory: Inventory, rows: PackedRows, seconds: float) -> IndexSummary:
     purposes: dict[str, int] = {}
     subjects: set[str] = set()
     bytes_held = 0
@@ -159,7 +159,7 @@ def _summary(out: str, found: Findings, rows: PackedRows, seconds: float) -> Ind
         purposes[what] = purposes.get(what, 0) + 1
         subjects.add(row["subject_id"])
         bytes_held += row.get("bytes") or 0
-    places = found.places.values()
+    places = inventory.places.values()
     return IndexSummary(
         out=out,
         n_files=sum(place["n_files"] for place in places),

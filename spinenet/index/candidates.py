@@ -1,4 +1,4 @@
-"""Which series may be graded at all: by the folders that they lie in and the body part that they state."""
+"""Which series may be graded at all: decided by the folders around them and their BodyPartExamined."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 ELSEWHERE = "elsewhere"
-"""The region whose words tell that a series is of no spine."""
+"""Name of the region whose words mean that a series does not show the spine."""
 
 OTHER_PART, DERIVED = "other_body_part", "derived"
-"""Reasons of a series that is usable and no candidate."""
+"""Reason codes of a usable series that is not a candidate for grading."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Names of folders below the root that tell what lies in them, as shell patterns in lower case.
+    """Folder names, as lower-case shell patterns, that say what kind of data lies below them.
 
     Attributes
     ----------
     derived
-        What was made of images: no candidates.
+        Folders of data derived from images (masks, labels): their series are never candidates.
     source
-        What images were made of: candidates where a subject has no other.
-    neutral, sites
-        Of no subject: those between which subjects are the same, and those between which they are not.
+        Folders of raw data that images were made from: candidates only where a subject has no other.
+    neutral
+        Folders that name no subject; the same name in two of them is the same person.
+    sites
+        Folders that name no subject; the same name in two of them is two people.
     """
 
     derived: tuple[str, ...] = ()
@@ -37,14 +39,18 @@ class Folders:
 
 @dataclass(frozen=True)
 class BodyParts:
-    """What a stated body part says; any that is in none of these is no spine.
+    """Terms of BodyPartExamined by their meaning; a term in none of the sets is not the spine.
 
     Attributes
     ----------
-    spine, described, unstated
-        Terms: of a spine; of a part with a spine in it, which the description has to name; of none.
+    spine
+        Terms for the spine or a part of it.
+    described
+        Terms for a part of the body that contains spine: the series description must name the spine.
+    unstated
+        Terms that name no part of the body.
     words
-        Of a description that names a spine.
+        Words by which a series description names the spine.
     """
 
     spine: frozenset[str]
@@ -56,14 +62,18 @@ class BodyParts:
 def no_candidate(
     row: Mapping[str, Any], parts: BodyParts | None, folders: Folders, below: str
 ) -> tuple[str, str] | None:
-    """Why a usable series is not to be graded, whatever its sequence.
+    """Why a usable series must not be graded, whatever its sequence.
 
     Parameters
     ----------
     row
-        With its ``region``.
+        Row of the series, with its ``region``.
+    parts
+        Terms of body parts; None admits every body part.
+    folders
+        Folder names that exclude a series.
     below
-        Its path below the root.
+        Path of the series relative to the root.
 
     Returns
     -------
@@ -91,14 +101,14 @@ def no_candidate(
 
 
 def folder_named(below: str, patterns: Iterable[str]) -> str | None:
-    """The first folder on the way to a path, seen from the root, whose name is one of ``patterns``."""
-    wanted = tuple(patterns)
+    """The topmost folder of a relative path whose name matches one of ``patterns``; None if none does."""
+    names = tuple(patterns)
     for name in posixpath.dirname(below.strip("/")).split("/"):
-        if name and matches(name, wanted):
+        if name and matches(name, names):
             return name
     return None
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name is one of the patterns, whatever its case."""
+    """Whether a name matches one of the lower-case shell patterns, whatever the name's case."""
     return any(fnmatchcase(name.lower(), pattern) for pattern in patterns)

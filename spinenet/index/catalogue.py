@@ -1,4 +1,4 @@
-"""The tables of an index: a manifest of every series, and the account of the places that were looked at."""
+"""The tables of an index: a manifest with every series, and a table of the places that were surveyed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from spinenet import __version__
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.errors import ManifestError, OutputError
 from spinenet.index.copied import repeated
-from spinenet.index.findings import Findings
 from spinenet.index.formats import PARQUET, SUFFIXES, as_file, suffix_of
+from spinenet.index.inventory import Inventory
 from spinenet.index.packed import PackedRows
 from spinenet.index.rows import Row
 from spinenet.index.rules import GRADING, Rules, choose
@@ -59,10 +59,10 @@ SERIES = pa.schema(
         ("series_mark", _TEXT),
     ]
 )
-"""One row for each series: a manifest, whose ``exclude`` leaves out what was not chosen."""
+"""Schema of the manifest: one row for each series; ``exclude`` is set for series that were not chosen."""
 
 NUMBERS = frozenset(column.name for column in SERIES if column.type in (_NUMBER, _WHOLE))
-"""Columns of numbers."""
+"""Names of the numeric columns of :data:`SERIES`."""
 
 PLACES = pa.schema(
     [
@@ -75,37 +75,44 @@ PLACES = pa.schema(
         ("scan_ids", pa.list_(_TEXT)),
     ]
 )
-"""Every place that was looked at, with the stamp by which a change is seen and the series that it holds."""
+"""Schema of the surveyed places: each with the stamp that shows a change, and the series that it holds."""
 
 REPEATED = "duplicate_series"
+"""Reason code of a series of which a usable copy lies elsewhere."""
 REPEAT = {
     "usable": False,
     "reason": REPEATED,
     "detail": "the same series lies in another place too, where it is usable",
 }
+"""Columns that a repeated series gets."""
 _MADE_WITH = "spinenet_index"
+"""Key of the table's metadata that ties the places to their manifest."""
 _LETTERS = 12
-"""Of the digest in a scan_id."""
+"""Hexadecimal digits of the digest in a scan_id."""
 _ROWS_AT_ONCE = 1000
-"""Of a table, that are objects of Python."""
+"""Rows converted to or from Python objects at a time, to bound memory."""
 
 
 def choose_all(
     rows: PackedRows, rules: Rules, subject_of: Callable[[str], str], root: str = ""
 ) -> Iterator[Row]:
-    """Name the subjects, mark repeated series, and choose for each subject.
+    """Name the subjects, mark repeated series, and choose the series to grade for each subject.
 
     Parameters
     ----------
+    rows
+        All series of the index.
+    rules
+        Rules of the choice.
     subject_of
-        A subject's id by a path, for rows that have none.
+        Gives a subject's id for a path, for rows without ``subject_id``.
     root
-        As for :func:`spinenet.index.rules.choose`.
+        Root of the index, as for :func:`spinenet.index.rules.choose`.
 
     Yields
     ------
     dict
-        Rows of :data:`SERIES` by subject and path, each with a ``scan_id`` of its own.
+        Rows of :data:`SERIES`, ordered by subject and path, each with a unique ``scan_id``.
     """
     keys = sorted(
         (
@@ -120,34 +127,34 @@ def choose_all(
     by_subject: dict[str, list[int]] = defaultdict(list)
     for path, _, position, _, subject in keys:
         by_subject[subject or subject_of(path)].append(position)
-    again = repeated((mark, position) for _, _, position, mark, _ in keys if mark)
+    repeats = repeated((mark, position) for _, _, position, mark, _ in keys if mark)
     del keys
-    seen: set[str] = set()
+    taken: set[str] = set()
     for subject in sorted(by_subject):
         positions = by_subject.pop(subject)
-        found = [
-            {**row, "subject_id": subject} | (REPEAT if position in again else {})
+        of_subject = [
+            {**row, "subject_id": subject} | (REPEAT if position in repeats else {})
             for position, row in zip(positions, rows.at(positions), strict=True)
         ]
-        chosen = choose(found, rules, root)
+        chosen = choose(of_subject, rules, root)
         graded = any(row["purpose"] == GRADING for row in chosen)
         for row in chosen:
-            yield _named({**row, "exclude": _excluded(row, graded)}, seen)
+            yield _named({**row, "exclude": _excluded(row, graded)}, taken)
 
 
-def _named(row: Row, seen: set[str]) -> Row:
-    """The row with a ``scan_id``: none of those seen, and the same whenever the series lies where it lay."""
+def _named(row: Row, taken: set[str]) -> Row:
+    """The row with a ``scan_id`` that is not taken yet and depends only on where the series lies."""
     place = f"{row['path']}\n{row.get('series_uid') or ''}".encode()
     mark = hashlib.sha256(place).hexdigest()[:_LETTERS]
-    scan_id = wanted = f"{row['subject_id']}_{row.get('sequence') or 'unknown'}_{mark}"
-    while scan_id in seen:
-        scan_id = f"{wanted}_{sum(one.startswith(wanted) for one in seen) + 1}"
-    seen.add(scan_id)
+    scan_id = stem = f"{row['subject_id']}_{row.get('sequence') or 'unknown'}_{mark}"
+    while scan_id in taken:
+        scan_id = f"{stem}_{sum(other.startswith(stem) for other in taken) + 1}"
+    taken.add(scan_id)
     return {**row, "scan_id": scan_id}
 
 
 def _excluded(row: Mapping[str, str | None], graded: bool) -> str | None:
-    """Why a row is left out; ``graded`` says whether another series of its subject is not."""
+    """Why a row is excluded; None if it is graded. ``graded``: a series of the same subject is."""
     if row["purpose"] == GRADING:
         return None
     if row.get("reason"):
@@ -158,12 +165,18 @@ def _excluded(row: Mapping[str, str | None], graded: bool) -> str | None:
 
 
 def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with: str) -> None:
-    """Write the manifest, and beside it the account of its places; beside one of text, its typed rows too.
+    """Write the manifest and the table of places beside it; beside a text manifest, its typed rows too.
 
     Parameters
     ----------
+    url
+        The manifest to write.
+    rows
+        Rows of :data:`SERIES`, each with the list of its ``places``.
+    places
+        Rows of :data:`PLACES`, without ``scan_ids``.
     made_with
-        What tells whether the subjects of another index were named in the same way.
+        Fingerprint of the way subjects are named: an index with another one is not reused.
 
     Raises
     ------
@@ -171,98 +184,98 @@ def write_index(url: str, rows: Iterable[Row], places: Iterable[Row], made_with:
         The storage refused.
     """
     store, name = located(url)
-    held: dict[str, list[str]] = defaultdict(list)
+    scans_in: dict[str, list[str]] = defaultdict(list)
 
-    def noted() -> Iterator[Row]:
+    def rows_noting_places() -> Iterator[Row]:
         for row in rows:
             for place in row["places"]:
-                held[place].append(row["scan_id"])
+                scans_in[place].append(row["scan_id"])
             yield row
 
-    table = _table(noted(), SERIES)
+    table = _table(rows_noting_places(), SERIES)
     manifest = as_file(table, name)
     typed = b"" if suffix_of(name) == PARQUET else to_parquet(table)
-    account = (
-        {**place, "scan_ids": held[place["place"]]} for place in sorted(places, key=itemgetter("place"))
+    places_with_scans = (
+        {**place, "scan_ids": scans_in[place["place"]]} for place in sorted(places, key=itemgetter("place"))
     )
-    marked = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest + typed)})
+    schema = PLACES.with_metadata({_MADE_WITH: _mark(made_with, manifest + typed)})
     if typed:
         store.write(rows_name(name), typed)
-    store.write(places_name(name), to_parquet(_table(account, marked)))
+    store.write(places_name(name), to_parquet(_table(places_with_scans, schema)))
     store.write(name, manifest)
 
 
-def read_index(url: str, made_with: str) -> Findings:
-    """What an earlier index found, before it chose; nothing where there is none made in the same way."""
+def read_index(url: str, made_with: str) -> Inventory:
+    """Inventory of an earlier index before its choice; empty if there is none, or one made otherwise."""
     store, name = located(url)
     if not store.exists(name) or not store.exists(places_name(name)):
-        return Findings()
+        return Inventory()
     manifest, typed = store.read(name), b""
     if suffix_of(name) != PARQUET:
         if not store.exists(rows_name(name)):
-            return Findings()
+            return Inventory()
         typed = store.read(rows_name(name))
     try:
         places = from_parquet(store.read(places_name(name)))
     except pa.ArrowInvalid:
-        return Findings()
+        return Inventory()
     if (places.schema.metadata or {}).get(_MADE_WITH.encode()) != _mark(made_with, manifest + typed).encode():
-        return Findings()
+        return Inventory()
     rows = from_parquet(typed or manifest)
     if not (rows.schema.equals(SERIES) and places.schema.equals(PLACES)):
-        return Findings()
+        return Inventory()
     by_place = {row["place"]: row for row in places.to_pylist()}
-    lies_in: dict[str, list[str]] = defaultdict(list)
+    places_of: dict[str, list[str]] = defaultdict(list)
     for place, row in by_place.items():
         for scan_id in row.pop("scan_ids"):
-            lies_in[scan_id].append(place)
-    # rows of no place are made anew, see spinenet.index.imageless
-    known = (row for row in _each(rows) if row["scan_id"] in lies_in)
-    found = ({**_as_found(row), "places": lies_in[row["scan_id"]]} for row in known)
-    return Findings(PackedRows(found), by_place)
+            places_of[scan_id].append(place)
+    # rows without a place (folders without images) are made anew, see spinenet.index.imageless
+    kept = (row for row in _rows_of(rows) if row["scan_id"] in places_of)
+    undecided = ({**_before_choice(row), "places": places_of[row["scan_id"]]} for row in kept)
+    return Inventory(PackedRows(undecided), by_place)
 
 
 def _table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
-    left = iter(rows)
-    batches = iter(lambda: list(itertools.islice(left, _ROWS_AT_ONCE)), [])
+    remaining = iter(rows)
+    batches = iter(lambda: list(itertools.islice(remaining, _ROWS_AT_ONCE)), [])
     return pa.Table.from_batches((pa.RecordBatch.from_pylist(batch, schema) for batch in batches), schema)
 
 
-def _each(table: pa.Table) -> Iterator[Row]:
+def _rows_of(table: pa.Table) -> Iterator[Row]:
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
         yield from batch.to_pylist()
 
 
 def _mark(made_with: str, manifest: bytes) -> str:
-    """Ties the account to its manifest, to the way it was made, and to the version whose verdicts it has."""
+    """Mark that ties the places to the bytes of their manifest, to ``made_with`` and to this version."""
     return f"{__version__} {made_with} {digest(manifest)}"
 
 
-def _as_found(row: Row) -> Row:
-    # what is usable has its reason from the choice, which is made anew
+def _before_choice(row: Row) -> Row:
+    # the reason of a usable series comes from the choice, which is made again
     usable = row["usable"] or row["reason"] == REPEATED
     return {**row, "usable": True, "reason": None, "detail": None} if usable else row
 
 
 def places_name(name: str) -> str:
-    """Name of the account beside a manifest of this name."""
+    """File name of the table of places beside a manifest called ``name``."""
     return name.removesuffix(PARQUET) + ".places" + PARQUET
 
 
 def rows_name(name: str) -> str:
-    """Name of the rows with their types beside a manifest of text of this name."""
+    """File name of the typed rows beside a text manifest called ``name``."""
     return name + ".rows" + PARQUET
 
 
 def check_place(url: str) -> None:
-    """Raise unless a manifest can be written at ``url``, before hours are spent on what it is to hold.
+    """Raise unless a manifest can be written at ``url``, before hours are spent on making it.
 
     Raises
     ------
     ManifestError
-        The name is none of a manifest, or of a file that is no index.
+        The name has no ending of a manifest, or the file exists and is not an index.
     OutputError
-        It is a folder, or lies in a place that cannot be written to.
+        The path is a folder, or its folder is not writable.
     """
     store, name = located(url)
     if store.local:
@@ -274,12 +287,12 @@ def check_place(url: str) -> None:
 
 
 def located(url: str) -> tuple[Store, str]:
-    """(folder, name in it) of a manifest.
+    """Split the URL of a manifest into its folder's store and its file name.
 
     Raises
     ------
     ManifestError
-        The name is none of a manifest.
+        The name has no ending of a manifest.
     """
     whole = Store.at(url)
     folder, name = posixpath.split(whole.root)

@@ -1,4 +1,4 @@
-"""What a single file is by its content, whatever its name: an archive, a volume, or DICOM."""
+"""The kind of a single file by its content, whatever its name: archive, volume or DICOM."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from spinenet.readers.volumes.nifti import pair_of
 
 
 def by_content(fs: Any, place: Place) -> Place:
-    """The place of a single file, with the kind that reading its path takes it for.
+    """Set the kind of a single file's place to that which reading its path assumes.
 
     Parameters
     ----------
+    fs
+        The fsspec filesystem of the place.
     place
-        Of a file and what belongs to it.
+        Place of a file and the files that belong to it.
 
     Raises
     ------
@@ -47,9 +49,9 @@ def by_content(fs: Any, place: Place) -> Place:
     if header is not None and fs.exists(header):
         files = {header: int(fs.info(header)["size"]), **place.files}
         return replace(place, path=header, kind=VOLUME, files=files)
-    what = unread_format(name, head)
-    if what is not None:
-        raise unsupported(what)
+    unread = unread_format(name, head)
+    if unread is not None:
+        raise unsupported(unread)
     if is_archive_name(name):
         raise ScanError("unreadable", "the file is named as an archive and is none that can be read")
     return replace(place, kind=FOLDER)

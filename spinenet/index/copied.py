@@ -1,6 +1,6 @@
-"""Copies of a series in several places are known by their slices, and by some of their pixels.
+"""Recognises copies of a series in several places by their slices' digests and some of their pixels.
 
-Equal UIDs alone do not make a copy: anonymisers have given one to all series of an archive.
+Equal UIDs alone do not prove a copy: some anonymisers give one UID to all series of an archive.
 """
 
 from __future__ import annotations
@@ -19,30 +19,38 @@ from spinenet.readers.dicom.headers import PIXEL_HEAD
 from spinenet.readers.dicom.pixels import needed_bytes
 
 GLIMPSE = 4096
-"""Bytes of pixels that are compared."""
+"""Most bytes of a slice's pixels that are compared."""
 
 _LETTERS = 8
+"""Hexadecimal digits of a digest of pixels in a mark."""
 _BETWEEN, _WITHIN = " ", "-"
+"""Separators in a mark: of slices, and of a slice's header digest and pixel digest."""
 
 
 def glimpse(
     fs: Any, place: Place, frame: Frame, shift: int | None, count: Callable[[int], None], most: int = GLIMPSE
 ) -> bytes:
-    """Some bytes from the middle of a frame's pixels, read from a folder's file.
+    """Read some bytes from the middle of a frame's pixels, from a file in a folder.
 
     Parameters
     ----------
+    fs
+        The fsspec filesystem of the place.
+    place
+        Place that holds the frame's file.
+    frame
+        The frame; its name is the path of its file.
     shift
-        How many bytes more than the file its header has as it was read; None where the file is packed.
+        Bytes that the header, as parsed, is longer than in the file; None where the file is packed.
     count
-        Told how many bytes were read.
+        Called with the number of bytes read.
     most
-        Bytes; no more than half of the pixels are read.
+        Most bytes to read; never more than half of the pixels are read.
 
     Returns
     -------
     bytes
-        None from an archive, a packed file, or compressed pixels: copies of these may be packed otherwise.
+        Empty for an archive, a packed file or compressed pixels, as copies may be compressed differently.
     """
     pixels, needed = frame.pixels, needed_bytes(frame.pixels)
     if place.kind == "archive" or shift is None or pixels.start is None or needed is None:
@@ -58,22 +66,24 @@ def glimpse(
 
 
 def mark_of(slices: Iterable[tuple[str, bytes]]) -> str:
-    """The mark of a series from (digest, glimpse) of its slices."""
-    told = ((digest, hashlib.sha256(seen).hexdigest()[:_LETTERS] if seen else "") for digest, seen in slices)
-    return _BETWEEN.join(f"{digest}{_WITHIN}{pixels}" for digest, pixels in told)
+    """The mark of a series, made of the (header digest, glimpse of the pixels) of its slices."""
+    digests = (
+        (digest, hashlib.sha256(seen).hexdigest()[:_LETTERS] if seen else "") for digest, seen in slices
+    )
+    return _BETWEEN.join(f"{digest}{_WITHIN}{pixels}" for digest, pixels in digests)
 
 
 def repeated(marked: Iterable[tuple[str, int]]) -> set[int]:
-    """Positions of series, given as (mark, position), that lie in an earlier place too."""
+    """Positions of those series, given as (mark, position), of which an earlier one is a copy."""
     seen: dict[str, set[str]] = defaultdict(set)
-    found: set[int] = set()
+    repeats: set[int] = set()
     for mark, position in marked:
-        slices = [one.split(_WITHIN) for one in mark.split(_BETWEEN)]
+        slices = [text.split(_WITHIN) for text in mark.split(_BETWEEN)]
         if any(
             digest in seen and (not pixels or pixels in seen[digest] or "" in seen[digest])
             for digest, pixels in slices
         ):
-            found.add(position)
+            repeats.add(position)
         for digest, pixels in slices:
             seen[digest].add(pixels)
-    return found
+    return repeats

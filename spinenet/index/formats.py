@@ -1,4 +1,4 @@
-"""An index as the file that its name asks for: Parquet, CSV, TSV or JSON lines, with the same values."""
+"""Writes an index in the format of its file name: Parquet, CSV, TSV or JSON lines, with equal values."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ PARQUET = ".parquet"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = ".jsonl"
 SUFFIXES: tuple[str, ...] = (PARQUET, *_DELIMITERS, _JSON_LINES)
-"""Endings of a manifest's name that an index is written for."""
+"""Endings of a file name that an index can be written to."""
 _ROWS_AT_ONCE = 1000
+"""Rows converted to Python objects at a time, to bound memory."""
 
 
 def suffix_of(name: str) -> str | None:
-    """The one of :data:`SUFFIXES` that ``name`` ends in after other letters; None where there is none."""
-    found = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
-    return found if found and name != found else None
+    """The one of :data:`SUFFIXES` that ``name`` ends in; None if it has none, or is nothing else."""
+    ending = next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+    return ending if ending and name != ending else None
 
 
 def as_file(table: pa.Table, name: str) -> bytes:
-    """The bytes of a manifest that is called ``name``.
+    """The bytes of a manifest called ``name``.
 
-    In CSV and TSV a missing value is an empty field and an empty text two quotation marks; numbers are
-    written so that reading them gives the same numbers.
+    In CSV and TSV a missing value is an empty field, an empty text is two quotation marks, and numbers
+    keep all their digits.
     """
     suffix = suffix_of(name)
     if suffix == _JSON_LINES:
@@ -43,7 +44,7 @@ def as_file(table: pa.Table, name: str) -> bytes:
 
 
 def _exact(table: pa.Table) -> pa.Table:
-    """The table with real numbers as Python writes them: Arrow leaves out what tells 1.0 from 1."""
+    """The table with floats as texts by Python's ``repr``: Arrow would write 1.0 as 1."""
     for position, field in enumerate(table.schema):
         if pa.types.is_floating(field.type):
             written = [None if value is None else repr(value) for value in table[field.name].to_pylist()]

@@ -1,4 +1,4 @@
-"""The frames of all DICOM files that a place holds, by their headers."""
+"""Reads the headers of all files of a place and collects the frames of those that are DICOM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spinenet.index.copied import glimpse, mark_of
 from spinenet.index.heads import Head, Readable, read_head
 from spinenet.index.members import members_in, open_members, whole_files
 from spinenet.index.places import ARCHIVE, Place
-from spinenet.index.volumes import grid_told
+from spinenet.index.volumes import grid_from_head
 from spinenet.readers.dicom.alternation import BAND, Glances
 from spinenet.readers.dicom.collected import Collected
 from spinenet.readers.dicom.copies import Files
@@ -31,7 +31,7 @@ from spinenet.readers.volumes.metaimage import MAX_HEADER
 from spinenet.readers.volumes.sidecars import MAX_BYTES, sidecar_names
 
 _FEW = 2
-"""Images whose heads are kept: no more than one is ever read."""
+"""Most NIfTI or MetaImage files whose first bytes are kept: with two of them the place is refused."""
 
 _PACKED = "packed with bzip2 or xz: unpack it, or pack it with gzip"
 
@@ -46,32 +46,34 @@ def _no_glimpse(frame: Frame) -> bytes:
 
 @dataclass
 class Gathered(Collected):
-    """What was found.
+    """The frames of a place, and what its other files are.
 
     Attributes
     ----------
     sizes
-        Bytes of each file that has frames, by its name.
+        Size in bytes of each file with frames, by name.
     held
-        Bytes that it holds for its pixels; None where that is not known.
-    subjects
-        What ``subject_of`` made of the first file of each patient's series.
-    glimpse
-        Gives some bytes from the middle of a frame's pixels; none where these are packed.
-    band
-        Gives some more of them.
+        Bytes that each file with frames holds for its pixels, by name; None where unknown.
     files
-        Gives whole files, where headers do not tell enough.
+        Function that reads whole files by name, for questions that headers leave open.
+    glimpse
+        Function that reads some bytes from the middle of a frame's pixels; empty where they are compressed.
+    band
+        The same function for a larger part of the pixels.
+    subjects
+        Subject id of each patient's series, made by ``subject_of`` from its first file.
     volumes
-        The first bytes of NIfTI and MetaImage files, by their names.
+        First bytes of NIfTI and MetaImage files, by name.
     sidecars
-        JSON files.
-    archives, unread
-        Files that are archives, and what those of formats that are not read are: by their names.
+        Bytes of JSON files, by name.
+    archives
+        Names of files that are archives.
+    unread
+        Descriptions of files in formats that are not read, by name.
     listed
-        Bytes of every file, whatever it is: it may have the voxels of another.
+        Size in bytes of every file, by name: any of them may hold the voxels of an image's header.
     n_files, n_dicom
-        Files that were opened, and those of them that are DICOM.
+        Number of files opened, and of those that are DICOM.
     """
 
     sizes: dict[str, int] = field(default_factory=dict)
@@ -89,25 +91,28 @@ class Gathered(Collected):
     n_dicom: int = 0
 
     def mark_of(self, first: Frame) -> str:
-        """As for all files; but a header's digest says nothing of the pixels of what lies at a place."""
+        """The mark by which copies of a file are joined: the header's digest.
+
+        Files with a position also need the same name, since equal headers do not prove equal pixels.
+        """
         return first.digest if first.position is None else f"{first.digest} {first.name}"
 
     def series(self, *, thickness_given: bool = False) -> tuple[Series, ...]:
-        """The series of the frames; parameter as for :func:`spinenet.readers.dicom.grouping.group_series`."""
+        """Group the frames into series; see :func:`spinenet.readers.dicom.grouping.group_series`."""
         glances = Glances(self.band, lambda frame: self.sizes[frame.name])
         return group_series(self.frames, self.files, thickness_given=thickness_given, glances=glances)
 
     def subject(self, series: Series) -> str | None:
-        """The subject of a series, where one of its files names it."""
-        named = (self.subjects.get(_person(frame)) for frame in series.frames)
+        """The subject id of a series; None where none of its files names the patient."""
+        named = (self.subjects.get(_patient_key(frame)) for frame in series.frames)
         return next((subject for subject in named if subject), None)
 
     def mark(self, series: Series) -> str:
-        """What copies of a series have in common; see :mod:`spinenet.index.copied`."""
+        """The mark that copies of a series share; see :mod:`spinenet.index.copied`."""
         return mark_of((digest, self.glimpse(frame)) for digest, frame in series.witnesses)
 
     def required(self) -> list[Frame]:
-        """The frames; errors as :meth:`Collected.required`, and unsupported_format."""
+        """The frames; raises as :meth:`Collected.required`, and ScanError unsupported_format."""
         try:
             return super().required()
         except ScanError as error:
@@ -117,7 +122,7 @@ class Gathered(Collected):
             raise unsupported(others[min(others)], among_others=True) from None
 
     def image(self) -> str | None:
-        """The NIfTI or MetaImage file that the place is read as: the only one, and no file is DICOM.
+        """Name of the only NIfTI or MetaImage file, if no file is DICOM: reading the place reads it.
 
         Raises
         ------
@@ -127,21 +132,23 @@ class Gathered(Collected):
         return None if self.n_dicom else only_image(self.volumes)
 
     def image_grid(self, contents: Callable[[], Mapping[str, bytes]]) -> Grid:
-        """The grid of that file; parameter and errors as :func:`spinenet.index.volumes.grid_told`."""
+        """The grid of :meth:`image`; see :func:`spinenet.index.volumes.grid_from_head`."""
         name = self.image()
         assert name is not None
-        return grid_told(name, self.volumes[name], self.listed[name], self.listed.get, contents)
+        return grid_from_head(name, self.volumes[name], self.listed[name], self.listed.get, contents)
 
     def sidecars_of(self, name: str) -> list[bytes]:
-        """The JSON files that belong to an image, the one that counts most last."""
-        return [self.sidecars[one] for one in sidecar_names(name) if one in self.sidecars]
+        """Bytes of the JSON files that belong to an image; later ones override earlier ones."""
+        return [self.sidecars[sidecar] for sidecar in sidecar_names(name) if sidecar in self.sidecars]
 
     def shortened(self, series: Series) -> ScanError | None:
-        """The error of a file that is shorter than the pixels that its header claims."""
+        """The error of the first file too short for the pixels in its header; None if there is none."""
         for frame in series.frames:
-            needed, there = needed_bytes(frame.pixels), self.held[frame.name]
-            if needed is not None and there is not None and there < needed:
-                return ScanError("bad_pixels", f"a file holds {there} of the {needed} bytes of its pixels")
+            needed, available = needed_bytes(frame.pixels), self.held[frame.name]
+            if needed is not None and available is not None and available < needed:
+                return ScanError(
+                    "bad_pixels", f"a file holds {available} of the {needed} bytes of its pixels"
+                )
         return None
 
 
@@ -153,41 +160,43 @@ def gather(
     subject_of: Callable[[bytes], str | None] | None = None,
     overrides: Mapping[str, str] | None = None,
 ) -> Gathered:
-    """Read the headers of a folder's or an archive's files.
+    """Read the headers of the files of a folder or an archive.
 
     Parameters
     ----------
     fs
         The fsspec filesystem of the place.
+    place
+        The folder or archive.
     count
-        Told how many bytes were read from storage, file by file.
+        Called with the number of bytes read from storage, file by file.
     subject_of
-        Makes a subject's id of the first bytes of a DICOM file; None names nobody.
+        Makes a subject id from the first bytes of a DICOM file; None makes none.
     overrides
         Values that replace tags, by keyword.
 
     Raises
     ------
     ScanError, Exception
-        As :func:`spinenet.index.members.open_members`; and missing_tags, if an override is not numbers.
+        As :func:`spinenet.index.members.open_members`; and missing_tags, if an override is not numeric.
     """
     shifts: dict[str, int | None] = {}
-    found = Gathered(
+    gathered = Gathered(
         files=lambda names: whole_files(fs, place, names, count),
         glimpse=lambda frame: glimpse(fs, place, frame, shifts.get(frame.name), count),
         band=lambda frame: glimpse(fs, place, frame, shifts.get(frame.name), count, BAND),
     )
-    work = _Gathering(found, subject_of, overrides, shifts, opens=place.kind == ARCHIVE)
+    gathering = _Gathering(gathered, subject_of, overrides, shifts, opens=place.kind == ARCHIVE)
     for name, size, file in open_members(fs, place, count):
-        work.take(name, size, file)
-    return found
+        gathering.take(name, size, file)
+    return gathered
 
 
 @dataclass
 class _Gathering:
-    """Takes in file by file what a place holds; archives are opened where they lie in one."""
+    """Takes the files of a place one by one; archives inside an archive are opened."""
 
-    found: Gathered
+    gathered: Gathered
     subject_of: Callable[[bytes], str | None] | None
     overrides: Mapping[str, str] | None
     shifts: dict[str, int | None]
@@ -197,51 +206,51 @@ class _Gathering:
     unpacked: int = 0
 
     def take(self, name: str, size: int, file: Readable) -> None:
-        found = self.found
+        gathered = self.gathered
         if name.lower().endswith(".json") and size <= MAX_BYTES:
-            found.sidecars[name] = file.read()
+            gathered.sidecars[name] = file.read()
             return
-        found.n_files += 1
-        found.listed[name] = size
+        gathered.n_files += 1
+        gathered.listed[name] = size
         if is_image(name):
             head = file.read(MAX_HEADER)
             if not is_dicom(head[:HEAD]):
-                found.volumes[name] = b"" if is_label_name(name) or self.heads >= _FEW else head
+                gathered.volumes[name] = b"" if is_label_name(name) or self.heads >= _FEW else head
                 self.heads += not is_label_name(name)
                 return
             file.seek(0)
         try:
-            head_found = read_head(name, file, self.overrides)
+            head_read = read_head(name, file, self.overrides)
         except ScanError as error:
             if error.reason == "missing_tags":
                 raise
-            found.lose(error)
-            found.n_dicom += 1
+            gathered.lose(error)
+            gathered.n_dicom += 1
             return
-        if not head_found.frames:
-            self._other(name, size, file, head_found.data[:HEAD])
-        self._keep(name, size, head_found)
+        if not head_read.frames:
+            self._take_other(name, size, file, head_read.data[:HEAD])
+        self._take_head(name, size, head_read)
 
-    def _keep(self, name: str, size: int, head: Head) -> None:
-        found = self.found
-        found.n_dicom += bool(head.frames)
-        if not found.take(head.frames):
+    def _take_head(self, name: str, size: int, head: Head) -> None:
+        gathered = self.gathered
+        gathered.n_dicom += bool(head.frames)
+        if not gathered.take(head.frames):
             return
-        found.sizes[name], found.held[name] = size, head.held(size)
+        gathered.sizes[name], gathered.held[name] = size, head.held(size)
         self.shifts[name] = head.shift
-        person = _person(head.frames[0])
-        if self.subject_of is not None and not found.subjects.get(person):
-            found.subjects[person] = self.subject_of(head.data)
+        key = _patient_key(head.frames[0])
+        if self.subject_of is not None and not gathered.subjects.get(key):
+            gathered.subjects[key] = self.subject_of(head.data)
 
-    def _other(self, name: str, size: int, file: Readable, start: bytes) -> None:
-        """A file that is no DICOM as it stands."""
-        found = self.found
+    def _take_other(self, name: str, size: int, file: Readable, start: bytes) -> None:
+        """Take a file that is not plain DICOM: an archive, a packed file or another format."""
+        gathered = self.gathered
         if is_archive(start):
             if self.opens and self.depth > 1:
                 file.seek(0)
-                self._within(name, file.read())
+                self._take_archive(name, file.read())
             else:
-                found.archives.append(name)
+                gathered.archives.append(name)
             return
         if is_packed(start[:MAGIC]):
             file.seek(0)
@@ -249,27 +258,27 @@ class _Gathering:
             self.unpacked += len(data)
             check_unpacked(self.unpacked)
             if is_dicom(data[:HEAD]):
-                self._keep(name, len(data), read_head(name, BytesIO(data), self.overrides))
+                self._take_head(name, len(data), read_head(name, BytesIO(data), self.overrides))
                 self.shifts[name] = None
             elif is_archive(data[:HEAD]):
-                found.archives.append(name)
+                gathered.archives.append(name)
             else:
-                found.unread[name] = _PACKED
+                gathered.unread[name] = _PACKED
             return
         what = unread_format(name, start)
         if what is not None:
-            found.unread[name] = what
+            gathered.unread[name] = what
         elif not self.opens and ends_as_zip(file, size):
-            found.archives.append(name)
+            gathered.archives.append(name)
 
-    def _within(self, name: str, data: bytes) -> None:
-        """The members of an archive in an archive."""
+    def _take_archive(self, name: str, data: bytes) -> None:
+        """Take the members of an archive that lies in an archive."""
         self.depth -= 1
-        for inner, size, file in members_in(BytesIO(data)):
-            self.take(f"{name}/{inner}", size, file)
-            check_total(len(self.found.listed), sum(self.found.listed.values()))
+        for member, size, file in members_in(BytesIO(data)):
+            self.take(f"{name}/{member}", size, file)
+            check_total(len(self.gathered.listed), sum(self.gathered.listed.values()))
         self.depth += 1
 
 
-def _person(frame: Frame) -> tuple[str, str, str]:
+def _patient_key(frame: Frame) -> tuple[str, str, str]:
     return frame.series_uid, frame.study_uid, frame.patient

@@ -1,4 +1,4 @@
-"""Folders without any image: each topmost one has a row, so that nothing is passed over in silence."""
+"""Folders without any image: the topmost of each gets a row, so that no folder goes unreported."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from spinenet.index.rows import Row, bare_row
 
 
 def imageless_rows(fs: Any, root: str, places: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-    """A row for each folder below and in which no place has a series, and whose own folder has one in it.
+    """Rows for the topmost folders that hold no series at any depth.
 
-    Files that are no image beside images, or in a folder above some, have no row.
+    Other files in a folder that holds a series at some depth get no row.
 
     Parameters
     ----------
     fs
         The fsspec filesystem of the places.
     root
-        Of the index, which is the topmost folder.
+        Root folder of the index.
     places
-        Of :data:`spinenet.index.catalogue.PLACES`.
+        Rows of :data:`spinenet.index.catalogue.PLACES`.
 
     Yields
     ------
     dict
-        With ``places`` empty: a later index makes such rows anew.
+        Rows with ``places`` empty, since a later index makes them anew.
     """
     top = root.rstrip("/")
     with_series: set[str] = set()
     without: dict[str, list[Mapping[str, Any]]] = {}
-    every = list(places)
-    for place in every:
+    all_places = list(places)
+    for place in all_places:
         if place["n_series"]:
             with_series.update(_upwards(place["place"], top))
-    for place in every:
+    for place in all_places:
         if place["n_series"] or place["place"] in with_series:
             continue
         *_, highest = (path for path in _upwards(place["place"], top) if path not in with_series)
@@ -45,17 +45,17 @@ def imageless_rows(fs: Any, root: str, places: Iterable[Mapping[str, Any]]) -> I
 
 
 def _why(held: Iterable[Mapping[str, Any]]) -> Row:
-    files, dicom = (sum(place[what] for place in held) for what in ("n_files", "n_dicom"))
+    files, dicom = (sum(place[column] for place in held) for column in ("n_files", "n_dicom"))
     if dicom:
         return {"reason": "not_image", "detail": "the path holds the directory of a disc, and no image"}
     if files:
-        told = f"none of {files} files that were opened in this folder and those below is an image"
-        return {"reason": "not_dicom", "detail": told}
+        detail = f"none of {files} files that were opened in this folder and those below is an image"
+        return {"reason": "not_dicom", "detail": detail}
     return {"reason": "no_files", "detail": "the path holds no files"}
 
 
 def _upwards(path: str, top: str) -> Iterator[str]:
-    """A path and the folders around it, up to the topmost."""
+    """A path and the folders above it, up to ``top``."""
     yield path
     while len(path) > len(top) and path.startswith(top):
         path = posixpath.dirname(path)

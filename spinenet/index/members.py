@@ -1,4 +1,4 @@
-"""Opens what a place holds, one file after the other: files in a folder, members of an archive."""
+"""Opens the files of a place one after the other: files of a folder, members of an archive."""
 
 from __future__ import annotations
 
@@ -28,34 +28,36 @@ from spinenet.readers.sources.packing import is_packed, unpacked
 from spinenet.readers.sources.part10 import PART10_ADDS, as_part10
 
 _BLOCK = 1 << 16
-"""Bytes that are fetched at once from storage that is no local disk."""
+"""Bytes fetched at a time from storage other than a local disk."""
 
 _AT_ONCE = 1 << 24
-"""Bytes of a whole file that are read at once."""
+"""Bytes read at a time where a whole file is read."""
 
 _PASSED_OVER = tuple(ending for ending in OTHER if ending not in BESIDE)
-"""Endings of members that are not opened where there are others."""
+"""Endings of names that are no image: such members are opened only where there are no others."""
 
 Member = tuple[str, int, Readable]
-"""Name, size in bytes, and the file at its start; open until the next member is asked for."""
+"""(name, size in bytes, the file positioned at its start); open until the next member is asked for."""
 
 
 def open_members(fs: Any, place: Place, count: Callable[[int], None]) -> Iterator[Member]:
-    """Open a folder's or an archive's files in turn.
+    """Open the files of a folder or an archive in turn.
 
     Parameters
     ----------
     fs
         The fsspec filesystem of the place.
+    place
+        The folder, archive or file.
     count
-        Told how many bytes were read from storage, file by file.
+        Called with the number of bytes read from storage, file by file.
 
     Raises
     ------
     ScanError
         unreadable, unsafe_archive or too_large, for an archive.
     Exception
-        What the filesystem and the archive's format raise, also while a member is read.
+        Errors of the filesystem and of the archive's format, also while a member is read.
     """
     if place.kind != ARCHIVE:
         for name, size in place.files.items():
@@ -73,9 +75,9 @@ def open_members(fs: Any, place: Place, count: Callable[[int], None]) -> Iterato
 
 
 def members_in(file: Readable) -> Iterator[Member]:
-    """The members of an archive that is at its start, in turn; errors as :func:`open_members`.
+    """Open the members of an archive, positioned at its start, in turn; errors as :func:`open_members`.
 
-    Those whose names are of no image are opened where there are no others.
+    Members whose names are of no image are opened only where there are no others.
     """
     passed_over = False
     opened = 0
@@ -113,14 +115,14 @@ def _listed(file: Readable) -> Iterator[ArchiveMember]:
 def whole_files(
     fs: Any, place: Place, names: Collection[str], count: Callable[[int], None]
 ) -> Iterator[tuple[str, bytes]]:
-    """The named files of a place, whole, as :func:`spinenet.readers.sources.part10.as_part10` gives them.
+    """Read files of a place whole, as DICOM part 10 (:func:`spinenet.readers.sources.part10.as_part10`).
 
     Parameters
     ----------
     fs, place, count
-        As for :func:`open_members`, which also says what may be raised.
+        As for :func:`open_members`; its errors are raised too.
     names
-        Those of its files.
+        Names of the files to read.
     """
     if place.kind != ARCHIVE:
         place = replace(place, files={name: place.files[name] for name in names})
@@ -133,7 +135,7 @@ def whole_files(
 
 
 def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, int, bytes]]:
-    """(name, bytes as stored, bytes) of the members that are left to find, also in archives in others."""
+    """(name, size as stored, bytes) of the members named in ``left``, also of archives within archives."""
     for name, size, file in members:
         if name in left:
             left.discard(name)
@@ -142,11 +144,11 @@ def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, int
             data = as_part10(unpacked(data) if is_packed(data) else data) or b""
             if data:
                 yield name, size, data
-        elif within := {one for one in left if one.startswith(f"{name}/")}:
+        elif within := {path for path in left if path.startswith(f"{name}/")}:
             left -= within
-            inner = {one.removeprefix(f"{name}/") for one in within}
-            for one, stored, data in _whole(members_in(BytesIO(_read_all(file))), inner):
-                yield f"{name}/{one}", stored, data
+            inner = {path.removeprefix(f"{name}/") for path in within}
+            for path, stored, data in _whole(members_in(BytesIO(_read_all(file))), inner):
+                yield f"{name}/{path}", stored, data
         if not left:
             return
 
@@ -160,28 +162,28 @@ def _read_all(file: Readable) -> bytes:
 
 
 def open_file(fs: Any, path: str) -> Any:
-    """Open a file so that little more is read than is asked for: a local one unbuffered."""
+    """Open a file without reading far ahead: a local one unbuffered, a remote one in small blocks."""
     if isinstance(fs, LocalFileSystem):
         return Path(path).open("rb", buffering=0)
     return fs.open(path, "rb", block_size=_BLOCK)
 
 
 def _read_ahead(opened: Callable[[], IO[bytes]]) -> IO[bytes]:
-    """A member of a packed archive, which cannot go back but by starting again."""
+    """The head of a packed archive's member, in memory: seeking back would unpack the archive again."""
     with opened() as stream:
         head = stream.read(MAX_HEAD)
         return BytesIO(head + stream.read() if is_archive(head[:HEAD]) else head)
 
 
 class _Unpacked(Counted):
-    """A gzip'd file that is unpacked no further than to what a path may."""
+    """A gzip-compressed file that is unpacked up to the limit for a path."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """As a file's; raises ScanError beyond the limit."""
+        """Read the next bytes; raises ScanError beyond the limit."""
         check_unpacked(self.tell() + max(size, 0))
         return super().read(size)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """As a file's; raises ScanError beyond the limit."""
+        """Set the position; raises ScanError beyond the limit."""
         check_unpacked(offset + (self.tell() if whence else 0))
         return super().seek(offset, whence)

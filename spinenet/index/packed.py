@@ -1,4 +1,4 @@
-"""Many rows in little memory: an index holds a row for each series of its root until all are known."""
+"""Rows kept compressed in memory: an index holds every series of its root until the choice is made."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from spinenet.index.rows import Row
 
 _ROWS_PER_BLOCK = 256
 _LEVEL = 1
-"""Of the compression: names of columns and folders repeat, which the fastest sees too."""
+"""zlib's fastest level: most of the gain comes from repeated names of columns and folders."""
 
 
 class PackedRows:
-    """Rows in the order in which they were added, as compressed JSON; each time they are gone over, new ones.
+    """Rows as compressed JSON, in the order of addition; each iteration yields new dictionaries.
 
     Parameters
     ----------
     rows
-        To begin with.
+        First rows to add, after those of ``blocks``.
     blocks
-        Of other packed rows, which come first.
+        Result of :meth:`blocks` of other packed rows.
     """
 
     def __init__(self, rows: Iterable[Row] = (), blocks: Iterable[bytes] = ()) -> None:
@@ -43,7 +43,7 @@ class PackedRows:
         yield from map(json.loads, list(self._open))
 
     def extend(self, rows: Iterable[Row]) -> None:
-        """Add rows, of what JSON knows and numbers of numpy."""
+        """Add rows whose values are JSON types or NumPy scalars."""
         for row in rows:
             self._open.append(json.dumps(row, default=_plain))
             if len(self._open) == _ROWS_PER_BLOCK:
@@ -51,17 +51,17 @@ class PackedRows:
                 self._open = []
 
     def at(self, positions: Iterable[int]) -> Iterator[Row]:
-        """Rows by their positions; least work if neighbours come one after another."""
+        """Rows by their positions; fastest for positions in order, as a block is unpacked when it changes."""
         number, texts = -1, list[str]()
         for position in positions:
-            wanted = bisect_right(self._ends, position)
-            if wanted != number:
-                number = wanted
+            block = bisect_right(self._ends, position)
+            if block != number:
+                number = block
                 texts = _texts(self._blocks[number]) if number < len(self._blocks) else self._open
             yield json.loads(texts[position - (self._ends[number - 1] if number else 0)])
 
     def copy(self) -> PackedRows:
-        """The same rows, to which others can be added."""
+        """An independent copy, to which rows can be added."""
         same = PackedRows()
         same._blocks, same._ends, same._open = list(self._blocks), list(self._ends), list(self._open)
         return same
@@ -75,7 +75,7 @@ class PackedRows:
         self._ends.append(self._closed + n_rows)
 
     def blocks(self) -> list[bytes]:
-        """All rows, as bytes that can be kept."""
+        """All rows as compressed blocks, to be stored."""
         return [*self._blocks, *([_block(self._open)] if self._open else [])]
 
 
@@ -88,6 +88,6 @@ def _texts(block: bytes) -> list[str]:
 
 
 def _plain(number: Any) -> float | int:
-    """A number of numpy as one of Python."""
+    """A NumPy scalar as a Python number."""
     plain: float | int = number.item()
     return plain

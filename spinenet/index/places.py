@@ -1,4 +1,4 @@
-"""Where series may lie below a root: folders, archives and single images, found by listing alone."""
+"""Walks a root by listing alone, for the places where series may lie: folders, archives, single images."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from spinenet.readers.volumes.sidecars import LEVELS, sidecar_names
 
 _HEADER = ".mhd"
 VOXELS = (".raw", ".zraw")
-"""Endings of files that usually have the voxels of a MetaImage's header, ``.mhd``, beside it."""
+"""Endings of files that usually hold the voxels of a MetaImage header, ``.mhd``, beside them."""
 
 DEEPEST = 100
-"""Folders in one another that are gone down."""
+"""Deepest level of nested folders that is walked."""
 
 FOLDER, ARCHIVE, VOLUME = "folder", "archive", "volume"
 UNNAMEABLE, REFUSED, FAILED, EMPTY = "unnameable", "refused", "failed", "empty"
 LINKED, DEEP = "linked", "deep"
-"""Kinds of places that are not looked into: a manifest cannot hold the path, storage refused to list it, or
-failed, or there is nothing in it; a link to an image that is found itself; a folder
-below more others than are gone down. And :data:`spinenet.index.links.LOST`."""
+"""Kinds of places that are not opened: a path that is not UTF-8, so that a manifest cannot hold it; a folder
+that storage refused or failed to list, or an empty one; a link to an image that the walk reaches anyway; a
+folder nested too deep. :data:`spinenet.index.links.LOST` is another."""
 
 Infos = dict[str, Mapping[str, Any]]
-"""What a filesystem says of files, by their paths."""
+"""fsspec's file information by path."""
 
-_CHANGED = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
-"""What filesystems call the mark of a file's content or time, the best first."""
+_CHANGE_MARKS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+"""Keys of fsspec's file information that change with a file's content, the most reliable first."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Files that are looked at together, because a series does not spread beyond them.
+    """Files that are surveyed together, since a series usually does not extend beyond them.
 
     Attributes
     ----------
     path
-        The folder, archive or image, in the filesystem's own spelling.
+        Path of the folder, archive or image on its filesystem.
     kind
-        "folder", "archive", "volume", or why it is none of these.
+        "folder", "archive", "volume", or the kind of a place that is not opened.
     files
-        Paths to open, and the size of each in bytes.
+        Sizes in bytes of the files to open, by path.
     stamp
-        Digest of the names, sizes and times listed; the same as long as nothing has changed.
+        Digest of the listed names, sizes and times: equal as long as nothing has changed.
     deeper
-        Whether there are folders in the folder, of which none of the files is.
+        Whether the folder has subfolders; their files are not among ``files``.
     beside
-        Files and bytes of images that lie among the files and are places of their own: reading the folder
+        (number, bytes) of images in the folder that are places of their own; reading the folder's path
         fetches them too.
     """
 
@@ -68,7 +68,7 @@ class Place:
 
 
 def as_url(fs: Any, path: str) -> str:
-    """A path as others can open it: on a local disk as it is, elsewhere with its protocol."""
+    """The path as a URL with its protocol; a local path as it is."""
     return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
@@ -85,16 +85,18 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
     Yields
     ------
     Place
-        In order of their paths, those behind links last. Hidden files and folders are passed over; whatever
-        else lies below the root is in one of the places, or counts as no image by its name.
+        Places in order of their paths, those behind links last. Hidden files and folders are skipped; any
+        other file below the root belongs to a place, or is no image by its name.
 
     Raises
     ------
     FileNotFoundError
-        There is no ``root``.
+        ``root`` does not exist.
     """
     if fs.isfile(root):
-        yield from _of_folder(posixpath.dirname(root), [fs.info(root)], _sidecars_above(fs, root), None)
+        yield from _places_of_folder(
+            posixpath.dirname(root), [fs.info(root)], _sidecars_above(fs, root), None
+        )
         return
     if not fs.isdir(root):
         raise FileNotFoundError(root)
@@ -102,7 +104,7 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
     links = Links(fs, root)
     above = _sidecars_above(fs, f"{root}/")
     yield from _below(fs, root, 0, above, links, behind=False)
-    for link in links.put_off():
+    for link in links.postponed():
         if is_text(link):
             yield from _below(fs, link, 0, above, links, behind=True)
         else:
@@ -110,13 +112,13 @@ def find_places(fs: Any, root: str) -> Iterator[Place]:
 
 
 def joined(fs: Any, folders: Sequence[str]) -> Place:
-    """The loose files of several folders as one place, at the folder that holds them all."""
+    """The loose files of several folders as one place, at their common parent folder."""
     common = posixpath.commonpath(folders)
     links = Links(fs, common)
     places = (
         place
         for folder in folders
-        for place in _of_folder(folder, _files(links.listed(folder)), {}, None)
+        for place in _places_of_folder(folder, _files(links.listed(folder)), {}, None)
         if place.kind == FOLDER
     )
     infos = [info for place in places for info in map(fs.info, place.files)]
@@ -128,7 +130,7 @@ def _files(listed: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _below(fs: Any, folder: str, depth: int, above: Infos, links: Links, *, behind: bool) -> Iterator[Place]:
-    """The places of a folder and those in it; ``above`` are the JSON files of the folders that it lies in."""
+    """The places of a folder and its subfolders; ``above`` holds the JSON files of its parent folders."""
     if depth > DEEPEST:
         yield Place(folder, DEEP, {}, DEEP)
         return
@@ -148,7 +150,7 @@ def _below(fs: Any, folder: str, depth: int, above: Infos, links: Links, *, behi
     sidecars = above | {
         str(info["name"]): info for info in files if str(info["name"]).lower().endswith(".json")
     }
-    yield from _of_folder(folder, files, sidecars, links, deeper=bool(folders))
+    yield from _places_of_folder(folder, files, sidecars, links, deeper=bool(folders))
     for inner in folders:
         if not is_text(inner):
             yield _unnameable(inner)
@@ -157,8 +159,8 @@ def _below(fs: Any, folder: str, depth: int, above: Infos, links: Links, *, behi
 
 
 def _sidecars_above(fs: Any, path: str) -> Infos:
-    """JSON files in the folders around a path that lies within a BIDS dataset."""
-    found: Infos = {}
+    """JSON files of the folders above a path in a BIDS dataset, which may be sidecars of its images."""
+    sidecars: Infos = {}
     folder = posixpath.dirname(path)
     for _ in range(LEVELS + 1):
         if not any(part.startswith("sub-") for part in path.split("/")):
@@ -167,16 +169,16 @@ def _sidecars_above(fs: Any, path: str) -> Infos:
             listed = fs.ls(folder, detail=True)
         except OSError:
             break
-        found = {
+        sidecars = {
             str(info["name"]): info
             for info in listed
             if info["type"] == "file" and str(info["name"]).lower().endswith(".json")
-        } | found
+        } | sidecars
         folder = posixpath.dirname(folder)
-    return found
+    return sidecars
 
 
-def _of_folder(
+def _places_of_folder(
     folder: str,
     files: Iterable[Mapping[str, Any]],
     sidecars: Infos,
@@ -184,52 +186,52 @@ def _of_folder(
     *,
     deeper: bool = False,
 ) -> Iterator[Place]:
-    """The places that the files of one folder are."""
-    named = {str(info["name"]): info for info in files if not is_hidden(str(info["name"]))}
-    lost = {name: info for name, info in named.items() if info["type"] == LOST}
-    there = {name: info for name, info in named.items() if name not in lost}
-    voxels = {pair_of(name) for name in there if name.lower().endswith(PAIRS)}
-    alone = {name: info for name, info in there.items() if name.lower().endswith(ARCHIVES + VOLUMES)}
-    rest = {name: info for name, info in there.items() if name not in alone and name not in voxels}
+    """The places made of one folder's files: its loose files, and each archive, image and broken link."""
+    infos = {str(info["name"]): info for info in files if not is_hidden(str(info["name"]))}
+    lost = {name: info for name, info in infos.items() if info["type"] == LOST}
+    present = {name: info for name, info in infos.items() if name not in lost}
+    voxels = {pair_of(name) for name in present if name.lower().endswith(PAIRS)}
+    singles = {name: info for name, info in present.items() if name.lower().endswith(ARCHIVES + VOLUMES)}
+    rest = {name: info for name, info in present.items() if name not in singles and name not in voxels}
     loose = {name: info for name, info in rest.items() if not name.lower().endswith(OTHER)}
-    if not loose and not alone:
-        # whatever their names say: reading the folder would open them
+    if not loose and not singles:
+        # reading the folder's path would open these files too, whatever their names
         loose = rest
     if loose:
-        images = [there[name] for name in alone if not name.lower().endswith(ARCHIVES)]
+        images = [present[name] for name in singles if not name.lower().endswith(ARCHIVES)]
         beside = len(images), sum(int(info.get("size") or 0) for info in images)
         yield replace(_place(folder, FOLDER, loose.values()), deeper=deeper, beside=beside)
-    for path in alone:
-        yield _alone(path, there, sidecars, links)
+    for path in singles:
+        yield _single_file_place(path, present, sidecars, links)
     if lost:
-        named_alone = [name for name in lost if name.lower().endswith(ARCHIVES + VOLUMES)]
-        others = [name for name in lost if name not in named_alone]
-        for path in [*named_alone, *others[:1]]:
+        lost_singles = [name for name in lost if name.lower().endswith(ARCHIVES + VOLUMES)]
+        others = [name for name in lost if name not in lost_singles]
+        for path in [*lost_singles, *others[:1]]:
             yield Place(path, LOST, {}, LOST) if is_text(path) else _unnameable(path)
 
 
-def _alone(path: str, there: Infos, sidecars: Infos, links: Links | None) -> Place:
-    """The place of an archive or an image, with the files that belong to it."""
-    info = there[path]
+def _single_file_place(path: str, present: Infos, sidecars: Infos, links: Links | None) -> Place:
+    """The place of an archive or an image, with its voxels and sidecars."""
+    info = present[path]
     if not is_text(path):
         return _unnameable(path)
-    if info.get("islink") and links is not None and links.found_itself(path):
+    if info.get("islink") and links is not None and links.reached_without_links(path):
         return _place(path, LINKED, [info])
     if path.lower().endswith(ARCHIVES):
         return _place(path, ARCHIVE, [info])
     beside = [sidecars[name] for name in sidecar_names(path) if name in sidecars]
     voxels = pair_of(path)
-    if voxels in there:
-        beside.append(there[voxels])
+    if voxels in present:
+        beside.append(present[voxels])
     if path.lower().endswith(_HEADER):
-        # the voxels are usually there, so that they count for the stamp
-        wanted = {path[: -len(_HEADER)] + ending for ending in VOXELS}
-        beside += [there[name] for name in sorted(wanted & there.keys())]
+        # the stamp should cover the voxels, and the header that names them is not read here
+        candidates = {path[: -len(_HEADER)] + ending for ending in VOXELS}
+        beside += [present[name] for name in sorted(candidates & present.keys())]
     return _place(path, VOLUME, [info, *beside])
 
 
 def is_text(path: str) -> bool:
-    """Whether a path can be written down: names on a disk are bytes, and may be no UTF-8."""
+    """Whether a path is UTF-8 text, which the bytes of a file name need not be."""
     return path.isascii() or path.encode(errors="replace").decode() == path
 
 
@@ -244,4 +246,4 @@ def _place(path: str, kind: str, infos: Iterable[Mapping[str, Any]]) -> Place:
 
 
 def _mark(info: Mapping[str, Any]) -> str:
-    return next((str(info[name]) for name in _CHANGED if info.get(name)), "")
+    return next((str(info[name]) for name in _CHANGE_MARKS if info.get(name)), "")

@@ -1,4 +1,4 @@
-"""What reading a path would come to, told from headers: the scan's grid, or the reason why there is none."""
+"""Predicts from headers what reading a path would give: the scan's grid, or the reason of its failure."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Preview:
-    """A scan before it is read.
+    """Size and grid of a scan, from headers alone.
 
     Attributes
     ----------
     shape
         (rows, columns, slices) of the scan.
     pixel_spacing
-        (row, column) mm.
+        (row, column) spacing in mm.
     n_bytes
-        Of the path's files, as stored.
+        Size of the path's files as stored, in bytes.
     n_values
-        Values of the volume that is decoded, before thin slices are joined.
+        Number of voxels that are decoded, before thin slices are averaged.
     mark
-        The same for the same files under any path, as far as their headers tell.
+        Digest of the headers: equal for copies of the same files under another path.
     """
 
     shape: tuple[int, int, int]
@@ -58,12 +58,17 @@ def preview(
     overrides: Mapping[str, str] | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Preview:
-    """Look at the headers of what :func:`spinenet.readers.series.read_scan` would read.
+    """Read the headers of what :func:`spinenet.readers.series.read_scan` would read.
+
+    Parameters
+    ----------
+    path, series_uid, overrides, storage_options
+        As for :func:`spinenet.readers.series.read_scan`.
 
     Raises
     ------
     ScanError
-        With the reason that reading would give, but for what only the pixels can show.
+        The reason that reading would give, except for faults that only the pixels show.
     """
     fs, sizes, _ = list_files(path, storage_options)
     if not sizes:
@@ -71,19 +76,19 @@ def preview(
     check_total(len(sizes), sum(sizes.values()))
     place = Place(path, FOLDER, sizes, "")
     if len(sizes) == 1:
-        place = _guarded(lambda: by_content(fs, Place(next(iter(sizes)), FOLDER, sizes, "")))
-    # a header of these has nothing of its own
+        place = _as_scan_error(lambda: by_content(fs, Place(next(iter(sizes)), FOLDER, sizes, "")))
+    # headers of NIfTI and MetaImage files do not identify a scan, so the path stands for them
     marks = [path]
     if place.kind == VOLUME:
-        grid = _guarded(lambda: _checked_grid(fs, place, storage_options))
+        grid = _as_scan_error(lambda: _checked_grid(fs, place, storage_options))
     else:
-        found = _guarded(lambda: gather(fs, place, _uncounted, overrides=overrides))
-        image = found.image()
+        gathered = _as_scan_error(lambda: gather(fs, place, _uncounted, overrides=overrides))
+        image = gathered.image()
         if image is not None:
-            told_by(parse_sidecars(found.sidecars_of(image)), image)
-            grid = found.image_grid(lambda: fetch(path, storage_options).files)
+            told_by(parse_sidecars(gathered.sidecars_of(image)), image)
+            grid = gathered.image_grid(lambda: fetch(path, storage_options).files)
         else:
-            stack = _stack(found, series_uid, thickness_given="SliceThickness" in (overrides or {}))
+            stack = _stack(gathered, series_uid, thickness_given="SliceThickness" in (overrides or {}))
             marks = sorted({frame.digest for frame in stack.frames})
             grid = stack.grid
     rows, columns, slices = grid.shape
@@ -97,18 +102,19 @@ def preview(
 
 
 def _checked_grid(fs: Any, place: Place, storage_options: Mapping[str, Any] | None) -> Grid:
-    """The grid of a volume that is a path of its own, whose name and JSON files say that it is an image."""
+    """The grid of a single NIfTI or MetaImage file, once its name and sidecars say that it is an image."""
     check_name(place.path)
     grid = volume_grid(fs, place, _uncounted)
-    wanted = sidecar_names(place.path)
-    there = fetch_beside(as_url(fs, place.path), wanted, storage_options)
-    told_by(parse_sidecars(there[name] for name in wanted if name in there), place.path)
+    names = sidecar_names(place.path)
+    sidecars = fetch_beside(as_url(fs, place.path), names, storage_options)
+    told_by(parse_sidecars(sidecars[name] for name in names if name in sidecars), place.path)
     return grid
 
 
-def _guarded(look: Callable[[], _T]) -> _T:
+def _as_scan_error(read: Callable[[], _T]) -> _T:
+    """Call a function, with every error as a ScanError."""
     try:
-        return look()
+        return read()
     except ScanError:
         raise
     except Exception as error:
@@ -116,14 +122,14 @@ def _guarded(look: Callable[[], _T]) -> _T:
         raise scan_error(error) or unknown from None
 
 
-def _stack(found: Gathered, series_uid: str | None, *, thickness_given: bool) -> Stack:
-    found.required()
-    series, stack = choose_series(found.series(thickness_given=thickness_given), series_uid)
-    shortened = found.shortened(series)
+def _stack(gathered: Gathered, series_uid: str | None, *, thickness_given: bool) -> Stack:
+    gathered.required()
+    series, stack = choose_series(gathered.series(thickness_given=thickness_given), series_uid)
+    shortened = gathered.shortened(series)
     if shortened is not None:
         raise shortened
     return stack
 
 
 def _uncounted(read: int) -> None:
-    """Count nothing."""
+    """Ignore the number of bytes read: a preview reports no traffic."""

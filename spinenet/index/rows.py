@@ -1,4 +1,4 @@
-"""What every row of an index has, whatever it was read from."""
+"""Columns that every row of an index has, whatever it was read from."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from spinenet.index.places import Place, as_url
 from spinenet.readers.space.orientation import Grid
 
 Row = dict[str, Any]
+"""Values of one series by the columns of :data:`spinenet.index.catalogue.SERIES`."""
 
 DIRECTLY = "*"
-"""Last part of a path that means the files of a folder, and not those of the folders in it."""
+"""Last part of a path that stands for a folder's own files, without those of its subfolders."""
 
 
 def bare_row(fs: Any, path: str) -> Row:
-    """A row that is not usable yet."""
+    """A row with its path alone, not usable until a grid is added."""
     return {"path": as_url(fs, path), "usable": False, "reason": None, "detail": None}
 
 
 def path_of(place: Place) -> str:
-    """How a manifest names a place: where more folders lie in it, by the files that are directly there."""
+    """The path of a place in a manifest; for a folder with subfolders, a glob of its own files."""
     return f"{glob.escape(place.path)}/{DIRECTLY}" if place.deeper else place.path
 
 
-def because(error: ScanError) -> Row:
-    """Why a row is not usable."""
+def reason_row(error: ScanError) -> Row:
+    """The columns that say why a series is not usable."""
     return {"reason": error.reason, "detail": error.detail}
 
 
 def grid_row(grid: Grid) -> Row:
-    """Size, spacings and field of view of a usable series, as its scan has them, whatever was stored."""
+    """Size, spacings (mm) and field of view of a usable series, on the grid of the scan it is read as."""
     row = {
         "usable": True,
         "rows": grid.shape[0],
@@ -46,7 +47,7 @@ def grid_row(grid: Grid) -> Row:
 
 
 def field_of_view(row: Mapping[str, Any]) -> Row:
-    """The sides of an image in mm, where its size and spacing are known."""
+    """Height and width of an image in mm, where its size and spacing are present."""
     sides = {"height": "row", "width": "column"}
     return {
         f"field_of_view_{side}_mm": row[f"{axis}s"] * row[f"{axis}_spacing_mm"]

@@ -1,4 +1,4 @@
-"""Which series of a subject is graded, by rules that are data."""
+"""Chooses the series of a subject to grade, by rules in TOML."""
 
 from __future__ import annotations
 
@@ -15,13 +15,26 @@ from spinenet.readers.dicom.choice import listed_labels
 from spinenet.readers.dicom.grouping import series_label
 
 GRADING, DETECTION = "grading", "detection"
+"""Purposes of a series: to be graded; or usable to detect vertebrae only."""
 AMBIGUOUS = "several_series"
+"""Reason code of series that the rules rank equal."""
 _RANGE = ("least", "most")
+"""Keys of a condition that bounds a number."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Conditions on a row's columns; all must hold."""
+    """Conditions on a row's columns, all of which must hold.
+
+    Attributes
+    ----------
+    name
+        Name of the rule, shown as the reason of a choice.
+    conditions
+        Wanted value, list of values or range, by column.
+    without
+        Words that the description must not have.
+    """
 
     name: str
     conditions: Mapping[str, Any]
@@ -37,18 +50,22 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides a subject's series.
+    """Rules that choose among a subject's series.
 
     Attributes
     ----------
     regions
-        Region to the words that tell it.
+        Words that name a region of the body, by region.
     grading
-        In order of preference.
+        Rules for the series to grade, in order of preference.
+    detection
+        Rule for series that are usable for detection only.
     prefer
-        Columns to break ties by; a minus sign wants the smaller.
+        Columns that break ties, the larger value first; with a minus sign the smaller.
+    folders
+        Folder names that say what lies below them.
     body_parts
-        None leaves no body part out.
+        Terms of body parts; None admits every body part.
     """
 
     regions: Mapping[str, frozenset[str]]
@@ -60,93 +77,93 @@ class Rules:
 
 
 def load_rules(text: str | None, columns: Iterable[str], numbers: Container[str]) -> Rules:
-    """Rules from TOML; None takes those that come with the package (``spinenet/data/series_rules.toml``).
+    """Parse rules from TOML.
 
     Parameters
     ----------
     text
-        The TOML.
+        The TOML; None takes the package's own rules (``spinenet/data/series_rules.toml``).
     columns
-        What rules may name.
+        Columns that rules may name.
     numbers
-        Those of them that hold numbers.
+        The numeric ones among them.
 
     Raises
     ------
     RulesError
-        No TOML, a key or column that does not exist, or a value of another kind than is wanted.
+        Invalid TOML, an unknown key or column, or a value of the wrong type.
     """
     if text is None:
         text = (files("spinenet") / "data" / "series_rules.toml").read_text(encoding="utf-8")
     try:
-        said = tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"the rules are no TOML: {error}") from None
-    known = {*columns, "region"}
-    unknown = set(said) - {"prefer", "regions", "grading", "detection", "folders", "body_parts"}
+    allowed = {*columns, "region"}
+    unknown = set(document) - {"prefer", "regions", "grading", "detection", "folders", "body_parts"}
     if unknown:
         raise RulesError(f"the rules have no part named {', '.join(sorted(unknown))}")
-    regions, detection = _table(said, "regions"), _table(said, "detection")
-    grading = said.get("grading", [])
-    parts = _lists(said, "body_parts", BodyParts)
-    folders = _lists(said, "folders", Folders)
-    if not (isinstance(grading, list) and all(isinstance(one, dict) for one in grading)):
+    regions, detection = _table(document, "regions"), _table(document, "detection")
+    grading = document.get("grading", [])
+    parts = _lists(document, "body_parts", BodyParts)
+    folders = _lists(document, "folders", Folders)
+    if not (isinstance(grading, list) and all(isinstance(rule, dict) for rule in grading)):
         raise RulesError("grading is a list of rules, each of which begins with [[grading]]")
-    prefer = _words(said.get("prefer", []), "prefer")
-    _check_columns((column.removeprefix("-") for column in prefer), known)
+    prefer = _words(document.get("prefer", []), "prefer")
+    _check_columns((column.removeprefix("-") for column in prefer), allowed)
     _check_numbers((column.removeprefix("-") for column in prefer), numbers)
     return Rules(
         regions={name: frozenset(_words(words, name)) for name, words in regions.items()},
-        grading=tuple(_rule(one, known, numbers) for one in grading),
-        detection=_rule({"name": DETECTION, **detection}, known, numbers),
+        grading=tuple(_rule(rule, allowed, numbers) for rule in grading),
+        detection=_rule({"name": DETECTION, **detection}, allowed, numbers),
         prefer=prefer,
         folders=Folders(**folders),
         body_parts=BodyParts(**{name: frozenset(terms) for name, terms in parts.items()}) if parts else None,
     )
 
 
-def _table(said: Mapping[str, Any], part: str) -> dict[str, Any]:
-    table = said.get(part, {})
+def _table(document: Mapping[str, Any], part: str) -> dict[str, Any]:
+    table = document.get(part, {})
     if not isinstance(table, dict):
         raise RulesError(f"{part} is a table: [{part}]")
     return table
 
 
-def _lists(said: Mapping[str, Any], part: str, kind: type) -> dict[str, tuple[str, ...]]:
-    """The lists of words of a table, one for each of a dataclass's attributes; none without the table."""
-    table = _table(said, part)
-    names = [one.name for one in fields(kind)]
+def _lists(document: Mapping[str, Any], part: str, kind: type) -> dict[str, tuple[str, ...]]:
+    """The lists of words in a table of the document, by the attributes of ``kind``; empty without it."""
+    table = _table(document, part)
+    names = [attribute.name for attribute in fields(kind)]
     unknown = table.keys() - set(names)
     if unknown:
         raise RulesError(f"{part} has {', '.join(names)}, not {', '.join(sorted(unknown))}")
     return {name: _words(table.get(name, []), f"{part}.{name}") for name in names} if table else {}
 
 
-def _rule(said: Mapping[str, Any], known: set[str], numbers: Container[str]) -> Rule:
-    conditions = {key: value for key, value in said.items() if key not in ("name", "without")}
-    _check_columns(conditions, known)
-    for column, wanted in conditions.items():
-        if not isinstance(wanted, Mapping):
+def _rule(table: Mapping[str, Any], allowed: set[str], numbers: Container[str]) -> Rule:
+    conditions = {key: value for key, value in table.items() if key not in ("name", "without")}
+    _check_columns(conditions, allowed)
+    for column, condition in conditions.items():
+        if not isinstance(condition, Mapping):
             continue
-        if set(wanted) - set(_RANGE):
-            raise RulesError(f"a condition knows {' and '.join(_RANGE)}, not {', '.join(wanted)}")
+        if set(condition) - set(_RANGE):
+            raise RulesError(f"a condition knows {' and '.join(_RANGE)}, not {', '.join(condition)}")
         _check_numbers([column], numbers)
-        if not all(type(limit) in (int, float) for limit in wanted.values()):
+        if not all(type(limit) in (int, float) for limit in condition.values()):
             raise RulesError(f"the {' and '.join(_RANGE)} of {column} are numbers")
-    name = str(said.get("name") or ", ".join(f"{key} {value}" for key, value in conditions.items()))
-    return Rule(name, conditions, frozenset(_words(said.get("without", []), "without")))
+    name = str(table.get("name") or ", ".join(f"{key} {value}" for key, value in conditions.items()))
+    return Rule(name, conditions, frozenset(_words(table.get("without", []), "without")))
 
 
-def _words(said: Any, what: str) -> tuple[str, ...]:
-    if not (isinstance(said, list) and all(isinstance(word, str) for word in said)):
+def _words(value: Any, what: str) -> tuple[str, ...]:
+    if not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
         raise RulesError(f'{what} is a list of words, such as ["one", "two"]')
-    return tuple(said)
+    return tuple(value)
 
 
-def _check_columns(names: Iterable[str], known: set[str]) -> None:
-    unknown = [name for name in names if name not in known]
+def _check_columns(names: Iterable[str], allowed: set[str]) -> None:
+    unknown = [name for name in names if name not in allowed]
     if unknown:
-        raise RulesError(f"the rules name {', '.join(unknown)}; the columns are {', '.join(sorted(known))}")
+        raise RulesError(f"the rules name {', '.join(unknown)}; the columns are {', '.join(sorted(allowed))}")
 
 
 def _check_numbers(names: Iterable[str], numbers: Container[str]) -> None:
@@ -163,15 +180,15 @@ def _holds(value: Any, wanted: Any) -> bool:
 
 
 def region_of(row: Mapping[str, Any], rules: Rules) -> str:
-    """The first region of which the description, or else the body part, has a word; empty if none has.
+    """The first region that the description or the body part names by one of its words; else empty.
 
-    Words of the region "elsewhere" count last, and not where the body part or the description names a spine.
+    The region "elsewhere" comes last, and never where the body part or the description names the spine.
     """
     part = row.get("body_part") or ""
-    said = set(f"{row.get('description') or ''} {part}".lower().split())
+    words_in_row = set(f"{row.get('description') or ''} {part}".lower().split())
     parts = rules.body_parts
-    spine = parts is not None and bool(part in parts.spine or said & parts.words)
-    named = [name for name, words in rules.regions.items() if words & said]
+    spine = parts is not None and bool(part in parts.spine or words_in_row & parts.words)
+    named = [name for name, words in rules.regions.items() if words & words_in_row]
     if ELSEWHERE in named:
         named.remove(ELSEWHERE)
         named += [] if spine else [ELSEWHERE]
@@ -179,20 +196,22 @@ def region_of(row: Mapping[str, Any], rules: Rules) -> str:
 
 
 def choose(rows: Sequence[Row], rules: Rules, root: str = "") -> list[Row]:
-    """Decide what becomes of each series of one subject.
+    """Choose the series to grade among all series of one subject.
 
     Parameters
     ----------
     rows
-        All series of a subject.
+        All series of the subject.
+    rules
+        Rules of the choice.
     root
-        Of the index, as the rows' paths begin: names of folders count below it.
+        Root of the index, with which the rows' paths begin; only folder names below it count.
 
     Returns
     -------
     list of dict
-        The rows with ``region``, ``purpose`` ("grading", "detection" or None), ``choice`` (why) and, where
-        the choice is ambiguous or the series no candidate, ``reason`` and ``detail``.
+        The rows with ``region``, ``purpose`` ("grading", "detection" or None), ``choice`` (its reason) and,
+        where the choice is ambiguous or the series is no candidate, ``reason`` and ``detail``.
     """
     rows = [{**row, "region": region_of(row, rules), "purpose": None, "choice": None} for row in rows]
     candidates, sources = [], []
@@ -216,7 +235,7 @@ def choose(rows: Sequence[Row], rules: Rules, root: str = "") -> list[Row]:
 
 
 def _grade(candidates: Sequence[Row], rules: Rules) -> bool:
-    """Decide by the first rule that any of the candidates meets; whether there is one."""
+    """Apply the first rule that any candidate meets; whether there is such a rule."""
     for rule in rules.grading:
         met = [row for row in candidates if rule.meets(row)]
         if met:

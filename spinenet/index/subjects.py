@@ -1,4 +1,4 @@
-"""Subject ids that come from folders, or from a keyed hash of PatientID that leaves no trace of it."""
+"""Subject ids made from folder names, or from a keyed hash of PatientID."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from spinenet.readers.volumes.images import VOLUMES
 
 _BIDS = re.compile(r"sub-[A-Za-z0-9]+")
 _ENDINGS = sorted((*ARCHIVES, *VOLUMES, ".exe"), key=len, reverse=True)
-"""Of files that are named after a subject."""
+"""Endings, the longest first, that are cut off the name of a file named after its subject."""
 
 _LETTERS = 16
-"""Of the hash: 64 bits, so that a million subjects collide with a chance of 1 in 10^7."""
+"""Hexadecimal digits of the hash: 64 bits, so a million subjects collide with a chance of 1 in 10^7."""
 
 
 def folder_subjects(root: str, paths: Iterable[str], folders: Folders) -> Callable[[str], str]:
-    """A function from a path to its subject's id, by where all series of an index lie.
+    """Make the function that gives a path's subject id from the folders of all series of an index.
 
     Parameters
     ----------
     root
-        Of the index.
+        Root folder of the index.
     paths
-        Of all series: where they lie in more than one dataset or site, equal names are other people, and the
-        id begins with the dataset's folders. In a single dataset it is the subject's name alone.
+        Paths of all series. Where they lie in more than one dataset or site, equal names are different
+        people and the id begins with the dataset's folders; in a single dataset it is the name alone.
     folders
-        What names of folders tell.
+        Folder names that say what lies below them.
     """
-    # a folder at the root that is no subject of BIDS is one of no other dataset
+    # folders directly below the root that are no BIDS subjects do not make a dataset of their own
     named = (_dataset_and_subject(root, path, folders) for path in paths)
     datasets = {dataset for dataset, subject in named if dataset or _BIDS.match(subject)}
 
@@ -51,14 +51,14 @@ def folder_subjects(root: str, paths: Iterable[str], folders: Folders) -> Callab
 
 
 def folder_subject(root: str, path: str) -> str:
-    """A subject's name by where its series lies, in whatever dataset.
+    """A subject's name by the path of its series, without its dataset.
 
     Parameters
     ----------
     root
-        Of the index.
+        Root folder of the index.
     path
-        Of the place, below it.
+        Path of the place, below the root.
 
     Returns
     -------
@@ -69,14 +69,14 @@ def folder_subject(root: str, path: str) -> str:
 
 
 def _dataset_and_subject(root: str, path: str, folders: Folders) -> tuple[str, str]:
-    """(folders of a dataset or site, joined; name of the subject in it)."""
+    """(name of the dataset or site, from its folders; name of the subject in it)."""
     below = path.removeprefix(root.rstrip("/"))
     parts = [part for part in below.split("/") if part and part != DIRECTLY]
-    for place, part in enumerate(parts):
-        found = _BIDS.match(part)
-        if found:
-            return _dataset(parts[:place], folders), found.group()
-    # names of sites and of mere containers are passed, as long as something is left to name the subject
+    for position, part in enumerate(parts):
+        entity = _BIDS.match(part)
+        if entity:
+            return _dataset(parts[:position], folders), entity.group()
+    # folders of sites and neutral folders are skipped as long as a part is left to name the subject
     first = 0
     while first < len(parts) - 1 and (
         matches(parts[first], folders.sites)
@@ -85,12 +85,15 @@ def _dataset_and_subject(root: str, path: str, folders: Folders) -> tuple[str, s
         first += 1
     named = parts[first] if parts else posixpath.basename(root.rstrip("/"))
     # the longest ending first: ".tar.gz" before ".gz"
-    subject = next((named[: -len(one)] for one in _ENDINGS if named.lower().endswith(one)), named)
+    subject = next((named[: -len(ending)] for ending in _ENDINGS if named.lower().endswith(ending)), named)
     return _dataset(parts[:first], folders), subject
 
 
 def _dataset(parts: Sequence[str], folders: Folders) -> str:
-    """The folders above a subject telling datasets apart; derivatives and sources are of the same people."""
+    """The dataset's name from the folders above a subject.
+
+    It ends before a folder of derived or source data, as those are of the same people.
+    """
     kept = []
     for part in parts:
         if matches(part, (*folders.derived, *folders.source)):
@@ -101,17 +104,18 @@ def _dataset(parts: Sequence[str], folders: Folders) -> str:
 
 
 def keyed_subject(key: bytes) -> Callable[[bytes], str | None]:
-    """A function from a DICOM file's first bytes to an id of its patient.
+    """Make the function that gives a patient's id from the first bytes of a DICOM file.
 
     Parameters
     ----------
     key
-        Secret of the study: the same gives the same ids, and without it no id can be tried out.
+        Secret key of the study: equal keys give equal ids, and without it ids cannot be guessed and checked.
 
     Returns
     -------
     Callable
-        First letters of the HMAC-SHA256 of PatientID (0010,0020); None where there is none.
+        Function that returns the first digits of the HMAC-SHA256 of PatientID (0010,0020), or None where
+        the tag is empty.
     """
 
     def subject_of(head: bytes) -> str | None:
@@ -135,16 +139,16 @@ def _below(base: str, path: str) -> str:
 def listed_subjects(
     table: Mapping[str, str], root: str, otherwise: Callable[[str], str]
 ) -> Callable[[str], str]:
-    """A function from a path to the id of the longest listed path that it lies at or below.
+    """Make the function that gives a path the subject id of the deepest listed path at or above it.
 
     Parameters
     ----------
     table
-        Subject id by path, absolute or relative to the root.
+        Subject ids by path, absolute or relative to the root.
     root
-        Of the index.
+        Root folder of the index.
     otherwise
-        Names what no listed path holds.
+        Function that names the subject of a path that no listed path contains.
     """
     base = root.rstrip("/")
     ids = {_below(base, path): name for path, name in table.items()}

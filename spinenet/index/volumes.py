@@ -1,4 +1,4 @@
-"""A NIfTI or MetaImage file becomes a row, by its header and the JSON files that belong to it."""
+"""Makes the row of a NIfTI or MetaImage file from its header and its JSON sidecars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from spinenet.errors import ScanError
 from spinenet.index.members import open_file
 from spinenet.index.places import Place
-from spinenet.index.rows import Row, bare_row, because, grid_row
+from spinenet.index.rows import Row, bare_row, grid_row, reason_row
 from spinenet.readers.sources.limits import GZIP_MAGIC, gunzipped_head
 from spinenet.readers.space.orientation import Grid
 from spinenet.readers.volumes.assembly import sequence_named, told_by
@@ -19,10 +19,10 @@ from spinenet.readers.volumes.nifti import may_be_a_label_map, nifti_grid, pair_
 from spinenet.readers.volumes.sidecars import parse_sidecars, sidecar_names
 
 FACTS = ("manufacturer", "model", "field_strength", "body_part", "description")
-"""What rows tell of a header."""
+"""Columns that are copied from a header or sidecar."""
 
 Contents = Callable[[], Mapping[str, bytes]]
-"""Gives the bytes of an image's files by their names."""
+"""Function that reads an image's files: bytes by name."""
 
 
 def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
@@ -35,7 +35,7 @@ def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
     place
         The file, and the JSON files and voxels that belong to it.
     count
-        Told how many bytes were read from storage, file by file.
+        Called with the number of bytes read from storage, file by file.
     """
 
     def grid() -> Grid:
@@ -47,40 +47,42 @@ def volume_row(fs: Any, place: Place, count: Callable[[int], None]) -> Row:
 
 
 def image_row(name: str, size: int, sidecars: list[bytes], grid: Callable[[], Grid]) -> Row:
-    """What a row says of an image.
+    """The columns of an image's row, but for its path.
 
     Parameters
     ----------
-    name, size
-        Of the file; the size in bytes.
+    name
+        Name of the image's file.
+    size
+        Its size in bytes.
     sidecars
-        The JSON files that belong to it, the one that counts most last.
+        Bytes of its JSON sidecars; later ones override earlier ones.
     grid
-        Finds the grid, or raises ScanError.
+        Function that reads the grid, or raises ScanError.
     """
     row: Row = {"sequence": sequence_named(name), "n_files": 1, "bytes": size}
     try:
-        found = grid_row(grid()) | {"plane": "sagittal"}
+        columns = grid_row(grid()) | {"plane": "sagittal"}
         sequence, facts = told_by(parse_sidecars(sidecars), name)
     except ScanError as error:
-        return row | because(error)
-    return row | found | {"sequence": sequence} | {fact: facts.get(fact) for fact in FACTS}
+        return row | reason_row(error)
+    return row | columns | {"sequence": sequence} | {fact: facts.get(fact) for fact in FACTS}
 
 
 def fetched(fs: Any, name: str, count: Callable[[int], None]) -> bytes:
-    """The whole of a file."""
+    """Read a whole file and count its bytes."""
     data = bytes(fs.cat_file(name))
     count(len(data))
     return data
 
 
 def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:
-    """The grid of a file, from its first bytes; parameters as :func:`volume_row`.
+    """Read the grid of an image from its file's first bytes; parameters as :func:`volume_row`.
 
     Raises
     ------
     ScanError
-        As the format's reader, but for what only the voxels can show.
+        As the format's reader, except for faults that only the voxels show.
     """
     with open_file(fs, place.path) as file:
         head = file.read(MAX_HEADER)
@@ -95,26 +97,26 @@ def volume_grid(fs: Any, place: Place, count: Callable[[int], None]) -> Grid:
     def contents() -> Mapping[str, bytes]:
         return {name: fetched(fs, name, count) for name in (place.path, *voxels)}
 
-    return grid_told(place.path, head, size, size_of, contents)
+    return grid_from_head(place.path, head, size, size_of, contents)
 
 
-def grid_told(
+def grid_from_head(
     name: str, head: bytes, size: int, size_of: Callable[[str], int | None], contents: Contents
 ) -> Grid:
-    """The grid of a file, by what was read of it.
+    """The grid of an image, from the first bytes of its file.
 
     Parameters
     ----------
     name
-        Of the file, with its folder.
+        Name of the file, with its folder.
     head
-        Its first :data:`spinenet.readers.volumes.metaimage.MAX_HEADER` bytes.
+        The file's first :data:`spinenet.readers.volumes.metaimage.MAX_HEADER` bytes.
     size
-        Its bytes.
+        Size of the file in bytes.
     size_of
-        Says the bytes of another file; None where there is none of the name.
+        Function that gives the size in bytes of another file; None where it does not exist.
     contents
-        Asked where only the voxels tell whether the image is a label map.
+        Function that reads the files, called where only the voxels show whether the image is a label map.
 
     Raises
     ------
@@ -135,7 +137,7 @@ def grid_told(
         grid = nifti_grid(header, None if packed else held, paired=paired)
         suspected = may_be_a_label_map(header, held + (size if voxels else 0), paired=paired)
     if suspected:
-        # the reader refuses it, if it is one
+        # the reader raises if the image is a label map
         read_image(name, contents())
     return grid
 

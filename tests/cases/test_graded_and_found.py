@@ -21,8 +21,8 @@ from drawn_series import drawn_series, plane, save_series
 from pydicom.dataset import Dataset
 
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
-from spinenet.index.findings import Findings
 from spinenet.index.imageless import imageless_rows
+from spinenet.index.inventory import Inventory
 from spinenet.index.places import find_places
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subjects
@@ -39,7 +39,7 @@ MASK = (IMAGE > 1000).astype("u1")
 
 def told(root: Path) -> str:
     """Each path: its subject where it is graded, else the sequence or the reason."""
-    found = Findings()
+    found = Inventory()
     for place in find_places(LOCAL, str(root)):
         found.add(survey(LOCAL, place))
     rules = load_rules(None, SERIES.names, NUMBERS)

@@ -21,8 +21,8 @@ from trees import LOCAL, metaimage, nifti, packed, series, tar_of
 
 from spinenet.errors import ScanError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
-from spinenet.index.findings import Findings, scattered, to_look_at
 from spinenet.index.imageless import imageless_rows
+from spinenet.index.inventory import Inventory, places_to_survey, scattered
 from spinenet.index.places import joined
 from spinenet.index.preview import preview
 from spinenet.index.rows import Row
@@ -38,8 +38,8 @@ CHOSEN = {"duplicate_series", "several_series", "other_body_part", "derived"}
 
 def indexed(root: Path) -> list[Row]:
     """What an index says of a root."""
-    found = Findings()
-    for place in to_look_at(LOCAL, str(root), Findings(), set()):
+    found = Inventory()
+    for place in places_to_survey(LOCAL, str(root), Inventory(), set()):
         found.add(survey(LOCAL, place))
     for folders, uids in scattered(found.rows).items():
         found.replace(uids, folders, survey(LOCAL, joined(LOCAL, folders)).rows)

@@ -13,7 +13,7 @@ from trees import LOCAL, edit, nifti, packed, series
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, places_name, read_index, write_index
-from spinenet.index.findings import Findings, scattered, to_look_at
+from spinenet.index.inventory import Inventory, places_to_survey, scattered
 from spinenet.index.packed import PackedRows
 from spinenet.index.places import joined
 from spinenet.index.rows import Row
@@ -37,8 +37,8 @@ class Indexer:
         subject_of = keyed_subject(self.key) if self.key else None
         made_with = self.key.hex()
         earlier = read_index(str(self.out), made_with)
-        found, unchanged = Findings(), set[str]()
-        for place in to_look_at(LOCAL, str(self.root), earlier, unchanged):
+        found, unchanged = Inventory(), set[str]()
+        for place in places_to_survey(LOCAL, str(self.root), earlier, unchanged):
             self.read.append(place.path.removeprefix(str(self.root)).lstrip("/"))
             found.add(survey(LOCAL, place, subject_of))
         found.keep(earlier, unchanged)
