@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from object_stores import ObjectStore, azure_server, s3_server
+
+from support.object_stores import ObjectStore, azure_server, s3_server
 
 # Runs leave their history in Prefect's home: not in that of whoever runs the tests.
 _prefect_home = tempfile.TemporaryDirectory(prefix="spinenet-tests-")

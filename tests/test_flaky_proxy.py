@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from flaky_proxy import KINDS, FlakyProxy
+
+from support import flaky_proxy
+from support.flaky_proxy import KINDS, FlakyProxy
 
 ANSWER = b"0123456789"
 
@@ -120,7 +122,7 @@ def test_a_store_that_is_down_is_a_dropped_connection() -> None:
 
 
 def test_it_runs_as_a_process_and_tells_its_counts(server: ThreadingHTTPServer, tmp_path: Path) -> None:
-    file, script = tmp_path / "counts.json", Path(__file__).with_name("flaky_proxy.py")
+    file, script = tmp_path / "counts.json", flaky_proxy.__file__
     options = ["--to", address(server), "--faults", "1", "--kinds", "slowdown", "--counts", str(file)]
     with subprocess.Popen([sys.executable, script, *options], stdout=subprocess.PIPE, text=True) as proxy:
         assert proxy.stdout is not None

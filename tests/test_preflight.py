@@ -9,7 +9,6 @@ import fsspec
 import numpy as np
 import pydicom
 import pytest
-from tiny_networks import tiny_networks
 
 from spinenet.errors import ManifestError, ScanError
 from spinenet.preflight.estimates import estimated_bytes, estimated_seconds
@@ -24,6 +23,7 @@ from spinenet.preflight.manifest_check import (
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import uid_from, write_series
 from spinenet.types import Scan
+from support.tiny_networks import tiny_networks
 
 
 def write(folder: Path, name: str, spacing_mm: float = 3.0, slices: int = 4, side: int = 96) -> list[Path]:

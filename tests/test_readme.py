@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from local_server import serve
-from tiny_networks import write_checkpoint
 
 from flows.prefect_server.server import free_port
 from spinenet.networks.parts import CLASSES
 from spinenet.weights.published import SPINENET_V2
+from support.local_server import serve
+from support.tiny_networks import write_checkpoint
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -8,16 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from golden_cases import (
-    Array,
-    assert_samples,
-    each_case,
-    formula_input,
-    formula_scan,
-    load,
-    rendered_responses,
-    with_formula_weights,
-)
 from torch import nn
 
 from spinenet.anatomy import FINDINGS
@@ -33,6 +23,16 @@ from spinenet.stages.levels import centroid_rows, context_image, decode, level_n
 from spinenet.stages.windows import cut_patch, tile
 from spinenet.types import DiscGrade, Scan, Vertebra, Window
 from spinenet.weights.networks import Networks
+from support.golden_cases import (
+    Array,
+    assert_samples,
+    each_case,
+    formula_input,
+    formula_scan,
+    load,
+    rendered_responses,
+    with_formula_weights,
+)
 
 PARTS: dict[str, type[nn.Module]] = {
     "detector": Detector,

@@ -25,7 +25,7 @@ TUTORIALS = sorted(Path(__file__).parents[1].glob("tutorials/*.ipynb"))
 def executed(name: str, folder: Path) -> list[dict[str, Any]]:
     """The outputs of a tutorial that is run in a folder, with the environment's commands at hand."""
     (path,) = (path for path in TUTORIALS if path.name == name)
-    script = Path(__file__).with_name("execute_notebook.py")
+    script = Path(__file__).with_name("support") / "execute_notebook.py"
     commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, script, path, "executed.ipynb"],

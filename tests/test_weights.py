@@ -14,15 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from local_server import LocalServer, serve
-from tiny_networks import (
-    TINY,
-    tiny_bundle,
-    tiny_checkpoints,
-    tiny_networks,
-    tiny_release,
-    write_checkpoint,
-)
 from typer.testing import CliRunner
 
 from flows.cli.weights import weights_app
@@ -34,6 +25,15 @@ from spinenet.weights.description import PARTS, read_description, sha256_of
 from spinenet.weights.downloads import download
 from spinenet.weights.networks import load_networks, save_bundle
 from spinenet.weights.published import SPINENET_V2
+from support.local_server import LocalServer, serve
+from support.tiny_networks import (
+    TINY,
+    tiny_bundle,
+    tiny_checkpoints,
+    tiny_networks,
+    tiny_release,
+    write_checkpoint,
+)
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -422,7 +422,7 @@ class TestFetchRelease:
         tiny_checkpoints(server.folder)
         server.seconds_per_answer = 0.5
         code = (
-            "from tiny_networks import tiny_release; from spinenet import weights\n"
+            "from support.tiny_networks import tiny_release; from spinenet import weights\n"
             f"print(weights.fetch_release(tiny_release('{server.url}'), True).folder)"
         )
         children = [in_child(code) for _ in range(2)]

@@ -1,6 +1,6 @@
 """Milliseconds a frame of every decoder that pydicom offers, each in a virtual environment of its own.
 
-``PYTHONPATH=.:tests/readers python tests/benchmarks/decoders.py`` encodes a synthetic scan of 512 x 512
+``PYTHONPATH=.:tests python tests/benchmarks/decoders.py`` encodes a synthetic scan of 512 x 512
 pixels, 16 bits of which 12 are used, in each lossless encoding; installs each plugin by pip into an
 environment that is thrown away; and tells for each what it takes, whether all pixels are right, and what
 damaged streams do to it, but for those that claim another size than the header, which the readers refuse.
@@ -78,8 +78,9 @@ def frames() -> np.ndarray:
 
 def encoders() -> dict[str, Callable[[np.ndarray], bytes]]:
     """One frame to its codestream, by the encoding's name; JPEG lossless has no encoder in pydicom."""
-    import jpeg_lossless
     from pydicom.pixels.encoders.base import get_encoder
+
+    from support import jpeg_lossless
 
     def by_pydicom(name: str) -> Callable[[np.ndarray], bytes]:
         encoder = get_encoder(SYNTAXES[name])

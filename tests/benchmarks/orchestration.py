@@ -1,9 +1,9 @@
 """What a run costs beside decoding and inference, and how its memory grows, beside plain Dask futures.
 
 ``PYTHONPATH=.:tests python tests/benchmarks/orchestration.py [--scans 10000 100000]`` sends a manifest of
-each length through the real flow on a local cluster, with tasks that do nothing (``tests/noop.py``), then
-starts the finished run again, asks for its status, and sends the tasks of the shortest manifest through a
-loop of plain futures with the same window. Each is a process of its own, so that its memory is its own. At
+each length through the real flow on a local cluster, with tasks that do nothing (``support.no_op_steps``),
+then starts the finished run again, asks for its status, and sends the tasks of the shortest manifest through
+a loop of plain futures with the same window. Each is a process of its own, so that its memory is its own. At
 the end stands what a large run would come to by these figures.
 """
 
@@ -27,7 +27,6 @@ from typing import Any
 
 import psutil
 from distributed import Future, as_completed
-from noop import STEPS
 
 from flows.clusters.address import CPU, GPU, cluster_address, connected, wait_for_slots
 from flows.cohort import SHARD_SIZE, run_cohort
@@ -38,6 +37,7 @@ from spinenet.cohort.status import read_status
 from spinenet.settings import Settings
 from spinenet.storage import Store
 from spinenet.weights.names import SYNTHETIC
+from support.no_op_steps import STEPS
 
 SAMPLE_SECONDS = 0.5
 MOST_RATIO, MOST_GROWTH = 1.3, 1.10

@@ -1,6 +1,7 @@
 """A table of inputs that once went wrong: what became of each before, what is right, what becomes of it now.
 
-``PYTHONPATH=. python tests/cases/case_table.py`` writes it out. Each ``test_*.py`` beside it holds ``CASES``.
+``PYTHONPATH=.:tests python tests/cases/case_table.py`` writes it out. Each ``test_*.py`` beside it holds
+``CASES``.
 """
 
 from __future__ import annotations
@@ -9,39 +10,12 @@ import importlib
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
+from support.cases import Case
+
 HERE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Case:
-    """One input.
-
-    Attributes
-    ----------
-    name
-        What a user would call it.
-    before
-        What version 0.1 made of it.
-    right
-        What is to come of it.
-    outcome
-        Makes the input in an empty folder, and says what comes of it.
-    possible
-        Whether it can be made on this machine.
-    """
-
-    name: str
-    before: str
-    right: str
-    outcome: Callable[[Path], str]
-    possible: Callable[[], bool] = lambda: True
-
-    def __str__(self) -> str:
-        return self.name
 
 
 def every_case() -> Iterator[Case]:

@@ -16,8 +16,6 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from case_table import Case
-from drawn_series import drawn_series, plane, save_series
 from pydicom.dataset import Dataset
 
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
@@ -30,6 +28,8 @@ from spinenet.index.survey import survey
 from spinenet.synthetic.dicom import write_series
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.types import Scan
+from support.cases import Case
+from support.drawn_series import drawn_series, plane, save_series
 
 LOCAL = fsspec.filesystem("file")
 AFFINE = np.diag([-1, -1, 1, 1.0]) @ [[0, 0, 4, -16], [0, 1.5, 0, -120], [-1.5, 0, 0, 150], [0, 0, 0, 1.0]]

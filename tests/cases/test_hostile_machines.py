@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from case_table import Case
-from drawn_series import drawn_series, save_series
+
+from support.cases import Case
+from support.drawn_series import drawn_series, save_series
 
 HERE = Path(__file__).resolve().parents[2]
 NOWHERE = "http://127.0.0.1:9"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from case_table import Case
 
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
+from support.cases import Case
 
 
 def _of(name: str, text: str | bytes, told: Callable[[Path], str]) -> Callable[[Path], str]:

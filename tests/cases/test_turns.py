@@ -9,15 +9,15 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from case_table import Case
-from drawn_series import COLUMNS, ROWS, drawn_series, plane, save_series
 from pydicom.uid import JPEGLSLossless, RLELossless
-from said import LOCAL, said_of
 
 from spinenet.errors import ScanError
 from spinenet.index.places import find_places
 from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan
+from support.cases import Case
+from support.drawn_series import COLUMNS, ROWS, drawn_series, plane, save_series
+from support.verdicts import LOCAL, said_of
 
 MIXED, SOUND = "T2 mixed_contrasts", "T2 18 slices, 2 mm"
 NUMBERED_ALONG, NUMBERED_ON = tuple(range(1, 19)), (*range(1, 19, 2), *range(2, 19, 2))

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from case_table import Case
-from drawn_series import drawn_series, drawn_slice, save_series
 from pydicom.uid import generate_uid
-from said import flags_of, rows_below, said_of
 
 from spinenet.readers.series import read_scan
+from support.cases import Case
+from support.drawn_series import drawn_series, drawn_slice, save_series
+from support.verdicts import flags_of, rows_below, said_of
 
 T1 = {"EchoTime": "10", "RepetitionTime": "500", "SeriesDescription": "SAG T1 TSE LSPINE"}
 BETWEEN = -14.0

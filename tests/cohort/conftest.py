@@ -8,9 +8,9 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from object_stores import ObjectStore
 
 from spinenet.storage import Store
+from support.object_stores import ObjectStore
 
 STORES = [
     "local",

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from a_run import CONDITIONS, do_shard, manifest_of
 
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import Change, freeze
@@ -20,6 +19,7 @@ from spinenet.cohort.plan import RUN_FILE, Conditions, load_plan
 from spinenet.cohort.status import read_status
 from spinenet.errors import OtherRun, RunError
 from spinenet.storage import Store
+from support.run_without_models import CONDITIONS, do_shard, manifest_of
 
 OTHER = replace(CONDITIONS, weights_fingerprint="e" * 64)
 

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from a_run import CONDITIONS, do_shard, manifest_of
 from fsspec.implementations.memory import MemoryFileSystem
 
 from spinenet.cohort import freeze as freezing
@@ -25,6 +24,7 @@ from spinenet.cohort.tables import TABLES, to_table
 from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
 from spinenet.types import Vertebra
+from support.run_without_models import CONDITIONS, do_shard, manifest_of
 
 RECORD = f"{COMMITS}/00001-00.json"
 

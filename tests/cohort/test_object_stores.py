@@ -18,9 +18,6 @@ from threading import Barrier
 
 import pandas as pd
 import pytest
-from a_run import begin, do_shard
-from flaky_proxy import KINDS, FlakyProxy
-from object_stores import ObjectStore
 
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.plan import RUN_FILE
@@ -28,8 +25,12 @@ from spinenet.cohort.results import read_results
 from spinenet.cohort.status import read_status
 from spinenet.errors import StorageError
 from spinenet.storage import Retries, Store
+from support import run_without_models
+from support.flaky_proxy import KINDS, FlakyProxy
+from support.object_stores import ObjectStore
+from support.run_without_models import begin, do_shard
 
-A_RUN = Path(__file__).parents[1] / "a_run.py"
+A_RUN = Path(run_without_models.__file__)
 
 
 @pytest.fixture

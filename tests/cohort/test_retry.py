@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from a_run import CONDITIONS, manifest_of
 
 from spinenet.anatomy import REASONS
 from spinenet.cohort.finalise import final_states, finalise
@@ -29,6 +28,7 @@ from spinenet.cohort.tables import to_table
 from spinenet.cohort.todo import what_is_left
 from spinenet.errors import ReasonError
 from spinenet.storage import Store
+from support.run_without_models import CONDITIONS, manifest_of
 
 FIRST = ("time_limit", None, "bad_pixels", "path_missing", None, "storage_failed", "not_mr", None)
 """Reasons of the rows of two shards; None is a row that is done."""

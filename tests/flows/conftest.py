@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-from cohorts import spinenet, write_manifest
 
-SHARD_SIZE = 4
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """A manifest, the result of running it, and what the command said."""
-
-    manifest: Path
-    out: Path
-    process: subprocess.CompletedProcess[str]
-
-    @property
-    def arguments(self) -> tuple[str | Path, ...]:
-        """What follows OUT on the command line."""
-        return ("--weights", "synthetic", "--shard-size", str(SHARD_SIZE))
+from support.cohorts import SHARD_SIZE, Undisturbed, spinenet, write_manifest
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from cohorts import small_scan, spinenet, tables, write
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1
 
 from spinenet.cohort.tables import TABLES
 from spinenet.types import Scan
+from support.cohorts import small_scan, spinenet, tables, write
 
 GOOD = 8
 ZEROS = bytes(16 << 20)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from cohorts import small_scan, spinenet, tables, write
+
+from support.cohorts import small_scan, spinenet, tables, write
 
 SCANS = 3
 ARGUMENTS = ("--weights", "synthetic", "--shard-size", "2")

@@ -14,24 +14,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import chaos
 import fsspec
 import pandas as pd
 import pytest
-from chaos import CPU_WORKER, FLOW, GPU_WORKER, HANGING, POISON, SCHEDULER, World
-from cohorts import BROKEN, small_scan, tables, write
-from object_stores import ObjectStore
 
 from flows.prefect_server.server import free_port
 from spinenet.cohort.tables import TABLES
+from support import chaos, flaky_proxy
+from support.chaos import CPU_WORKER, FLOW, GPU_WORKER, HANGING, POISON, SCHEDULER, World
+from support.cohorts import BROKEN, small_scan, tables, write
+from support.object_stores import ObjectStore
 
 SCANS, SUBJECTS, SHARD_SIZE = 200, 8, 4
 KILLS, BETWEEN_S = 30, (3.0, 7.0)
 WEIGHTS = {CPU_WORKER: 0.4, GPU_WORKER: 0.35, SCHEDULER: 0.12, FLOW: 0.13}
 FAULTS = 0.05
 CHOSEN = ("not_dicom", "bad_pixels", "missing_tags", "not_sagittal", "path_missing")
-HERE = Path(__file__).parent
-PROXY = HERE.parent / "flaky_proxy.py"
+PROXY = flaky_proxy.__file__
 
 
 def cohort(folder: Path) -> Path:
@@ -59,7 +58,7 @@ def world(manifest: Path, out: str | Path, environment: Mapping[str, str], logs:
     logs.mkdir(parents=True)
     scheduler = f"tcp://127.0.0.1:{free_port()}"
     arguments = [str(manifest), str(out), scheduler, "--shard-size", str(SHARD_SIZE)]
-    flow = [sys.executable, str(HERE / "chaos.py"), *arguments]
+    flow = [sys.executable, "-m", "support.chaos", *arguments]
     return World(chaos.processes(scheduler, flow, environment, logs), random.Random(11), WEIGHTS)
 
 

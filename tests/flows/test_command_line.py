@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cohorts import command, spinenet
 
 from flows.cli.app import debug_first
 from spinenet import __version__
+from support.cohorts import command, spinenet
 
 HEAVY = (
     "torch", "dask", "distributed", "prefect", "fastapi", "pandas", "pyarrow", "numpy", "scipy", "cv2",

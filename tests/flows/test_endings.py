@@ -13,8 +13,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
-from cohorts import command, small_scan, write
 from distributed.utils import open_port
+
+from support.cohorts import command, small_scan, write
 
 HUNG = """
 import sys, threading

@@ -9,12 +9,12 @@ from pathlib import Path
 from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import pytest
-from cohorts import command
 from prefect.settings import PREFECT_API_URL
 
 from flows.prefect_server.observer import observer
 from flows.prefect_server.server import _environment, loopback_past_proxies
 from flows.tasks import About
+from support.cohorts import command
 
 WITHOUT = "Prefect does not show this run, which goes on without it: "
 

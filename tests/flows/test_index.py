@@ -17,8 +17,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pydicom
 import pytest
-from canary import CANARY, NEEDED, with_canary
-from cohorts import BROKEN, small_scan, spinenet, write
 
 from flows.cli.app import exit_status
 from flows.index import Subjects
@@ -26,6 +24,8 @@ from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ScanError
 from spinenet.preflight.manifest_check import check_manifest
 from spinenet.readers.series import read_scan
+from support.canary import CANARY, NEEDED, with_canary
+from support.cohorts import BROKEN, small_scan, spinenet, write
 
 
 def canaries(root: Path) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cohorts import small_scan, write
 
 from flows.index import index_root
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import places_name
 from spinenet.index.unfinished import unfinished_name
+from support.cohorts import small_scan, write
 
 SCAN = small_scan(0)
 FOLDERS = 16

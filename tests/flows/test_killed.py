@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cohorts import assert_same_tables, command, spinenet
-from conftest import Undisturbed
+
+from support.cohorts import Undisturbed, assert_same_tables, command, spinenet
 
 
 def said_in(out: Path) -> Path:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cohorts import assert_same_tables, command, small_scan, spinenet, tables, write
-from local_chaos import Round, busy
 
 from flows.clusters.address import cores
+from support.cohorts import assert_same_tables, command, small_scan, spinenet, tables, write
+from support.local_chaos import Round, busy
 
 SCANS = 12
 ARGUMENTS = ("--weights", "synthetic", "--shard-size", "2", "--no-prefect")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from noop import STEPS
 from prefect.futures import PrefectConcurrentFuture
 
 from flows.cohort import run_cohort
@@ -18,6 +17,7 @@ from flows.progress import LogReporter
 from spinenet.cohort.results import read_results
 from spinenet.cohort.status import read_status
 from spinenet.storage import Store
+from support.no_op_steps import STEPS
 
 SCANS, SHARD_SIZE = 400, 8
 

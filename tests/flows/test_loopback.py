@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from cohorts import command, small_scan, write
 from distributed import Security
 from test_strangers import listening
 
 from flows.clusters.address import Cluster, connected
 from flows.prefect_server.server import free_port
 from spinenet.errors import RunError
+from support.cohorts import command, small_scan, write
 
 LOOPBACK = Path(__file__).parents[2] / "infra" / "loopback"
 

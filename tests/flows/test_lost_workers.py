@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import noop
 import psutil
 import pytest
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
@@ -25,6 +24,7 @@ from flows.watch import WorkerWatch
 from flows.workers import Orders, Prepared, Steps
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.errors import RunError
+from support import no_op_steps
 
 
 def one_of_each() -> dict[str, Any]:
@@ -234,7 +234,7 @@ def prepare_and_lose(entry: Entry, orders: Orders) -> Prepared:
         cluster = losing.pop()
         del cluster.worker_spec[GPU]
         cluster.scale(1)
-    return noop.prepare(entry, orders)
+    return no_op_steps.prepare(entry, orders)
 
 
 def test_a_run_whose_scans_wait_for_workers_that_are_gone_ends_and_goes_on_later(
@@ -254,7 +254,7 @@ def test_a_run_whose_scans_wait_for_workers_that_are_gone_ends_and_goes_on_later
 
     spec = cluster.worker_spec[GPU]
     with pytest.raises(RunError, match="no worker left with the resource GPU, for 4 seconds; start the run"):
-        run(Steps(prepare_and_lose, noop.read))
+        run(Steps(prepare_and_lose, no_op_steps.read))
     cluster.worker_spec[GPU] = spec
     cluster.scale(2)
-    assert run(noop.STEPS).states["done"] == 40
+    assert run(no_op_steps.STEPS).states["done"] == 40

@@ -20,8 +20,6 @@ from typing import Any
 import dask
 import httpx
 import pytest
-from cohorts import assert_same_tables
-from noop import STEPS
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.clusters.address import cluster_address
@@ -32,6 +30,8 @@ from flows.prefect_server.server import NoServer, OwnServer, free_port, own_serv
 from flows.progress import LogReporter
 from flows.tasks import About, Done
 from spinenet.cohort.results import read_results
+from support.cohorts import assert_same_tables
+from support.no_op_steps import STEPS
 
 N_SCANS = 40
 BEGUN = "40 scans in 10 shards, 0 done before"

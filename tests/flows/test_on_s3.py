@@ -6,12 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cohorts import assert_same_tables, command
-from conftest import Undisturbed
-from flaky_proxy import FlakyProxy
-from object_stores import ObjectStore
 
 from spinenet.storage import Store
+from support.cohorts import Undisturbed, assert_same_tables, command
+from support.flaky_proxy import FlakyProxy
+from support.object_stores import ObjectStore
 
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 SECRET = "AWS_SECRET_ACCESS_KEY"

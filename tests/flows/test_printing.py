@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cohorts import command, spinenet
 from rich.cells import cell_len
 
 from flows.cli.printing import Group, LineFormatter, Page, group_lines
@@ -25,6 +24,7 @@ from spinenet.cohort.rows import Failure, Provenance, failed_rows
 from spinenet.cohort.tables import to_table
 from spinenet.printable import link_target, markdown
 from spinenet.storage import Store
+from support.cohorts import command, spinenet
 
 HOSTILE = {
     "[/bold]": "[/bold]",

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import noop
 import pytest
 from distributed import Client, get_worker
 from distributed.utils import open_port
@@ -30,6 +29,7 @@ from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure
 from spinenet.errors import RunError
+from support import no_op_steps
 
 
 @pytest.fixture(scope="module")
@@ -195,12 +195,12 @@ def prepare_with_a_worker_that_ends(entry: Entry, orders: Orders) -> Prepared:
         return Prepared(entry, None, None, failed, {}, (("decode", f"{here} CPU+GPU"),))
     if here == "goes" and marker.read_text(encoding="utf-8") == "stays":
         os._exit(9)
-    return noop.prepare(entry, orders)
+    return no_op_steps.prepare(entry, orders)
 
 
 def read_what_did_not_fail(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
     """The rows of a spine for what the decoder above did not refuse."""
-    return (read if prepared.failure else noop.read)(prepared, orders, known)
+    return (read if prepared.failure else no_op_steps.read)(prepared, orders, known)
 
 
 def test_second_tries_whose_worker_is_gone_are_made_elsewhere(tmp_path: Path) -> None:

@@ -11,9 +11,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from canary import CANARY
-from cohorts import BROKEN, assert_same_tables, spinenet, tables
-from conftest import Undisturbed
 
 import spinenet as library
 from spinenet.anatomy import FINDINGS
@@ -23,6 +20,8 @@ from spinenet.readers.series import read_scan
 from spinenet.types import CORNERS
 from spinenet.weights import resolve
 from spinenet.weights.networks import load_networks
+from support.canary import CANARY
+from support.cohorts import BROKEN, Undisturbed, assert_same_tables, spinenet, tables
 
 
 def test_every_row_is_accounted_for(undisturbed: Undisturbed) -> None:

@@ -10,12 +10,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from cohorts import assert_same_tables, spinenet, tables
-from conftest import Undisturbed
 
 from flows.clusters.address import CPU, GPU, THREADS_VARIABLE, Cluster, cluster_address, nanny
 from flows.clusters.certificates import write_certificates
 from spinenet.cohort.tables import TABLES
+from support.cohorts import Undisturbed, assert_same_tables, spinenet, tables
 
 THREADS = {THREADS_VARIABLE: "1"}
 """Of each inference: several processes with several threads each would be in each other's way."""

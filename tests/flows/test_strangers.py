@@ -14,13 +14,13 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from cohorts import command, small_scan, write
 from distributed import Client, Security
 from distributed.core import rpc
 
 from flows.clusters.address import CPU, GPU, Cluster, cluster_address, connected, nanny
 from flows.clusters.certificates import write_certificates
 from spinenet.errors import RunError
+from support.cohorts import command, small_scan, write
 
 LOOPBACK = {"127.0.0.1", "::1"}
 

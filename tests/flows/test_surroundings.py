@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from cohorts import command
 
 from flows.clusters.surroundings import check_surroundings
 from spinenet.errors import RunError
+from support.cohorts import command
 
 AS_ROOT = shutil.which("unshare") is not None and hasattr(os, "geteuid") and os.geteuid() == 0
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from cohorts import command
 
 from flows.clusters.address import cores
 from flows.clusters.surroundings import ADDRESSES, FILES, FILES_FOR_A_WORKER
+from support.cohorts import command
 
 ENOUGH_FILES = FILES + FILES_FOR_A_WORKER * 2 * cores()
 """For a run's own workers, of which there is at most one of each class for a core."""

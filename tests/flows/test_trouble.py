@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cohorts import small_scan, write
 from distributed import Client
 
 from flows.clusters.address import cluster_address, connected, wait_for_slots
@@ -31,6 +30,7 @@ from spinenet.errors import RunError
 from spinenet.settings import Settings
 from spinenet.storage import Store
 from spinenet.weights import resolve
+from support.cohorts import small_scan, write
 
 
 def prepare_trouble(entry: Entry, orders: Orders) -> Prepared:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from cohorts import small_scan, write
 
 from flows.workers import Orders, WeightsRef, prepare, read
 from spinenet.cohort.manifests.manifest import Entry
@@ -15,6 +14,7 @@ from spinenet.cohort.tables import STAGES, Row
 from spinenet.settings import Settings
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.weights import resolve
+from support.cohorts import small_scan, write
 
 ORDERS = Orders(WeightsRef("synthetic", "synthetic", ""), Settings())
 OF_THE_FILES = frozenset(("path", "input_fingerprint", *(f"seconds_{stage}" for stage in STAGES)))

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trees import LOCAL, metaimage, nifti, packed, series, tar_of
 
 from spinenet.errors import ScanError
 from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
@@ -31,6 +30,7 @@ from spinenet.index.subjects import folder_subjects
 from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import uid_from
+from support.trees import LOCAL, metaimage, nifti, packed, series, tar_of
 
 CHOSEN = {"duplicate_series", "several_series", "other_body_part", "derived"}
 """Reasons that the choice gives: the series itself may well be read."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from trees import LOCAL, edit, nifti, packed, series
 
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
@@ -21,6 +20,7 @@ from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, keyed_subject
 from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan
+from support.trees import LOCAL, edit, nifti, packed, series
 
 KEY = b"0123456789abcdef"
 

@@ -17,7 +17,6 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
-from trees import edit, series
 
 from spinenet.errors import ScanError
 from spinenet.index import heads as heads_module
@@ -26,6 +25,7 @@ from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.sources.part10 import as_part10
 from spinenet.synthetic.enhanced import write_enhanced
+from support.trees import edit, series
 
 UIDS = [
     ImplicitVRLittleEndian,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from trees import LOCAL, nifti, packed, series
 
 from spinenet.index.places import REFUSED, UNNAMEABLE, as_url, find_places, joined
 from spinenet.readers.volumes.sidecars import sidecar_of
+from support.trees import LOCAL, nifti, packed, series
 
 
 def kinds(root: Path, base: str = "", fs: object = LOCAL) -> dict[str, tuple[str, set[str]]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from trees import series
 
 from spinenet.index.candidates import Folders
 from spinenet.index.catalogue import NUMBERS, SERIES
 from spinenet.index.rules import load_rules
 from spinenet.index.subjects import folder_subject, folder_subjects, keyed_subject, listed_subjects
+from support.trees import series
 
 KEY, OTHER = b"0123456789abcdef", b"fedcba9876543210"
 

@@ -19,7 +19,6 @@ import fsspec
 import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
-from trees import LOCAL, edit, metaimage, nifti, only, packed, rows_of, series, surveys, tar_of
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
@@ -29,6 +28,7 @@ from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan
 from spinenet.readers.sources import limits as limits_module
 from spinenet.synthetic.enhanced import write_enhanced
+from support.trees import LOCAL, edit, metaimage, nifti, only, packed, rows_of, series, surveys, tar_of
 
 
 def outcome(row: Row) -> str:

@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from golden_cases import Array, formula_scan, rendered_responses
-from tiny_networks import tiny_networks
 from torch import nn
 
 from spinenet.geometry import rescale_quads, to_square_pixels
@@ -17,6 +15,8 @@ from spinenet.inference.pipeline import Settings, detect, grade, label, read_spi
 from spinenet.stages.windows import tile
 from spinenet.types import Scan, Vertebra
 from spinenet.weights.networks import Networks
+from support.golden_cases import Array, formula_scan, rendered_responses
+from support.tiny_networks import tiny_networks
 
 BODY = np.array([[36.0, 1.0], [34.0, 25.0], [1.0, 26.0], [0.0, 0.0]])
 

@@ -16,18 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from golden_cases import (
-    Array,
-    assert_samples,
-    each_case,
-    formula_input,
-    formula_scan,
-    load,
-    rendered_responses,
-    with_formula_weights,
-)
-from local_server import serve
-from tiny_networks import tiny_bundle, write_checkpoint
 from torch import nn
 from typer.testing import CliRunner
 
@@ -43,6 +31,18 @@ from spinenet.stages.windows import tile
 from spinenet.synthetic.dicom import write_series
 from spinenet.types import Scan
 from spinenet.weights.published import SPINENET_V2
+from support.golden_cases import (
+    Array,
+    assert_samples,
+    each_case,
+    formula_input,
+    formula_scan,
+    load,
+    rendered_responses,
+    with_formula_weights,
+)
+from support.local_server import serve
+from support.tiny_networks import tiny_bundle, write_checkpoint
 
 COLUMNS = [finding.published_name for finding in FINDINGS]
 SLICES = 3

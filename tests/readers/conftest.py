@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_scans import make_scan, save
 
 from spinenet.types import Scan
+from support.small_scans import make_scan, save
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Damages series of every encoding at random and reads them: each must end as a scan or as a reason.
 
-``PYTHONPATH=. python tests/readers/fuzz.py --cases 20000 --processes 2`` runs it at length. Each case is made
-of its number alone, so that one that fails can be made again: ``--first NUMBER --cases 1``.
+``PYTHONPATH=.:tests python tests/readers/fuzz.py --cases 20000 --processes 2`` runs it at length. Each case
+is made of its number alone, so that one that fails can be made again: ``--first NUMBER --cases 1``.
 
 Reading happens in a child process: a crash of the interpreter, a case of more than 10 seconds and memory that
 grows by more than 2 GiB are seen from outside, whatever compiled code did.
@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import fsspec
-from fuzz_cases import damaged
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
 from spinenet.index.preview import preview
 from spinenet.readers.series import read_scan
+from support.fuzz_cases import damaged
 
 SECONDS = 10.0
 GIBIBYTES = 2.0

@@ -1,6 +1,6 @@
 """What bombs come to: small files that ask for much.
 
-``PYTHONPATH=.:tests/readers python tests/readers/look_at_bombs.py`` prints a table: bomb, bytes, how it
+``PYTHONPATH=.:tests python tests/readers/look_at_bombs.py`` prints a table: bomb, bytes, how it
 was looked at (``read``; ``preview``, as a check does; ``index``), what it came to, CPU seconds, and MiB of
 memory above what the libraries take. Each is looked at in a process of its own with a ceiling of memory and
 CPU time. Then ``spinenet index`` and ``spinenet check`` go over all of them at once, and their processes are
@@ -21,8 +21,8 @@ from collections.abc import Iterable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
-from bombs import write_bombs
-from small_scans import make_scan, save
+from support.bombs import write_bombs
+from support.small_scans import make_scan, save
 
 CEILING = 6 << 30
 """Bytes of memory at which a look ends."""

@@ -9,7 +9,6 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from small_scans import edit, make_scan, save
 
 from spinenet.index.heads import read_head
 from spinenet.readers.dicom import siblings
@@ -17,6 +16,7 @@ from spinenet.readers.dicom.body_parts import known_body_part, stated_body_part
 from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.headers import read_frames
 from spinenet.synthetic.enhanced import write_enhanced
+from support.small_scans import edit, make_scan, save
 
 
 @pytest.mark.parametrize(

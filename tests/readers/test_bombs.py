@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bombs import write_bombs
 from look_at_bombs import HOWS, MEBIBYTES, SECONDS, look_at
 
 from spinenet.anatomy import REASONS
+from support.bombs import write_bombs
 
 REFUSED = {
     "anisotropic": "missing_tags",

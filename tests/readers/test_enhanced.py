@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from small_scans import assert_same, damaged_bytes, edit, make_scan, save, stored_as
 
 from spinenet.errors import ScanError
 from spinenet.readers.dicom.assembly import read_dicom
@@ -20,6 +19,7 @@ from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.types import Scan
+from support.small_scans import assert_same, damaged_bytes, edit, make_scan, save, stored_as
 
 
 def reason_of(path: Path) -> str:

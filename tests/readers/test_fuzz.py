@@ -5,13 +5,13 @@ from __future__ import annotations
 import collections
 
 from fuzz import outcome, run
-from fuzz_cases import corpus, damaged
 
 from spinenet.errors import ScanError
 from spinenet.readers.dicom import siblings
 from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
 from spinenet.readers.sources.part10 import as_part10
+from support.fuzz_cases import corpus, damaged
 
 CASES = 300
 

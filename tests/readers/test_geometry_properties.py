@@ -12,12 +12,12 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_scans import assert_same, edit, make_scan, save, stored_as
 
 from spinenet.geometry import to_patient
 from spinenet.readers.series import read_scan
 from spinenet.readers.volumes.nifti import read_nifti
 from spinenet.types import Scan
+from support.small_scans import assert_same, edit, make_scan, save, stored_as
 
 nibabel = pytest.importorskip("nibabel")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_scans import make_scan, stored_as
 
 from spinenet.errors import ScanError
 from spinenet.readers.series import read_scan
 from spinenet.readers.volumes.metaimage import read_metaimage
+from support.small_scans import make_scan, stored_as
 
 
 def reason_of(data: bytes, **beside: bytes) -> str:

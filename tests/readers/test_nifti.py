@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_scans import make_scan, save, stored_as
 
 from spinenet.errors import ScanError
 from spinenet.readers.series import read_scan
 from spinenet.readers.volumes.nifti import read_nifti
+from support.small_scans import make_scan, save, stored_as
 
 nibabel = pytest.importorskip("nibabel")
 

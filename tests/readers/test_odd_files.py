@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
-import jpeg_lossless
 import numpy as np
 import pydicom
 import pytest
@@ -29,13 +28,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGLosslessSV1,
 )
-from small_scans import assert_same, edit, make_scan, save
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress
 from spinenet.synthetic.enhanced import write_enhanced
+from support import jpeg_lossless
+from support.small_scans import assert_same, edit, make_scan, save
 
 SCAN = make_scan((65, 33, 5))
 """What the rows whose outcome is "scan" hold, each in its own form."""

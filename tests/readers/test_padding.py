@@ -8,7 +8,6 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.tag import Tag
-from small_scans import edit, make_scan, save
 
 from spinenet.geometry import to_square_pixels
 from spinenet.inference.pipeline import Settings, detect
@@ -19,6 +18,7 @@ from spinenet.synthetic.image import render
 from spinenet.types import Scan
 from spinenet.weights import resolve
 from spinenet.weights.networks import load_networks
+from support.small_scans import edit, make_scan, save
 
 VALUE = Tag("PixelPaddingValue")
 BORDER = np.s_[:, :3]

@@ -6,18 +6,18 @@ import contextlib
 import random
 from pathlib import Path
 
-import jpeg_lossless
 import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from small_scans import assert_same, damaged_bytes, edit, make_scan, save
 
 from spinenet.errors import ScanError
 from spinenet.readers.dicom.assembly import read_dicom
 from spinenet.readers.dicom.headers import read_frame
 from spinenet.readers.dicom.pixels import check_format, stored_pixels
 from spinenet.readers.series import read_scan
+from support import jpeg_lossless
+from support.small_scans import assert_same, damaged_bytes, edit, make_scan, save
 
 
 def decode(name: str) -> np.ndarray:

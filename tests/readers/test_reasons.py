@@ -13,7 +13,6 @@ import numpy as np
 import pydicom
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 from spinenet.anatomy import REASONS
 from spinenet.errors import ScanError
@@ -22,6 +21,7 @@ from spinenet.readers.series import read_scan
 from spinenet.readers.sources import limits as limits_module
 from spinenet.synthetic.dicom import uid_from
 from spinenet.types import Scan
+from support.small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 
 def reason_of(path, **options) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_scans import SERIES, assert_same, make_scan, save, stored_as
 
 from spinenet.errors import ScanError
 from spinenet.readers.series import read_scan
@@ -16,6 +15,7 @@ from spinenet.readers.space.orientation import ISOTROPIC_MM
 from spinenet.readers.space.reformat import SLAB_MM, THIN_MM, to_thick_slices
 from spinenet.synthetic.dicom import uid_from
 from spinenet.types import Scan
+from support.small_scans import SERIES, assert_same, make_scan, save, stored_as
 
 AXIAL, CORONAL = (1, 2, 0), (0, 2, 1)
 

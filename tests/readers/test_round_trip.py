@@ -15,10 +15,10 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress, uid_from
+from support.small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 ORDERS = [(0, 1, 2), (1, 0, 2)]
 FLIPS = list(itertools.product((False, True), repeat=3))

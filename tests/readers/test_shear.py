@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_scans import assert_same, make_scan, save, stored_as
 
 from spinenet.readers.series import read_scan
 from spinenet.readers.space.shear import straighten
 from spinenet.types import Scan
+from support.small_scans import assert_same, make_scan, save, stored_as
 
 
 def sheared_scan(along_rows: float, along_columns: float, slices: int = 5, tilt: float = 0.0) -> Scan:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_scans import save, stored_as
 
 from spinenet.geometry import to_patient
 from spinenet.inference.pipeline import read_spine
@@ -16,6 +15,7 @@ from spinenet.synthetic.image import render, render_slice, sample_subject, slice
 from spinenet.types import Scan, SpineReading
 from spinenet.weights import resolve
 from spinenet.weights.networks import Networks, load_networks
+from support.small_scans import save, stored_as
 
 SEED = 5017
 """A lumbar spine with foraminal stenosis on the left alone, graded with a wide margin."""

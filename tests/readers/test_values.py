@@ -8,11 +8,11 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from small_scans import SERIES, edit, make_scan, save
 
 from spinenet.errors import ScanError
 from spinenet.readers.dicom.facts import sequence_of
 from spinenet.readers.series import read_scan
+from support.small_scans import SERIES, edit, make_scan, save
 
 CANARY = "Kanarienvogel"
 

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from fuzz_cases import damaged
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from small_scans import make_scan
 
 from spinenet.errors import ScanError
 from spinenet.index.heads import Counted, read_head
@@ -20,6 +18,8 @@ from spinenet.readers.dicom import siblings
 from spinenet.readers.dicom.walk import Held, Walked, walk
 from spinenet.readers.sources.part10 import as_part10
 from spinenet.synthetic.dicom import write_series
+from support.fuzz_cases import damaged
+from support.small_scans import make_scan
 
 CHARACTER_SET, POSITION, ROWS, PATIENT = 0x00080005, 0x00200032, 0x00280010, 0x00100020
 NAMES = {"patient_id": "P1", "study_uid": "1.2.1", "series_uid": "1.2.2", "description": "t2 tse sag"}

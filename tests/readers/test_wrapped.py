@@ -18,13 +18,13 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
-from small_scans import assert_same, make_scan, save
 
 from spinenet.errors import ScanError
 from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
 from spinenet.readers.sources import limits as limits_module
 from spinenet.readers.sources.part10 import as_part10, is_dicom
+from support.small_scans import assert_same, make_scan, save
 
 META_AT = 132
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from golden_cases import formula_scan
 
 from spinenet.geometry import STORED_TYPES, rotation, warp_crop, warpable
 from spinenet.stages.crops import disc_volume, vertebra_volume
 from spinenet.stages.windows import cut_patch
 from spinenet.types import Vertebra, Window
+from support.golden_cases import formula_scan
 
 Array = npt.NDArray[Any]
 QUAD = np.array([[150.0, 80.0], [152.0, 108.0], [110.0, 110.0], [108.0, 82.0]])

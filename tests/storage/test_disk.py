@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from a_run import begin, do_shard
 
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
+from support.run_without_models import begin, do_shard
 
 N_ROWS, SHARD_SIZE = 24, 4
 
 LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[2])
-from a_run import begin, do_shard
+from support.run_without_models import begin, do_shard
 from spinenet.errors import StorageError
 from spinenet.storage import Store
 ledger = begin(Store.at(sys.argv[1]), 24, 4)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tiny_networks import tiny_bundle
-
 from spinenet.training.scoring import GROUPS, figures
+from support.tiny_networks import tiny_bundle
 
 
 def test_a_bundle_that_finds_nothing_has_recall_zero(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import pydicom
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
-from small_scans import make_scan, save
+
+from support.small_scans import make_scan, save
 
 BODY_TAGS = ((0x0008, 0x0016, b"UI", b"1.2.840.10008.5.1.4.1.1.4\0"), (0x0008, 0x0060, b"CS", b"MR"))
 ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0)

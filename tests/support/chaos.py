@@ -153,16 +153,17 @@ def processes(
     scheduler: str, flow: Sequence[str], environment: Mapping[str, str], logs: Path
 ) -> list[Process]:
     """A scheduler at an address, two CPU-class workers, one GPU-class one, and the flow."""
-    here = str(Path(__file__).parent)
+    tests = str(Path(__file__).parents[1])
     common = {
-        "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
         **environment,
     }
     python = [sys.executable, "-m"]
     where = ["--host", "127.0.0.1", "--port", scheduler.rpartition(":")[2]]
     worker = [*python, "distributed.cli.dask_worker", scheduler, "--no-nanny", "--no-dashboard"]
-    worker += ["--nthreads", "1", "--memory-limit", "0", "--death-timeout", "20", "--preload", "chaos"]
+    worker += ["--nthreads", "1", "--memory-limit", "0", "--death-timeout", "20"]
+    worker += ["--preload", "support.chaos"]
     commands = [
         (SCHEDULER, "scheduler", [*python, "distributed.cli.dask_scheduler", *where, "--no-dashboard"]),
         (CPU_WORKER, "cpu-0", [*worker, "--resources", "CPU=1", "--name", "cpu-0"]),
@@ -198,6 +199,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     # tasks are pickled by the name of this module, which for this process is another
-    import chaos
+    from support import chaos
 
     sys.exit(chaos.main())

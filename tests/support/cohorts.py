@@ -6,17 +6,21 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pydicom
-from canary import NEEDED, with_canary
 
 from spinenet.cohort.tables import STAGES, TABLES
 from spinenet.synthetic.dicom import uid_from, write_series
 from spinenet.synthetic.image import render
 from spinenet.types import Scan
+from support.canary import NEEDED, with_canary
+
+SHARD_SIZE = 4
+"""Scans in a shard of the undisturbed run."""
 
 
 def small_scan(seed: int, gain: float = 1.0) -> Scan:
@@ -166,3 +170,17 @@ def assert_same_tables(first: Path, second: Path) -> None:
     before, after = tables(first), tables(second)
     for name in TABLES:
         pd.testing.assert_frame_equal(before[name], after[name], check_exact=True)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A manifest, the result of running it, and what the command said."""
+
+    manifest: Path
+    out: Path
+    process: subprocess.CompletedProcess[str]
+
+    @property
+    def arguments(self) -> tuple[str | Path, ...]:
+        """What follows OUT on the command line."""
+        return ("--weights", "synthetic", "--shard-size", str(SHARD_SIZE))

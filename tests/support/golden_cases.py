@@ -16,7 +16,7 @@ from torch import nn
 
 from spinenet.types import Window
 
-GOLDEN = Path(os.environ.get("SPINENET_GOLDEN", Path(__file__).parent / "data" / "golden"))
+GOLDEN = Path(os.environ.get("SPINENET_GOLDEN", Path(__file__).parents[1] / "data" / "golden"))
 Array = npt.NDArray[Any]
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pydicom
-from small_scans import make_scan
 from test_odd_files import ODD
+
+from support.small_scans import make_scan
 
 Files = dict[str, bytes]
 _WORDS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)

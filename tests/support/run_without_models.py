@@ -1,6 +1,6 @@
 """A run without models, in this process or in one of its own: the plan, every shard's parts and commit.
 
-    python a_run.py OUT NAME N_ROWS SHARD_SIZE GO
+    python tests/support/run_without_models.py OUT NAME N_ROWS SHARD_SIZE GO
 
 waits for the file GO, does every shard in an order of its own, and prints the plan's shard size and the
 shards whose commit was its own.

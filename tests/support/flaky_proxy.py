@@ -3,7 +3,7 @@
 Requests go through as they came, the Host header too, so that signatures made for the proxy's address hold.
 As a process of its own:
 
-    python tests/flaky_proxy.py --listen 9200 --to 127.0.0.1:9103 --faults 0.05 --seed 1 --counts counts.json
+    python tests/support/flaky_proxy.py --listen 9200 --to 127.0.0.1:9103 --faults 0.05 --counts counts.json
 
 It says where it listens on one line, and its counts as one line of JSON when it is told to end (SIGTERM).
 """
