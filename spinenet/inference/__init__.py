@@ -1,1 +1,1 @@
-"""One scan's computation: detect, name, grade."""
+"""Inference on one scan: detect the vertebrae, label them, grade the discs."""

@@ -1,4 +1,4 @@
-"""Passes images through a network in batches, in smaller ones where memory runs out."""
+"""Passes images through a network in batches, which are halved where memory runs out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from spinenet.errors import ScanError
 
 _log = logging.getLogger(__name__)
 
-
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "CUDA error: out of memory", "HIP error: out of memory")
-"""Words of the errors that say so without a class of their own."""
+"""Texts by which torch reports that memory ran out in an error without a class of its own."""
 
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where a network's parameters are; the CPU if it has none."""
+    """The device of a network's parameters; the CPU if it has none."""
     return next((p.device for p in network.parameters()), torch.device("cpu"))
 
 
@@ -28,33 +27,35 @@ def pass_through(
 ) -> tuple[npt.NDArray[np.float32], ...]:
     """Pass images through a network in batches.
 
-    Where the device's memory does not hold a batch, what is cached there is given back and the rest goes on
-    in batches of half the size, down to single images.
+    Where the device's memory does not hold a batch, torch's cache is emptied and the remaining images are
+    passed in batches of half the size, down to single images.
 
     Parameters
     ----------
+    network
+        The network, in evaluation mode.
     images
-        (n, ...), n at least 1.
+        (n, ...) float32, n at least 1.
     batch_size
-        The largest batch.
+        Size of the largest batch.
 
     Returns
     -------
     tuple of ndarray
-        The network's outputs, one or more, each (n, ...), on the CPU.
+        The network's outputs, one or more, each (n, ...) float32.
 
     Raises
     ------
     ScanError
-        out_of_memory, if a single image is too much.
+        out_of_memory, if a single image does not fit.
     """
     device = device_of(network)
     outputs: list[tuple[Tensor, ...]] = []
-    at = 0
+    start = 0
     with torch.inference_mode():
-        while at < len(images):
+        while start < len(images):
             try:
-                outputs.append(_one_pass(network, images[at : at + batch_size], device))
+                outputs.append(_one_pass(network, images[start : start + batch_size], device))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -62,12 +63,12 @@ def pass_through(
                     raise ScanError(
                         "out_of_memory", f"the memory of {device.type} does not hold one image in a network"
                     ) from None
-                batch_size = max(1, min(batch_size, len(images) - at) // 2)
+                batch_size = max(1, min(batch_size, len(images) - start) // 2)
                 _log.warning("memory of %s ran out; going on in batches of %d", device, batch_size)
             else:
-                at += batch_size
+                start += batch_size
                 continue
-            # here the failed batch's tensors are no longer held by its error
+            # only here, outside the except clause, does the error no longer hold the failed batch's tensors
             if device.type == "cuda":
                 torch.cuda.empty_cache()
         return tuple(
@@ -87,7 +88,7 @@ def _one_pass(
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: on a CPU torch says so in a RuntimeError's words only."""
+    """Whether memory ran out; on a CPU torch reports that in the text of a RuntimeError alone."""
     return (
         not isinstance(error, RuntimeError)
         or isinstance(error, torch.OutOfMemoryError)

@@ -1,4 +1,4 @@
-"""One scan's story: square its pixels, detect vertebrae, name them, grade the discs between them."""
+"""Infers one scan: squares its pixels, detects vertebrae, labels them and grades the discs."""
 
 from __future__ import annotations
 
@@ -39,50 +39,50 @@ def read_spine(
     settings: Settings = Settings(),
     vertebrae: Sequence[Vertebra] | None = None,
 ) -> SpineReading:
-    """Find, name and grade all of one scan.
+    """Detect and label the vertebrae of a scan, and grade its discs.
 
     Parameters
     ----------
     scan
-        As stored; its pixels need not be square.
+        The scan as read; its pixels need not be square.
     networks
-        In evaluation mode; the work is done on their device.
+        The networks in evaluation mode; inference runs on their device.
     settings
-        What a user may change.
+        Settings of the user.
     vertebrae
-        Vertebrae of an earlier reading, in pixels of ``scan``, to be taken instead of detecting.
+        Vertebrae of an earlier inference, in pixels of ``scan``, that replace detection.
 
     Returns
     -------
     SpineReading
-        Quads in pixels of ``scan``; empty where no vertebra was found.
+        Vertebrae, with quads in pixels of ``scan``, and grades; empty where no vertebra was detected.
 
     Raises
     ------
     ValueError
-        Where the slices are too small to hold a window.
+        The slices are too small to hold a window.
     """
     square = to_square_pixels(scan)
-    clock = [time.perf_counter()]
+    times = [time.perf_counter()]
     if vertebrae is None:
-        found = detect(square, networks, settings)
+        detected = detect(square, networks, settings)
     else:
-        found = tuple(_on_grid(v, scan, square) for v in vertebrae)
-    clock.append(time.perf_counter())
-    named = label(square, found, networks, settings)
-    clock.append(time.perf_counter())
-    grades, failures = grade(square, named, networks, settings)
-    clock.append(time.perf_counter())
+        detected = tuple(_on_grid(v, scan, square) for v in vertebrae)
+    times.append(time.perf_counter())
+    labelled = label(square, detected, networks, settings)
+    times.append(time.perf_counter())
+    grades, failures = grade(square, labelled, networks, settings)
+    times.append(time.perf_counter())
     return SpineReading(
-        vertebrae=tuple(_on_grid(v, square, scan) for v in named),
+        vertebrae=tuple(_on_grid(v, square, scan) for v in labelled),
         grades=grades,
         failures=failures,
-        seconds=dict(zip(("detect", "label", "grade"), np.diff(clock).tolist(), strict=True)),
+        seconds=dict(zip(("detect", "label", "grade"), np.diff(times).tolist(), strict=True)),
     )
 
 
 def _on_grid(vertebra: Vertebra, source: Scan, target: Scan) -> Vertebra:
-    """The vertebra in pixels of another grid over the same field of view."""
+    """The vertebra in pixels of another grid with the same field of view."""
     if source is target:
         return vertebra
     moved = rescale_quads(vertebra.quads, source.pixel_spacing, target.pixel_spacing)
@@ -90,18 +90,18 @@ def _on_grid(vertebra: Vertebra, source: Scan, target: Scan) -> Vertebra:
 
 
 def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra, ...]:
-    """Find the vertebrae of a scan with square pixels.
+    """Detect the vertebrae of a scan with square pixels.
 
-    The detector sees one slice's patches at a time, so memory does not grow with the number of slices.
+    Slices are detected one by one, so that memory does not grow with their number.
 
     Returns
     -------
     tuple of Vertebra
-        Cranial to caudal, without levels.
+        Vertebrae without levels, cranial to caudal.
     """
     height, width, slices = scan.shape
     windows, scale_edge = tile(height, width, scan.pixel_spacing[0])
-    # Windows at the far edges can repeat each other: the detector sees each once.
+    # windows at the far edges can be equal: each distinct one is passed through the detector once
     distinct = list(dict.fromkeys(windows))
     places = [distinct.index(window) for window in windows]
     quads = []
@@ -116,17 +116,17 @@ def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra
 def label(
     scan: Scan, vertebrae: Sequence[Vertebra], networks: Networks, settings: Settings
 ) -> tuple[Vertebra, ...]:
-    """Name the vertebrae of a scan with square pixels.
+    """Label the vertebrae of a scan with square pixels.
 
     Parameters
     ----------
     vertebrae
-        Cranial to caudal.
+        Vertebrae, cranial to caudal.
 
     Returns
     -------
     tuple of Vertebra
-        The same, with levels and level probabilities.
+        The same vertebrae with levels and level probabilities.
     """
     if not vertebrae:
         return ()
@@ -135,10 +135,10 @@ def label(
         volumes = np.stack([vertebra_volume(scan.volume, v.mean_quad) for v in batch])
         logits.append(pass_through(networks.appearance, volumes[:, None], settings.batch_size)[0])
         empty.append(~volumes.any(axis=(1, 2, 3)))
-    looks = appearance_probabilities(np.concatenate(logits), np.concatenate(empty))
+    appearance = appearance_probabilities(np.concatenate(logits), np.concatenate(empty))
     height, spacing = scan.shape[0], scan.pixel_spacing[0]
     means = [v.mean_quad for v in vertebrae]
-    image = context_image(height, spacing, means, looks)
+    image = context_image(height, spacing, means, appearance)
     (context,) = pass_through(networks.context, image[None, None], 1)
     probabilities = level_probabilities(context[0, 0], centroid_rows(height, spacing, means))
     levels, _ = decode(probabilities, skip_penalty=settings.skip_penalty)
@@ -156,21 +156,21 @@ def grade(
     Parameters
     ----------
     vertebrae
-        Cranial to caudal, with levels.
+        Vertebrae with levels, cranial to caudal.
 
     Returns
     -------
     grades
-        Cranial to caudal, each disc once.
+        Grades, cranial to caudal, each disc once.
     failures
-        Discs whose image could not be made, or whose name was taken.
+        Discs that could not be cropped, or whose level another disc has.
     """
     discs, failures = disc_images(scan, vertebrae)
     return grade_discs(discs, networks.grading, settings.batch_size), failures
 
 
 def grade_discs(discs: Sequence[Disc], grading: nn.Module, batch_size: int) -> tuple[DiscGrade, ...]:
-    """Grade disc images, in their order, ``batch_size`` in one pass of the grading network."""
+    """Grade disc volumes in their order, ``batch_size`` of them in one pass through the grading network."""
     grades = []
     for batch in _batches(discs, batch_size):
         heads = pass_through(grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
@@ -182,14 +182,14 @@ def grade_discs(discs: Sequence[Disc], grading: nn.Module, batch_size: int) -> t
 def disc_images(
     scan: Scan, vertebrae: Sequence[Vertebra]
 ) -> tuple[tuple[Disc, ...], tuple[DiscFailure, ...]]:
-    """Cut out the discs between neighbouring vertebrae of a scan with square pixels.
+    """Crop the discs between neighbouring vertebrae of a scan with square pixels.
 
     Returns
     -------
     discs
-        Cranial to caudal, each name once.
+        Discs, cranial to caudal, each level once.
     failures
-        Discs whose image could not be made, or whose name was taken.
+        Discs that could not be cropped, or whose level another disc has.
     """
     discs: dict[str, Disc] = {}
     failures = []
@@ -207,5 +207,6 @@ def disc_images(
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Split a sequence into parts of at most ``size`` items."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -1,4 +1,4 @@
-"""The two kinds of volume cut from a scan: one for each vertebra, one for each disc."""
+"""Crops the two kinds of volume from a scan: one for each vertebra, one for each disc."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ from spinenet.geometry import Points, rotation, transform, warp_crop
 from spinenet.types import ImageArray, Vertebra
 
 VERTEBRA_SIZE, VERTEBRA_SLICES = 224, 16
-"""Rows and columns, and slices, of a vertebra volume."""
+"""Rows and columns, and slices, of a vertebra volume (arXiv:2205.01683, labelling)."""
 
 DISC_SIZE = (192, 320)
-"""(rows, columns) that a disc crop is resized to before its border is cut off."""
+"""(rows, columns) of a resized disc crop, before its border is cut off (arXiv:2205.01683, grading)."""
 
 DISC_BODY = (113.5, 227.0)
-"""(rows, columns) of the disc itself within ``DISC_SIZE``."""
+"""(rows, columns) of the disc itself within ``DISC_SIZE`` (arXiv:2205.01683, grading)."""
 
 DISC_ROWS, DISC_COLUMNS, DISC_REACH = slice(40, 152), slice(48, 272), 4
-"""What the grading network reads: part of the resized crop, of mid slice - 4 to mid slice + 4."""
+"""Input of the grading network (arXiv:2205.01683, grading): rows and columns of the resized crop, and slices
+on either side of the disc's middle slice."""
 
 
 def vertebra_volume(volume: ImageArray, mean_quad: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Cut the upright surroundings of one vertebra out of all slices.
+    """Crop the surroundings of one vertebra, turned upright, from all slices.
 
     Parameters
     ----------
     volume
         (H, W, S) scan with square pixels.
     mean_quad
-        (4, 2) mean corners of the vertebra.
+        (4, 2) mean corners (x, y) of the vertebra, in pixels.
 
     Returns
     -------
     ndarray
-        (224, 224, 16) float32 (row, column, slice), zero where the rotated scan ends. All zero
-        where the quad lies outside.
+        (224, 224, 16) float32 (row, column, slice): zero outside the rotated scan, so all zero where the
+        quad lies outside.
     """
     quad = np.asarray(mean_quad, dtype=np.float64)
     (right_top, left_top), shape = (quad[0], quad[3]), (volume.shape[0], volume.shape[1])
@@ -53,21 +54,21 @@ def vertebra_volume(volume: ImageArray, mean_quad: npt.ArrayLike) -> npt.NDArray
     turned = transform(matrix, quad)
     edge = float(np.ptp(turned, axis=0).max())
     left, top = (int(start) for start in turned[3] - edge)
-    # A quad of no size still needs a pixel to resize.
+    # a quad without extent still needs one pixel, as an empty image cannot be resized
     right, bottom = max(int(left + 3 * edge), left + 1), max(int(top + 3 * edge), top + 1)
     crop = warp_crop(volume, matrix, shape, (top, bottom), (left, right))
     return _normalise(_across_slices(torch.from_numpy(crop.astype(np.float64))))
 
 
 def _tilt(dx: float, dy: float) -> float:
-    """Angle of the upper endplate in radians; kept as published: tanh stands where arctan belongs."""
+    """Angle of the upper endplate in radians; tanh instead of arctan, as published (arXiv:2205.01683)."""
     if dx == 0:
         return float(np.sign(dy))
     return float(np.tanh(dy / dx))
 
 
 def _across_slices(crop: torch.Tensor) -> npt.NDArray[np.float64]:
-    """(S, h, w) to (16, 224, 224): cubic in plane, linear between slices, the last one repeated."""
+    """Resample (S, h, w) to (16, 224, 224): cubic in plane, linear between slices, the last one repeated."""
     slices = crop.shape[0]
     position = np.arange(VERTEBRA_SLICES) * slices / VERTEBRA_SLICES
     below = np.floor(position).astype(int)
@@ -75,7 +76,7 @@ def _across_slices(crop: torch.Tensor) -> npt.NDArray[np.float64]:
     share = torch.from_numpy(position - below)[:, None, None]
     images = crop
     if slices > VERTEBRA_SLICES:
-        # Both steps are linear, so their order is free: the cheaper one first.
+        # both steps are linear, so their order does not matter: the one that leaves fewer pixels comes first
         images = images[below] * (1 - share) + images[above] * share
     images = F.interpolate(
         images[None], size=(VERTEBRA_SIZE, VERTEBRA_SIZE), mode="bicubic", align_corners=False
@@ -87,13 +88,14 @@ def _across_slices(crop: torch.Tensor) -> npt.NDArray[np.float64]:
 
 
 def _normalise(images: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Scale (slice, row, column) by minimum and 95th percentile, as (row, column, slice)."""
     scaled = (images - images.min()) / (np.percentile(images, 95) + 1e-6)
     return np.ascontiguousarray(np.moveaxis(scaled, 0, 2), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class DiscPair:
-    """Two neighbours of the spine: the disc's name and the vertebrae below and above it."""
+    """A disc's level and the vertebrae below and above it."""
 
     level: str
     below: Vertebra
@@ -101,10 +103,10 @@ class DiscPair:
 
 
 def disc_pairs(vertebrae: tuple[Vertebra, ...]) -> tuple[DiscPair, ...]:
-    """Pairs of labelled vertebrae with a disc between them, in the order given (cranial first)."""
+    """Pairs of labelled vertebrae with a disc between them, in the given order (cranial first)."""
     pairs = []
     for above, below in itertools.pairwise(vertebrae):
-        # Neighbours in the list only, with a vertebra missed between them, have no disc in common.
+        # neighbours in the list with a missed vertebra between them have no disc in common
         level = disc_level(below.level, above.level)
         if level is not None:
             pairs.append(DiscPair(level, below, above))
@@ -112,12 +114,12 @@ def disc_pairs(vertebrae: tuple[Vertebra, ...]) -> tuple[DiscPair, ...]:
 
 
 def disc_mid_slice(below: Vertebra, above: Vertebra) -> int:
-    """Slice at the middle of a disc: rounded mean of its vertebrae's middle slices."""
+    """Index of a disc's middle slice: the rounded mean of its vertebrae's middle slices."""
     return int(np.round((below.mid_slice + above.mid_slice) / 2))
 
 
 def quad_at(vertebra: Vertebra, index: int) -> Points:
-    """(4, 2) quad of a vertebra in a slice: its own (the last, if two) or else its mean quad."""
+    """Quad (4, 2) of a vertebra in a slice: the last one detected there, or else the mean quad."""
     for position in range(len(vertebra.slices) - 1, -1, -1):
         if vertebra.slices[position] == index:
             quad: Points = vertebra.quads[position]
@@ -126,7 +128,7 @@ def quad_at(vertebra: Vertebra, index: int) -> Points:
 
 
 def disc_volume(volume: ImageArray, below: Vertebra, above: Vertebra) -> npt.NDArray[np.float32]:
-    """Cut one disc out of the nine slices around its middle.
+    """Crop one disc from the nine slices around its middle.
 
     Parameters
     ----------
@@ -138,12 +140,12 @@ def disc_volume(volume: ImageArray, below: Vertebra, above: Vertebra) -> npt.NDA
     Returns
     -------
     ndarray
-        (9, 112, 224) float32 (slice, row, column) in [0, 1]; a quarter is the bodies' median.
+        (9, 112, 224) float32 (slice, row, column) in [0, 1]; the median of the vertebral bodies is 0.25.
 
     Raises
     ------
     DiscError
-        Where the bodies have no pixels or no positive median, or the disc has no extent.
+        The bodies have no pixels or no positive median, or the disc has no extent.
     """
     median = _body_median(volume, below, above)
     if not median > 0:
@@ -166,7 +168,7 @@ def disc_volume(volume: ImageArray, below: Vertebra, above: Vertebra) -> npt.NDA
 
 
 def _body_median(volume: ImageArray, *vertebrae: Vertebra) -> float:
-    """Median over the bodies' pixels of all slices where they were found; 0 where there is none."""
+    """Median intensity of the vertebral bodies over the slices where each was detected; 0 without pixels."""
     values = []
     for vertebra in vertebrae:
         quad = quad_at(vertebra, vertebra.mid_slice)
@@ -178,19 +180,19 @@ def _body_median(volume: ImageArray, *vertebrae: Vertebra) -> float:
 
 
 def _levelling(quad: Points, height: int, width: int) -> tuple[Points, tuple[int, int]]:
-    """Matrix that turns a slice until the disc's upper edge is level, and the (rows, columns) it needs."""
+    """Matrix (2, 3) that makes the disc's upper edge horizontal, and (rows, columns) of the turned slice."""
     x, y = quad[0] - quad[3]
     angle = float(np.arctan2(y, x))
     sine, cosine = abs(np.sin(angle)), abs(np.cos(angle))
     canvas = (int(height * cosine + width * sine), int(height * sine + width * cosine))
-    # The published centre, half a pixel off the middle of the pixel grid.
+    # the published centre of rotation lies half a pixel off the middle of the pixel grid
     matrix = rotation((width / 2, height / 2), float(np.degrees(angle)))
     matrix[:, 2] += (canvas[1] - width) / 2, (canvas[0] - height) / 2
     return matrix, canvas
 
 
 def _disc_range(turned: Points) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns of the crop around the turned quad of a disc."""
+    """(first, end) rows and columns of the crop around the turned quad of a disc."""
     (left, top), (right, bottom) = turned.min(axis=0), turned.max(axis=0)
     width, height = right - left, bottom - top
     left, right, width = left - width / 2, right + width / 2, 2 * width

@@ -1,4 +1,4 @@
-"""From the grading network's logits to a disc's grades, and the published package's table."""
+"""Turns the grading network's logits into a disc's grades, and grades into the published table."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from spinenet.types import DiscGrade
 
 
 def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> DiscGrade:
-    """Grades of one disc.
+    """Make the grades of one disc from its logits (arXiv:2205.01683, grading).
 
     Parameters
     ----------
     level
         Name of the disc.
     mid_slice
-        Slice at its middle.
+        Index of its middle slice.
     logits
-        (n_classes,) for each of :data:`spinenet.anatomy.FINDINGS`.
+        One array (n_classes,) for each of :data:`spinenet.anatomy.FINDINGS`.
 
     Raises
     ------
     ValueError
-        Where the number of heads or classes is not that of the findings.
+        The number of heads or classes differs from that of the findings.
     """
     probabilities = {}
     for finding, values in zip(FINDINGS, logits, strict=True):
@@ -39,7 +39,7 @@ def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> D
 
 
 def grade_value(grade: DiscGrade, finding_name: str) -> int:
-    """The most probable value of one finding, coded as shown (Pfirrmann 1 to 5 ...)."""
+    """The most probable value of a finding, in the scale that is shown (Pfirrmann 1 to 5 ...)."""
     finding = next(f for f in FINDINGS if f.name == finding_name)
     return finding.first + int(np.argmax(grade.probabilities[finding_name]))
 
@@ -47,7 +47,7 @@ def grade_value(grade: DiscGrade, finding_name: str) -> int:
 def published_table(
     grades: Sequence[DiscGrade],
 ) -> tuple[tuple[str, ...], tuple[str, ...], npt.NDArray[np.int64]]:
-    """The grades as the published package shows them.
+    """The grades in the form of the published package's table.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def published_table(
     columns
         Published names of the 11 findings.
     values
-        (discs, 11) values as shown.
+        (discs, 11) values in the scale that is shown.
     """
     values = [[grade_value(grade, finding.name) for finding in FINDINGS] for grade in grades]
     return (

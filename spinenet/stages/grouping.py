@@ -1,4 +1,4 @@
-"""From the quads of each slice to vertebrae across slices."""
+"""Groups the quads of each slice into vertebrae across slices."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from spinenet.geometry import Points, iou
 from spinenet.types import Vertebra
 
 JOIN_IOU = 0.2
-"""A quad joins a vertebra whose most recent quad overlaps it by more than this."""
+"""IoU with a vertebra's most recent quad above which a quad joins it (arXiv:2007.02606, detection)."""
 
 MERGE_IOU = 0.05
-"""Vertebrae whose mean quads overlap by more than this are one."""
+"""IoU of two vertebrae's mean quads above which they are merged (arXiv:2007.02606, detection)."""
 
 
 @dataclass
 class _Track:
-    """A vertebra while its quads are being collected."""
+    """The quads of one vertebra while they are collected, with their slices."""
 
     slices: list[int] = field(default_factory=list)
     quads: list[Points] = field(default_factory=list)
@@ -30,19 +30,19 @@ class _Track:
 
 
 def group(quads_per_slice: Sequence[Points], *, remove_single_slice: bool = True) -> tuple[Vertebra, ...]:
-    """Collect the quads of all slices into vertebrae.
+    """Group the quads of all slices into vertebrae.
 
     Parameters
     ----------
     quads_per_slice
-        For each slice (n, 4, 2) corners; n may be 0.
+        One array (n, 4, 2) of corners (x, y) for each slice; n may be 0.
     remove_single_slice
-        Drop vertebrae that were seen once only.
+        Whether to drop vertebrae with a single quad.
 
     Returns
     -------
     tuple of Vertebra
-        Cranial to caudal by the mean quad; without levels.
+        Vertebrae without levels, cranial to caudal by their mean quads.
     """
     tracks = _follow(quads_per_slice)
     if remove_single_slice:
@@ -52,26 +52,27 @@ def group(quads_per_slice: Sequence[Points], *, remove_single_slice: bool = True
 
 
 def _follow(quads_per_slice: Sequence[Points]) -> list[_Track]:
+    """Join each quad to the first track whose latest quad overlaps it, or start a track."""
     tracks: list[_Track] = []
     for index, quads in enumerate(quads_per_slice):
         for quad in np.asarray(quads, dtype=np.float64).reshape(-1, 4, 2):
             overlap = iou(quad, [track.quads[-1] for track in tracks]) if tracks else np.empty(0)
-            fitting = np.flatnonzero(overlap > JOIN_IOU)
-            if not len(fitting):
+            overlapping = np.flatnonzero(overlap > JOIN_IOU)
+            if not len(overlapping):
                 tracks.append(_Track())
-            track = tracks[fitting[0] if len(fitting) else -1]
+            track = tracks[overlapping[0] if len(overlapping) else -1]
             track.slices.append(index)
             track.quads.append(quad)
     return tracks
 
 
 def _merge(tracks: Sequence[_Track]) -> list[_Track]:
-    """Join tracks of one vertebra: the later appends the earlier's current list and the earlier goes."""
+    """Merge tracks of one vertebra: the later one takes the earlier's quads, the earlier is dropped."""
     means = [track.mean() for track in tracks]
-    swallowed = set()
+    merged = set()
     for later in range(1, len(tracks)):
         for earlier in np.flatnonzero(iou(means[later], means[:later]) > MERGE_IOU).tolist():
             tracks[later].slices.extend(tracks[earlier].slices)
             tracks[later].quads.extend(tracks[earlier].quads)
-            swallowed.add(earlier)
-    return [track for i, track in enumerate(tracks) if i not in swallowed]
+            merged.add(earlier)
+    return [track for i, track in enumerate(tracks) if i not in merged]

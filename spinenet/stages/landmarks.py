@@ -1,4 +1,7 @@
-"""From the detector's maps of one slice to the quads of the vertebral bodies in it."""
+"""Finds the quads of the vertebral bodies of one slice in the detector's response maps.
+
+Source of the method and of its constants: arXiv:2007.02606, detection of vertebrae.
+"""
 
 from __future__ import annotations
 
@@ -16,39 +19,44 @@ from spinenet.stages.windows import PATCH_SIZE
 from spinenet.types import FloatArray, Window
 
 PEAK_THRESHOLD = 0.6
-"""A response must be larger than this to be a landmark."""
+"""Response that a landmark must exceed (arXiv:2007.02606, detection)."""
 
 CENTROID_CHANNEL = 4
+"""Channel of the centroids' responses, after the four of the corners (arXiv:2007.02606, detection)."""
+
 X_ARROWS, Y_ARROWS = 5, 9
-"""First of the four channels with the x and the y component of the corners' arrows."""
+"""First of the four channels with the x and with the y components of the vectors from the corners to their
+centroid (arXiv:2007.02606, detection)."""
 
 MISSING_PX = 20.0
-"""A corner farther than this from where its arrow should point is missing (image pixels)."""
+"""Distance in image pixels between the end of a corner's arrow and the centroid above which the corner counts
+as missing (arXiv:2007.02606, detection)."""
 
 MISSING_SHARE = 0.5
-"""... and so is one that misses by more than this share of its arrow's length."""
+"""The same limit as a share of the arrow's length; the smaller one applies (arXiv:2007.02606, detection)."""
 
 TWIN_PX = 2.0
-"""Two quads with a corner of the same kind closer than this are rivals (image pixels)."""
+"""Distance in image pixels between corners of one type below which two quads are rivals, of which one is
+dropped (arXiv:2007.02606, detection)."""
 
 
 def peaks(maps: FloatArray, threshold: float = PEAK_THRESHOLD) -> list[npt.NDArray[np.intp]]:
-    """Maximum of every 4-connected region above a threshold.
+    """Find the maximum of every 4-connected region above a threshold.
 
     Parameters
     ----------
     maps
         (n, h, w) response maps.
     threshold
-        Responses must be larger.
+        Response that a region's pixels exceed.
 
     Returns
     -------
     list of ndarray
-        For each map (m, 2) points (row, column), in row-major order of the regions' first pixels.
+        One array (m, 2) for each map: points (row, column), in row-major order of the regions' first pixels.
     """
     n, height, width = maps.shape
-    # One tall image with an empty row after each map: one labelling call for all of them.
+    # all maps in one tall image, with an empty row after each, need a single call to label their regions
     mask = np.zeros((n, height + 1, width), np.uint8)
     np.greater(maps, threshold, out=mask[:, :-1], casting="unsafe")
     pixels = np.flatnonzero(mask)
@@ -56,27 +64,32 @@ def peaks(maps: FloatArray, threshold: float = PEAK_THRESHOLD) -> list[npt.NDArr
         return [np.empty((0, 2), np.intp) for _ in range(n)]
     _, labels = cv2.connectedComponents(mask.reshape(-1, width), connectivity=4)
     region = labels.reshape(-1)[pixels]
-    which, rows, columns = np.unravel_index(pixels, mask.shape)
+    map_index, rows, columns = np.unravel_index(pixels, mask.shape)
     _, first, region = np.unique(region, return_index=True, return_inverse=True)
-    order = np.lexsort((pixels, -maps[which, rows, columns], first[region]))
+    order = np.lexsort((pixels, -maps[map_index, rows, columns], first[region]))
     best = order[np.r_[True, np.diff(first[region][order]) != 0]]
     points = np.stack((rows[best], columns[best]), axis=1)
-    return [points[which[best] == k] for k in range(n)]
+    return [points[map_index[best] == k] for k in range(n)]
 
 
 def centroid_map(
     responses: FloatArray, windows: Sequence[Window], shape: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Mean over windows of the centroid response.
+    """Average the centroid responses of overlapping windows.
 
     Parameters
     ----------
     responses
-        (n, 224, 224) centroid responses, one a window.
+        (n, 224, 224) centroid responses, one for each window.
     windows
-        Where they lie.
+        Windows of the slice.
     shape
         (H, W) of the slice.
+
+    Returns
+    -------
+    ndarray
+        (H, W) float32; 0 where no window lies.
     """
     total = np.zeros(shape, np.float32)
     count = np.zeros(shape, np.float32)
@@ -93,20 +106,27 @@ def centroid_map(
 def corner_points(
     responses: FloatArray, windows: Sequence[Window], scale_edge: int
 ) -> list[tuple[Points, Points]]:
-    """Corner landmarks of every window in pixels of the slice.
+    """Find the corner landmarks of every window, in pixels of the slice.
+
+    Parameters
+    ----------
+    responses
+        (n, 13, 224, 224) detector output, one for each window.
+    windows, scale_edge
+        Result of :func:`spinenet.stages.windows.tile`.
 
     Returns
     -------
     list of (points, arrows)
-        For each corner type (rt, rb, lb, lt) two (m, 2) arrays (x, y), in window order, then peak order.
+        Two arrays (m, 2) (x, y) for each corner type (rt, rb, lb, lt), by window, then by peak.
     """
     scale = scale_edge / PATCH_SIZE
-    found = peaks(responses[:, :4].reshape(-1, *responses.shape[2:]))
+    corner_peaks = peaks(responses[:, :4].reshape(-1, *responses.shape[2:]))
     result = []
     for corner in range(4):
         points, arrows = [np.empty((0, 2))], [np.empty((0, 2))]
         for k, window in enumerate(windows):
-            rows, columns = found[4 * k + corner].T
+            rows, columns = corner_peaks[4 * k + corner].T
             points.append(np.stack((columns, rows), axis=1) * scale + (window.left, window.top))
             arrows.append(
                 _whole_pixels(responses[k, [X_ARROWS + corner, Y_ARROWS + corner]][:, rows, columns].T)
@@ -117,7 +137,7 @@ def corner_points(
 
 
 def _whole_pixels(arrows: FloatArray) -> Points:
-    """Drop the fraction of arrow components, in patch pixels; kept as published, whose weights need it."""
+    """Truncate arrow components to whole patch pixels, as published: the weights were validated with it."""
     return np.trunc(arrows.astype(np.float64))
 
 
@@ -131,14 +151,14 @@ def slice_quads(
     responses
         (n, 13, 224, 224) detector output, one for each window.
     windows, scale_edge
-        From :func:`spinenet.stages.windows.tile`.
+        Result of :func:`spinenet.stages.windows.tile`.
     shape
         (H, W) of the slice.
 
     Returns
     -------
     centroids
-        (c, 2) integers (row, column), every centroid found.
+        (c, 2) integers (row, column): every centroid, with or without a quad.
     quads
         (q, 4, 2) corners (x, y) in pixels of the slice.
     """
@@ -150,19 +170,19 @@ def slice_quads(
 
 
 def join_corners(centroids: Points, corners: Sequence[tuple[Points, Points]]) -> Points:
-    """Give each centroid its four corners, mending one that is missing.
+    """Join each centroid to its four corners; a single missing corner is reconstructed.
 
     Parameters
     ----------
     centroids
         (c, 2) points (x, y).
     corners
-        For each corner type its (m, 2) points and (m, 2) arrows to the centroid.
+        (m, 2) points and (m, 2) arrows to the centroid, for each corner type.
 
     Returns
     -------
     ndarray
-        (q, 4, 2): simple quads around their centroid, and those with one mended corner.
+        (q, 4, 2) corners: simple quads that contain their centroid, and quads with one reconstructed corner.
     """
     if any(not len(points) for points, _ in corners):
         return np.empty((0, 4, 2))
@@ -177,15 +197,15 @@ def join_corners(centroids: Points, corners: Sequence[tuple[Points, Points]]) ->
     opposite = centroids[:, None] + np.roll(arrows, -2, axis=1)
     quads = np.where(missing[..., None], opposite, quads)
     shapes = polygons(quads)
-    around = shapely.is_valid(shapes)
-    around[around] = shapely.contains(shapes[around], shapely.points(centroids[around]))
-    lost = missing.sum(axis=1)
-    kept: Points = quads[((lost == 0) & around) | (lost == 1)]
+    inside = shapely.is_valid(shapes)
+    inside[inside] = shapely.contains(shapes[inside], shapely.points(centroids[inside]))
+    n_missing = missing.sum(axis=1)
+    kept: Points = quads[((n_missing == 0) & inside) | (n_missing == 1)]
     return kept
 
 
 def drop_twins(quads: Points) -> Points:
-    """Of every two quads that share a corner, drop the more skewed one (both, if equally skewed)."""
+    """Drop the more skewed of every two quads that share a corner; both, if equally skewed."""
     if len(quads) < 2:
         return quads
     close = (np.linalg.norm(quads[:, None] - quads[None], axis=3) < TWIN_PX).any(axis=2)
@@ -196,7 +216,7 @@ def drop_twins(quads: Points) -> Points:
 
 
 def angle_spread(quads: Points) -> Points:
-    """(n,) largest minus smallest angle of (n, 4, 2) quads, in degrees."""
+    """Largest minus smallest internal angle, (n,) in degrees, of (n, 4, 2) quads."""
     ahead = np.roll(quads, -1, axis=1) - quads
     behind = np.roll(quads, 1, axis=1) - quads
     length = np.linalg.norm(ahead, axis=2) * np.linalg.norm(behind, axis=2)

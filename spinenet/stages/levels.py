@@ -1,4 +1,4 @@
-"""From what the labelling networks say to one name for each vertebra."""
+"""Decodes the outputs of the labelling networks into one level for each vertebra."""
 
 from __future__ import annotations
 
@@ -13,50 +13,51 @@ from spinenet.geometry import Points
 from spinenet.types import Vertebra
 
 TEMPERATURE = 10.0
-"""Logits of both labelling networks are divided by this before the softmax."""
+"""Temperature of the softmax of both labelling networks (arXiv:2205.01683, labelling)."""
 
 CONTEXT_ROW_MULTIPLE = 256
-"""The context network reads images whose height is a multiple of this."""
+"""Number of which the context image's height must be a multiple (arXiv:2205.01683, labelling)."""
 
 OUT_OF_ORDER_COST = 1000.0
-"""Of a level that is not caudal to the one before it."""
+"""Cost of a level that is not caudal to that of the vertebra above (arXiv:2205.01683, labelling)."""
 
 SECOND_SACRAL_COST = 100.0
-"""Of a second S1."""
+"""Cost of S1 below S1, which is then named S2 (arXiv:2205.01683, labelling)."""
 
 SKIP_COST = 100.0
-"""Of a level left out."""
+"""Cost of skipping one or more levels between two vertebrae (arXiv:2205.01683, labelling)."""
 
 UNCERTAIN_BELOW = 0.3
-"""Median level probability below which the names of a scan's vertebrae are in doubt.
+"""Median level probability below which the levels of a scan are flagged as uncertain.
 
-Measured with the bundled weights. Of 20 scans that were named wrongly (18 real T2 SPACE scans of SPIDER, and
-two drawn) it finds 18; of 80 named rightly it doubts 19 (10 of 12 real, 9 of 68 drawn).
+It is not published but measured here, with the bundled weights: the flag is set for 18 of 20 scans with wrong
+levels (18 real T2 SPACE scans of SPIDER and two synthetic ones) and for 19 of 80 with right levels (10 of 12
+real ones, 9 of 68 synthetic ones).
 """
 
 _SACRAL = LEVELS.index("S1")
 
 
 def appearance_probabilities(logits: npt.ArrayLike, empty: npt.ArrayLike) -> Points:
-    """Level probabilities (n, 24) of (n, 24) logits; zero where (n,) ``empty``: the volume held nothing."""
+    """Level probabilities (n, 24) of (n, 24) logits; zero where (n,) ``empty`` marks an all-zero volume."""
     return np.where(np.asarray(empty, dtype=bool)[:, None], 0.0, _probabilities(logits))
 
 
 def context_image(
     height: int, spacing_mm: float, mean_quads: Sequence[Points], probabilities: npt.ArrayLike
 ) -> npt.NDArray[np.float32]:
-    """Lay the vertebrae's probabilities out along the scan, one row a millimetre.
+    """Lay the vertebrae's level probabilities out along the scan, one row for each millimetre.
 
     Parameters
     ----------
     height
-        Rows of the scan.
+        Number of rows of the scan.
     spacing_mm
-        Distance between them.
+        Distance between rows in mm.
     mean_quads
-        (4, 2) each.
+        (4, 2) corners (x, y) of each vertebra, in pixels.
     probabilities
-        (n, 24) from the appearance network.
+        (n, 24) probabilities of the appearance network.
 
     Returns
     -------
@@ -74,44 +75,44 @@ def context_image(
 
 
 def centroid_rows(height: int, spacing_mm: float, mean_quads: Sequence[Points]) -> npt.NDArray[np.intp]:
-    """Row of the context image, clamped to the scan, that each vertebra is read from."""
+    """Row (n,) of the context image at the centre of each vertebra, clamped to the scan."""
     centres = [int(np.asarray(quad)[:, 1].mean() * spacing_mm) for quad in mean_quads]
     return np.clip(np.asarray(centres, dtype=np.intp), 0, max(int(height * spacing_mm) - 1, 0))
 
 
 def level_probabilities(context: npt.ArrayLike, rows: npt.ArrayLike) -> Points:
-    """(n, 24) probabilities read from the context network's (rows, 24) logits at (n,) rows."""
+    """Level probabilities (n, 24) from the context network's (rows, 24) logits at (n,) rows."""
     return _probabilities(np.asarray(context)[np.asarray(rows, dtype=np.intp)])
 
 
 def transition_costs(skip_penalty: bool) -> Points:
-    """(24, 24) cost of going from one level (row) to the next vertebra's (column), caudally."""
+    """Costs (24, 24) of stepping from a vertebra's level (row) to that of the next caudal one (column)."""
     a, b = np.indices((len(LEVELS), len(LEVELS)))
     costs = np.where(b >= a, np.where(b == _SACRAL, SECOND_SACRAL_COST, OUT_OF_ORDER_COST), 0.0)
     return costs + np.where(skip_penalty & (np.abs(b - a) > 1), SKIP_COST, 0.0)
 
 
 def decode(probabilities: npt.ArrayLike, *, skip_penalty: bool = True) -> tuple[tuple[int, ...], float]:
-    """Find the cheapest sequence of levels, exactly (a Viterbi pass).
+    """Decode the sequence of levels with the least cost, by the Viterbi algorithm.
 
     Parameters
     ----------
     probabilities
-        (n, 24) of the vertebrae from cranial to caudal.
+        (n, 24) level probabilities of the vertebrae, cranial to caudal.
     skip_penalty
-        Whether leaving out a level costs.
+        Whether skipping a level has a cost.
 
     Returns
     -------
     levels
         n indices into :data:`spinenet.anatomy.LEVELS`.
     cost
-        Its negative log probability plus the costs of its steps.
+        Negative log probability of the sequence plus the costs of its steps.
     """
     p = np.asarray(probabilities, dtype=np.float64).reshape(-1, len(LEVELS))
     if not len(p):
         return (), 0.0
-    # A probability of zero costs some 700: much, but less than to break the order of the spine.
+    # a probability of zero costs about 700: less than a level out of order (1000), and never infinity
     emission = -np.log(np.maximum(p, np.finfo(np.float64).tiny))
     steps = transition_costs(skip_penalty)
     total = emission[0]
@@ -129,7 +130,11 @@ def decode(probabilities: npt.ArrayLike, *, skip_penalty: bool = True) -> tuple[
 
 
 def level_names(levels: Sequence[int]) -> tuple[str, ...]:
-    """Names of decoded levels; the second of two neighbouring S1 at either end is S2, as published."""
+    """Names of decoded levels.
+
+    Where the last two are S1, the last one becomes S2; then, where the first two are, the first one does
+    (arXiv:2205.01683, labelling).
+    """
     names = [LEVELS[k] for k in levels]
     if names[-2:] == ["S1", "S1"]:
         names[-1] = SACRAL_RELABEL
@@ -139,7 +144,7 @@ def level_names(levels: Sequence[int]) -> tuple[str, ...]:
 
 
 def levels_uncertain(vertebrae: Iterable[Vertebra]) -> bool:
-    """Whether the names of a scan's vertebrae are in doubt, by :data:`UNCERTAIN_BELOW`."""
+    """Whether the levels of a scan's vertebrae are uncertain, by :data:`UNCERTAIN_BELOW`."""
     probabilities = [v.level_probability for v in vertebrae if v.level_probability is not None]
     return bool(probabilities) and float(np.median(probabilities)) < UNCERTAIN_BELOW
 

@@ -1,4 +1,4 @@
-"""The square windows that cover a slice, and the patches that the detector reads from them."""
+"""Covers a slice with square windows, and cuts the detector's input patches from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from spinenet.geometry import warpable
 from spinenet.types import ImageArray, Window
 
 PATCH_SIZE = 224
-"""Rows and columns of a patch."""
+"""Rows and columns of a patch, the detector's input (arXiv:2007.02606, detection)."""
 
 WINDOW_EDGE_MM = 260.0
-"""Edge of a window in the patient."""
+"""Edge length of a window in mm (arXiv:2007.02606, detection)."""
 
 OVERLAP = 0.4
-"""Share of a window that its neighbour covers too."""
+"""Share of a window's edge that overlaps with the next window (arXiv:2007.02606, detection)."""
 
 
 def tile(height: int, width: int, spacing_mm: float) -> tuple[tuple[Window, ...], int]:
@@ -26,21 +26,21 @@ def tile(height: int, width: int, spacing_mm: float) -> tuple[tuple[Window, ...]
     Parameters
     ----------
     height, width
-        Rows and columns of the slice.
+        Numbers of rows and columns of the slice.
     spacing_mm
-        Distance between pixel centres, the same in both directions.
+        Distance between pixel centres in mm, the same in both directions.
 
     Returns
     -------
     windows
-        For each column of windows all its rows; windows at the far edges may repeat each other.
+        Windows column by column, each from top to bottom; those at the far edges may be equal.
     scale_edge
-        Width of the first window: the scale of corner points and arrows of every window.
+        Width of the first window in pixels, which scales the corner points and arrows of every window.
 
     Raises
     ------
     ScanError
-        Where the slice is too small to hold a window.
+        too_small, if no window fits in the slice.
     """
     edge = int(WINDOW_EDGE_MM / spacing_mm) if spacing_mm > 0 else 0
     if edge > min(height, width):
@@ -62,30 +62,30 @@ def _spans(length: int, edge: int, step: int) -> list[tuple[int, int]]:
 
 
 def _within(start: int, edge: int, length: int) -> tuple[int, int]:
-    """Move a span that ends at or past the last pixel; kept as published: one narrower, last pixel lost."""
+    """Move a span that ends at or past the last pixel inside; as published, it loses that pixel."""
     return (start, start + edge) if start + edge < length else (length - edge, length - 1)
 
 
 def cut_patch(slice_image: ImageArray, window: Window) -> npt.NDArray[np.float32]:
-    """Cut one window of a slice, resize it and normalise its grey values.
+    """Cut a window from a slice, resize it and normalise its intensities.
 
     Parameters
     ----------
     slice_image
-        (H, W), rescale slope and intercept applied.
+        (H, W) intensities, after rescale slope and intercept.
     window
-        Part of the slice.
+        The window.
 
     Returns
     -------
     ndarray
-        (224, 224) float32, the 99 per cent range of grey values one wide, the smallest at 0.
+        (224, 224) float32: minimum 0, the percentiles 0.5 and 99.5 a distance of 1 apart.
     """
     part = warpable(slice_image[window.top : window.bottom, window.left : window.right])
     patch = cv2.resize(part, (PATCH_SIZE, PATCH_SIZE), interpolation=cv2.INTER_CUBIC)
     patch = np.clip(patch, part.min(), part.max())
     low, high = np.percentile(patch, (0.5, 99.5))
-    # numpy's type of a percentile follows the array: measure in float64 as the scale of everything after.
+    # NumPy's percentiles have the array's type; the subtraction below needs float64
     lowest, spread = float(patch.min()), abs(float(high) - float(low))
     if spread == 0.0:
         spread = float(patch.max()) - lowest
