@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-RESPONSE_CHANNELS = 13
-"""4 corner responses, 1 centroid response, 4 x components and 4 y components of the arrows."""
+from spinenet.networks.shapes import RESPONSE_CHANNELS
 
 EXPANSION = 4
 """Ratio of a bottleneck's output channels to its inner ones."""

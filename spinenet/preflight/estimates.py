@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from spinenet.index.preview import Preview
+from spinenet.networks.shapes import DISC_SHAPE, PATCH_SIZE, VERTEBRA_SHAPE
 from spinenet.preflight.manifest_check import n_patches
-from spinenet.stages.windows import PATCH_SIZE
 from spinenet.weights.networks import Networks
 
 _VERTEBRAE, _DISCS = 10, 6
@@ -24,8 +24,8 @@ def estimated_seconds(scans: Iterable[Preview], networks: Networks) -> float:
     batch = 8
     with torch.inference_mode():
         patch = _timed(networks.detector, (batch, 1, PATCH_SIZE, PATCH_SIZE)) / batch
-        vertebra = _timed(networks.appearance, (1, 1, PATCH_SIZE, PATCH_SIZE, 16))
-        disc = _timed(networks.grading, (1, 1, 9, PATCH_SIZE // 2, PATCH_SIZE))
+        vertebra = _timed(networks.appearance, (1, 1, *VERTEBRA_SHAPE))
+        disc = _timed(networks.grading, (1, 1, *DISC_SHAPE))
     every = list(scans)
     return sum(map(n_patches, every)) * patch + len(every) * (_VERTEBRAE * vertebra + _DISCS * disc)
 

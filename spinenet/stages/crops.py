@@ -15,10 +15,8 @@ from torch.nn import functional as F
 from spinenet.anatomy import disc_level
 from spinenet.errors import DiscError
 from spinenet.geometry import Points, rotation, transform, warp_crop
+from spinenet.networks.shapes import DISC_SHAPE, VERTEBRA_SHAPE
 from spinenet.types import ImageArray, Vertebra
-
-VERTEBRA_SIZE, VERTEBRA_SLICES = 224, 16
-"""Rows and columns, and slices, of a vertebra volume (arXiv:2205.01683, labelling)."""
 
 DISC_SIZE = (192, 320)
 """(rows, columns) of a resized disc crop, before its border is cut off (arXiv:2205.01683, grading)."""
@@ -26,9 +24,14 @@ DISC_SIZE = (192, 320)
 DISC_BODY = (113.5, 227.0)
 """(rows, columns) of the disc itself within ``DISC_SIZE`` (arXiv:2205.01683, grading)."""
 
-DISC_ROWS, DISC_COLUMNS, DISC_REACH = slice(40, 152), slice(48, 272), 4
-"""Input of the grading network (arXiv:2205.01683, grading): rows and columns of the resized crop, and slices
-on either side of the disc's middle slice."""
+DISC_REACH = DISC_SHAPE[0] // 2
+"""Slices of a disc volume on either side of the disc's middle slice."""
+
+DISC_ROWS, DISC_COLUMNS = (
+    slice((size - read) // 2, (size + read) // 2)
+    for size, read in zip(DISC_SIZE, DISC_SHAPE[1:], strict=True)
+)
+"""Rows and columns of the resized crop that the grading network reads: its middle."""
 
 
 def vertebra_volume(volume: ImageArray, mean_quad: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -69,19 +72,17 @@ def _tilt(dx: float, dy: float) -> float:
 
 def _across_slices(crop: torch.Tensor) -> npt.NDArray[np.float64]:
     """Resample (S, h, w) to (16, 224, 224): cubic in plane, linear between slices, the last one repeated."""
-    slices = crop.shape[0]
-    position = np.arange(VERTEBRA_SLICES) * slices / VERTEBRA_SLICES
+    slices, wanted = crop.shape[0], VERTEBRA_SHAPE[2]
+    position = np.arange(wanted) * slices / wanted
     below = np.floor(position).astype(int)
     above = np.minimum(below + 1, slices - 1)
     share = torch.from_numpy(position - below)[:, None, None]
     images = crop
-    if slices > VERTEBRA_SLICES:
+    if slices > wanted:
         # both steps are linear, so their order does not matter: the one that leaves fewer pixels comes first
         images = images[below] * (1 - share) + images[above] * share
-    images = F.interpolate(
-        images[None], size=(VERTEBRA_SIZE, VERTEBRA_SIZE), mode="bicubic", align_corners=False
-    )[0]
-    if slices <= VERTEBRA_SLICES:
+    images = F.interpolate(images[None], size=VERTEBRA_SHAPE[:2], mode="bicubic", align_corners=False)[0]
+    if slices <= wanted:
         images = images[below] * (1 - share) + images[above] * share
     out: npt.NDArray[np.float64] = images.numpy()
     return out
@@ -157,7 +158,7 @@ def disc_volume(volume: ImageArray, below: Vertebra, above: Vertebra) -> npt.NDA
     matrix, canvas = _levelling(quad, height, width)
     rows, columns = _disc_range(transform(matrix, quad))
     used = range(max(mid - DISC_REACH, 0), min(mid + DISC_REACH + 1, slices))
-    out = np.zeros((2 * DISC_REACH + 1, 112, 224), np.float32)
+    out = np.zeros(DISC_SHAPE, np.float32)
     if not len(used):
         return out
     crops = warp_crop(volume[:, :, used.start : used.stop], matrix, canvas, rows, columns)

@@ -15,18 +15,11 @@ import torch
 from torch.nn import functional as F
 
 from spinenet.geometry import Points, polygons
-from spinenet.stages.windows import PATCH_SIZE
-from spinenet.types import FloatArray, Window
+from spinenet.networks.shapes import CENTROID_CHANNEL, PATCH_SIZE, X_ARROWS, Y_ARROWS
+from spinenet.types import CORNERS, FloatArray, Window
 
 PEAK_THRESHOLD = 0.6
 """Response that a landmark must exceed (arXiv:2007.02606, detection)."""
-
-CENTROID_CHANNEL = 4
-"""Channel of the centroids' responses, after the four of the corners (arXiv:2007.02606, detection)."""
-
-X_ARROWS, Y_ARROWS = 5, 9
-"""First of the four channels with the x and with the y components of the vectors from the corners to their
-centroid (arXiv:2007.02606, detection)."""
 
 MISSING_PX = 20.0
 """Distance in image pixels between the end of a corner's arrow and the centroid above which the corner counts
@@ -121,12 +114,12 @@ def corner_points(
         Two arrays (m, 2) (x, y) for each corner type (rt, rb, lb, lt), by window, then by peak.
     """
     scale = scale_edge / PATCH_SIZE
-    corner_peaks = peaks(responses[:, :4].reshape(-1, *responses.shape[2:]))
+    corner_peaks = peaks(responses[:, :CENTROID_CHANNEL].reshape(-1, *responses.shape[2:]))
     result = []
-    for corner in range(4):
+    for corner in range(len(CORNERS)):
         points, arrows = [np.empty((0, 2))], [np.empty((0, 2))]
         for k, window in enumerate(windows):
-            rows, columns = corner_peaks[4 * k + corner].T
+            rows, columns = corner_peaks[len(CORNERS) * k + corner].T
             points.append(np.stack((columns, rows), axis=1) * scale + (window.left, window.top))
             arrows.append(
                 _whole_pixels(responses[k, [X_ARROWS + corner, Y_ARROWS + corner]][:, rows, columns].T)

@@ -10,10 +10,8 @@ from scipy.special import softmax
 
 from spinenet.anatomy import LEVELS, SACRAL_RELABEL
 from spinenet.geometry import Points
+from spinenet.networks.shapes import TEMPERATURE
 from spinenet.types import Vertebra
-
-TEMPERATURE = 10.0
-"""Temperature of the softmax of both labelling networks (arXiv:2205.01683, labelling)."""
 
 CONTEXT_ROW_MULTIPLE = 256
 """Number of which the context image's height must be a multiple (arXiv:2205.01683, labelling)."""

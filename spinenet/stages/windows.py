@@ -8,10 +8,8 @@ import numpy.typing as npt
 
 from spinenet.errors import ScanError
 from spinenet.geometry import warpable
+from spinenet.networks.shapes import PATCH_SIZE
 from spinenet.types import ImageArray, Window
-
-PATCH_SIZE = 224
-"""Rows and columns of a patch, the detector's input (arXiv:2007.02606, detection)."""
 
 WINDOW_EDGE_MM = 260.0
 """Edge length of a window in mm (arXiv:2007.02606, detection)."""

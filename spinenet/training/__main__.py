@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from spinenet.networks.parts import CLASSES, load_state
+from spinenet.networks.shapes import TEMPERATURE
 from spinenet.training.context import context_samples
 from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
 from spinenet.training.samples import Stream, detector_samples, grading_samples, vertebra_samples
@@ -77,11 +78,11 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _sharpen(network: torch.nn.Module) -> None:
-    """Make the last layer's first answers ten times larger: they are read at temperature 10."""
+    """Make the last layer's first answers as much larger as the temperature makes them smaller."""
     last = list(network.parameters())[-2:]
     with torch.no_grad():
         for parameter in last:
-            parameter.mul_(10.0)
+            parameter.mul_(TEMPERATURE)
 
 
 def _pack(given: argparse.Namespace) -> None:

@@ -9,15 +9,16 @@ import torch
 from scipy.special import softmax
 
 from spinenet.anatomy import LEVEL_INDEX, LEVELS
+from spinenet.stages.levels import CONTEXT_ROW_MULTIPLE, centroid_rows, context_image
 from spinenet.synthetic.image import sample_subject, true_vertebrae
 
-ROWS = 768
-"""Rows (mm) of every training image: a multiple of 256 that holds a whole spine."""
+ROWS = 3 * CONTEXT_ROW_MULTIPLE
+"""Rows (mm) of every training image: they hold a whole spine."""
 _KINDS = ("lumbar", "lumbar", "cervical", "whole")
 
 
 def confused_probabilities(level: int, rng: np.random.Generator, blur: float, strength: float) -> np.ndarray:
-    """(24,) softmax at temperature 10 of logits that are highest near a level, as an unsure network gives."""
+    """(24,) probabilities that are highest near a level, as an unsure network gives them."""
     classes = np.arange(len(LEVELS))
     centre = level + rng.normal(0, 0.45 * blur)
     logits = -0.5 * ((classes - centre) / blur) ** 2
@@ -40,12 +41,11 @@ def context_samples(seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
     for vertebra in true_vertebrae(subject):
         if vertebra.share_in_view < 0.4 or rng.random() < missed:
             continue
-        y = vertebra.quads.mean(axis=0)[:, 1] * spacing
-        centre, half = int(y.mean()), int((y.max() - y.min()) / 4)
-        top, bottom = max(0, centre - half), min(ROWS, centre + half)
-        if bottom > top:
+        quad_mm = vertebra.quads.mean(axis=0) * spacing
+        band = context_image(ROWS, 1.0, [quad_mm], [np.ones(len(LEVELS))]).any(axis=1)
+        if band.any():
             level = LEVEL_INDEX[vertebra.level]
-            image[top:bottom] = confused_probabilities(level, rng, blur, strength)
-            levels[min(max(centre, 0), ROWS - 1)] = level
+            image[band] = confused_probabilities(level, rng, blur, strength)
+            levels[centroid_rows(ROWS, 1.0, [quad_mm])] = level
     if (levels >= 0).any():
         yield torch.from_numpy(image)[None], torch.from_numpy(levels)

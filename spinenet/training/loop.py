@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from spinenet.networks.shapes import TEMPERATURE, X_ARROWS
+
 logger = logging.getLogger(__name__)
 
 Batch = tuple[Tensor, ...]
@@ -24,24 +26,26 @@ def detector_loss(network: nn.Module, batch: Batch) -> Tensor:
     """Weighted squared error on the responses plus smooth L1 on the arrows near corners."""
     patches, maps, near = batch
     out = network(patches.contiguous(memory_format=torch.channels_last))
-    wanted = maps[:, :5]
-    responses = ((out[:, :5] - wanted) ** 2 * (1 + RESPONSE_WEIGHT * wanted)).mean()
+    wanted = maps[:, :X_ARROWS]
+    responses = ((out[:, :X_ARROWS] - wanted) ** 2 * (1 + RESPONSE_WEIGHT * wanted)).mean()
     mask = torch.cat([near, near], dim=1)
-    arrows = nn.functional.smooth_l1_loss(out[:, 5:] / ARROW_UNIT, maps[:, 5:] / ARROW_UNIT, reduction="none")
+    arrows = nn.functional.smooth_l1_loss(
+        out[:, X_ARROWS:] / ARROW_UNIT, maps[:, X_ARROWS:] / ARROW_UNIT, reduction="none"
+    )
     total: Tensor = 10 * responses + (arrows * mask).sum() / mask.sum().clamp(min=1)
     return total
 
 
 def appearance_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the level; logits are read at temperature 10 as in inference."""
+    """Cross-entropy of the level; logits are read at the temperature of inference."""
     volumes, levels = batch
-    return nn.functional.cross_entropy(network(volumes.float()) / 10, levels)
+    return nn.functional.cross_entropy(network(volumes.float()) / TEMPERATURE, levels)
 
 
 def context_loss(network: nn.Module, batch: Batch) -> Tensor:
     """Cross-entropy of the level at each vertebra's row; rows without one carry -1."""
     images, levels = batch
-    logits = network(images)[:, 0] / 10
+    logits = network(images)[:, 0] / TEMPERATURE
     return nn.functional.cross_entropy(logits.flatten(0, 1), levels.flatten(), ignore_index=-1)
 
 

@@ -11,10 +11,11 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from spinenet.anatomy import FINDINGS, LEVEL_INDEX, disc_level
+from spinenet.networks.shapes import PATCH_SIZE
 from spinenet.stages.crops import disc_volume, vertebra_volume
 from spinenet.stages.windows import cut_patch, tile
 from spinenet.synthetic.image import Phantom, render, render_slice, sample_subject, slice_rng, true_vertebrae
-from spinenet.training.targets import PATCH, detector_target
+from spinenet.training.targets import detector_target
 from spinenet.types import Vertebra, Window
 
 Sample = tuple[torch.Tensor, ...]
@@ -86,9 +87,11 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[S
         ):
             window = _jittered(windows[int(index)], image.shape, rng)
             patch = cut_patch(image, window)
-            scale = PATCH / np.array([window.width, window.height])
+            scale = PATCH_SIZE / np.array([window.width, window.height])
             inside = [(q + 0.5 - [window.left, window.top]) * scale - 0.5 for q in quads]
-            inside = [q for q in inside if (q.max(axis=0) > -4).all() and (q.min(axis=0) < PATCH + 4).all()]
+            inside = [
+                q for q in inside if (q.max(axis=0) > -4).all() and (q.min(axis=0) < PATCH_SIZE + 4).all()
+            ]
             maps, near = detector_target(inside)
             yield torch.from_numpy(patch)[None], torch.from_numpy(maps), torch.from_numpy(near)
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from spinenet.training.targets import ARROW_RADIUS, PATCH, detector_target
+from spinenet.training.targets import ARROW_RADIUS, detector_target
 
 QUAD = np.array([[120.0, 80.0], [124.0, 104.0], [92.0, 106.0], [90.0, 82.0]])
 
 
 def test_responses_peak_at_the_landmarks() -> None:
     maps, _ = detector_target([QUAD])
-    assert maps.shape == (13, PATCH, PATCH)
+    assert maps.shape == (13, 224, 224)
     for corner, (x, y) in enumerate(QUAD):
         assert np.unravel_index(maps[corner].argmax(), maps[corner].shape) == (y, x)
     x, y = np.round(QUAD.mean(axis=0)).astype(int)
