@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from importlib import resources
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 HIDDEN = "***"
 
@@ -30,6 +30,12 @@ def redacted(text: str) -> str:
     """``text`` with the secrets of the addresses in it replaced by ``***``."""
     plain = _plainly_redacted(text)
     return _ADDRESS.sub(_without_encoded_secret, plain) if "%" in plain else plain
+
+
+def bare(url: str) -> str:
+    """A URL as :func:`redacted` and without user and query, whatever they hold: where something lies."""
+    pieces = urlsplit(redacted(url))
+    return urlunsplit((pieces.scheme, pieces.netloc.rpartition("@")[2], pieces.path, "", ""))
 
 
 def has_secret(address: str) -> bool:

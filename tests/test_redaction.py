@@ -10,7 +10,7 @@ import pytest
 from flows.index import index_root
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.errors import ManifestError, RootError, StorageError
-from spinenet.redaction import ENDINGS, PARAMETERS, TOKEN_BEFORE_HOST, has_secret, redacted
+from spinenet.redaction import ENDINGS, PARAMETERS, TOKEN_BEFORE_HOST, bare, has_secret, redacted
 from spinenet.storage import Store
 
 HUSH = "hUsH"
@@ -54,6 +54,13 @@ def addresses() -> Iterator[str]:
 
 
 EVERY = list(addresses())
+
+
+def test_a_bare_address_has_neither_user_nor_query_nor_secret() -> None:
+    for address in EVERY:
+        assert HUSH not in bare(address), address
+    assert bare("https://me@host:80/a/b.zip?v=1&w=2#part") == "https://host:80/a/b.zip"
+    assert bare("https://host/a;token=x/b.zip") == "https://host/a;token=***"
 
 
 def test_every_secret_of_the_list_is_taken_out() -> None:

@@ -7,28 +7,58 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 PIECE = 1 << 24
 """Bytes of a large file that are in memory at a time."""
+
+LEFT_BEHIND_S = 600.0
+"""Age at which a temporary file is taken for one whose writer was killed."""
+
+Content = bytes | Path | Callable[[Path], object]
+"""What a file is to hold: its bytes, a file that holds them, or what writes them to the path it is given."""
+
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
-def write_whole(target: Path, data: bytes | Path) -> None:
-    """Write a file in place of any that is there: a temporary name, flushed, renamed.
+def write_whole(target: Path, content: Content) -> None:
+    """Write a file in place of any that is there: a temporary name, flushed, renamed."""
+    write_together({target: content})
 
-    Parameters
-    ----------
-    data
-        What it is to hold, or a file that holds it.
+
+def write_together(contents: Mapping[Path, Content]) -> None:
+    """Write files in place of any that are there, none of them before all are on the disk.
+
+    Contents are written, and then the names are taken, in the order given.
     """
-    temporary = _flushed_neighbour(target, data)
+    temporary: dict[Path, Path] = {}
     try:
-        temporary.replace(target)
-    except OSError:
-        temporary.unlink(missing_ok=True)
+        for target, content in contents.items():
+            temporary[target] = _flushed_neighbour(target, content)
+        for target, file in temporary.items():
+            file.replace(target)
+    except BaseException:
+        for file in temporary.values():
+            file.unlink(missing_ok=True)
         raise
+    for folder in dict.fromkeys(target.parent for target in contents):
+        _flush_folder(folder)
+
+
+def move_whole(file: Path, target: Path) -> None:
+    """Give a finished file its name, in place of any that is there; both are in one folder."""
+    _flush(file)
+    file.replace(target)
+    _flush_folder(target.parent)
+
+
+def move_folder(folder: Path, target: Path) -> None:
+    """Give a finished folder its name on the same disk, in place of any that is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    folder.rename(target)
     _flush_folder(target.parent)
 
 
@@ -55,7 +85,7 @@ def create_whole(target: Path, data: bytes) -> None:
     _flush_folder(target.parent)
 
 
-def sweep(folders: Iterable[Path], older_than_s: float) -> int:
+def sweep(folders: Iterable[Path], older_than_s: float = LEFT_BEHIND_S) -> int:
     """Remove temporary files that killed writers left directly in ``folders``.
 
     Parameters
@@ -85,12 +115,12 @@ def sweep(folders: Iterable[Path], older_than_s: float) -> int:
     return removed
 
 
-def _flushed_neighbour(target: Path, data: bytes | Path) -> Path:
-    """A new hidden file beside ``target`` that holds ``data`` on the disk itself."""
+def _flushed_neighbour(target: Path, content: Content) -> Path:
+    """A new hidden file beside ``target`` that holds ``content`` on the disk itself."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
-        _write_flushed(temporary, data)
+        _write_flushed(temporary, content)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -110,12 +140,16 @@ def _create_without_links(target: Path, data: bytes) -> None:
         raise
 
 
-def _write_flushed(path: Path, data: bytes | Path) -> None:
+def _write_flushed(path: Path, content: Content) -> None:
+    if callable(content):
+        content(path)
+        _flush(path)
+        return
     with path.open("xb") as file:
-        if isinstance(data, bytes):
-            file.write(data)
+        if isinstance(content, bytes):
+            file.write(content)
         else:
-            with data.open("rb") as source:
+            with content.open("rb") as source:
                 shutil.copyfileobj(source, file, PIECE)
         file.flush()
         os.fsync(file.fileno())
@@ -123,7 +157,11 @@ def _write_flushed(path: Path, data: bytes | Path) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Make a rename outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

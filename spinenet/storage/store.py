@@ -20,12 +20,9 @@ from fsspec.implementations.local import LocalFileSystem
 from spinenet.errors import StorageError
 from spinenet.redaction import has_secret, redacted, secret_refusal
 from spinenet.storage.answers import Facts, refusal
-from spinenet.storage.disk import PIECE, create_whole, sweep, write_whole
+from spinenet.storage.disk import LEFT_BEHIND_S, PIECE, create_whole, sweep, write_whole
 from spinenet.storage.options import open_filesystem
 from spinenet.storage.retries import Retries
-
-LEFT_BEHIND_S = 600.0
-"""Age at which a temporary file is taken for one whose writer was killed."""
 
 _T = TypeVar("_T")
 

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from spinenet.storage.answers import refusal
-from spinenet.storage.store import LEFT_BEHIND_S, Store
+from spinenet.storage.disk import LEFT_BEHIND_S
+from spinenet.storage.store import Store
 
 _HERE = -100  # AT_FDCWD of Linux
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2(2)

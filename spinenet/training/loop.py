@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spinenet.networks.shapes import TEMPERATURE, X_ARROWS
+from spinenet.storage.disk import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,6 @@ def train(
 
 
 def save(network: nn.Module, checkpoint: Path) -> None:
-    """Write the state under a temporary name, then move it into place."""
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    partial = checkpoint.with_suffix(".partial")
-    torch.save({"net": network.state_dict()}, partial)
-    os.replace(partial, checkpoint)  # noqa: PTH105 - atomic on every system
+    """Write the state whole, in place of an earlier one."""
+    state = {"net": network.state_dict()}
+    write_whole(checkpoint, lambda path: torch.save(state, path))

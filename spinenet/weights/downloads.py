@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import fsspec
 import requests
 
 from spinenet.errors import WeightsError
+from spinenet.redaction import bare, redacted
+from spinenet.storage.disk import move_whole
 from spinenet.weights.description import sha256_of
 
 Progress = Callable[[str, int, int | None], None]
@@ -73,9 +75,9 @@ def download(
         if sha256 is not None and digest != sha256.lower():
             forget(target)
             raise WeightsError(
-                f"{shown(url)} was refused and removed: its SHA-256 is {digest}, not {sha256.lower()}."
+                f"{bare(url)} was refused and removed: its SHA-256 is {digest}, not {sha256.lower()}."
             )
-        part.replace(target)
+        move_whole(part, target)
         _validator_file(part).unlink(missing_ok=True)
     return digest
 
@@ -85,12 +87,6 @@ def forget(target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     for path in (target, part, _validator_file(part)):
         path.unlink(missing_ok=True)
-
-
-def shown(url: str) -> str:
-    """A URL as it may be logged: without user, password and query."""
-    pieces = urlsplit(url)
-    return urlunsplit((pieces.scheme, pieces.netloc.rpartition("@")[2], pieces.path, "", ""))
 
 
 @contextmanager
@@ -132,7 +128,7 @@ def _with_new_attempts(url: str, part: Path, progress: Progress | None) -> None:
             if pause is None:
                 have = part.stat().st_size if part.exists() else 0
                 raise WeightsError(
-                    f"The download of {shown(url)} broke off after {have} bytes ({error}); run it again,"
+                    f"The download of {bare(url)} broke off after {have} bytes ({error}); run it again,"
                     " and it goes on from there."
                 ) from error
             time.sleep(pause)
@@ -169,8 +165,6 @@ def _attempt(url: str, part: Path, progress: Progress | None) -> None:
                         progress(part.stem, offset, total)
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
                 raise _BrokenOff("the connection was closed") from error
-            stream.flush()
-            os.fsync(stream.fileno())
     if total is not None and offset < total:
         raise _BrokenOff(f"of {total}")
 
@@ -222,15 +216,15 @@ def _chunks(url: str) -> Iterator[tuple[bytes, int | None]]:
             while chunk := source.read(CHUNK_BYTES):
                 yield chunk, getattr(source, "size", None)
     except (OSError, ValueError, ImportError) as error:
-        raise WeightsError(f"{shown(url)} cannot be read: {error}.") from error
+        raise WeightsError(f"{bare(url)} cannot be read: {redacted(str(error))}.") from error
 
 
 def _network_sentence(error: requests.RequestException, url: str) -> str:
-    name = shown(url)
+    name = bare(url)
     if isinstance(error, requests.exceptions.ProxyError):
         proxy = requests.utils.select_proxy(url, requests.utils.get_environ_proxies(url)) or "the proxy"
         return (
-            f"{name} cannot be reached through {shown(proxy)}: the proxy refused or does not answer; check"
+            f"{name} cannot be reached through {bare(proxy)}: the proxy refused or does not answer; check"
             " HTTP_PROXY, HTTPS_PROXY and NO_PROXY."
         )
     if isinstance(error, requests.exceptions.SSLError):
@@ -241,4 +235,4 @@ def _network_sentence(error: requests.RequestException, url: str) -> str:
         return f"{name} was not served: status {error.response.status_code} {error.response.reason}."
     if isinstance(error, requests.ConnectionError):
         return f"{name} cannot be reached; check the network, or name a mirror with SPINENET_WEIGHTS_URL."
-    return f"{name} cannot be fetched: {error}."
+    return f"{name} cannot be fetched: {redacted(str(error))}."

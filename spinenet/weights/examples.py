@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from spinenet.errors import WeightsError
+from spinenet.storage.disk import move_folder
 from spinenet.weights.downloads import download, forget, storage_errors
 
 EXAMPLE_SCANS_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet/example_scans"
@@ -63,8 +64,7 @@ def download_example_scan(
             _drop_leftovers(unpacked)
             # The archive may hold the files, or one folder of the scan's name that holds them.
             source = unpacked / name if [item.name for item in unpacked.iterdir()] == [name] else unpacked
-            shutil.rmtree(target, ignore_errors=True)
-            source.rename(target)
+            move_folder(source, target)
     except zipfile.BadZipFile as error:
         raise WeightsError(f"What was served for {name} is no zip archive.") from error
     finally:

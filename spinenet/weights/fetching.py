@@ -15,6 +15,8 @@ from typing import Any
 import filelock
 
 from spinenet.errors import LicenceNotAccepted, WeightsError
+from spinenet.redaction import bare
+from spinenet.storage.disk import move_folder
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import (
     DESCRIPTION_FILE,
@@ -23,7 +25,7 @@ from spinenet.weights.description import (
     parse_description,
     sha256_of,
 )
-from spinenet.weights.downloads import Progress, download, forget, shown, storage_errors
+from spinenet.weights.downloads import Progress, download, forget, storage_errors
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.published import SPINENET_V2, Release, import_published, read_checkpoint
 from spinenet.weights.store import folder_of, is_url, store, verify
@@ -150,7 +152,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
         base = url.rstrip("/")
         description = _fetch_description(url, staging)
         if description.get("acceptance_required"):
-            _demand_acceptance(shown(url), accept_licence)
+            _demand_acceptance(bare(url), accept_licence)
         for name in (file_name(part) for part in PARTS):
             wanted = description["files"][name]
             _bring(f"{base}/{name}", staging / name, wanted, progress)
@@ -160,10 +162,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
             shutil.rmtree(staging, ignore_errors=True)
             raise
         with storage_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.exists():
-                shutil.rmtree(target)
-            staging.rename(target)
+            move_folder(staging, target)
     return replace(bundle, folder=target)
 
 
@@ -179,7 +178,7 @@ def _fetch_description(url: str, folder: Path) -> dict[str, Any]:
     address = f"{url.rstrip('/')}/{DESCRIPTION_FILE}"
     forget(path)
     download(address, path)
-    return parse_description(path.read_text(encoding="utf-8", errors="replace"), shown(address))
+    return parse_description(path.read_text(encoding="utf-8", errors="replace"), bare(address))
 
 
 def _demand_acceptance(name: str, accepted: bool) -> None:

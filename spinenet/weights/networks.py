@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from spinenet.errors import WeightsError
 from spinenet.networks.parts import Architecture, build, check_state, load_state
+from spinenet.storage.disk import Content, sweep, write_together
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import DESCRIPTION_FILE, FORMAT_VERSION, PARTS, file_name, sha256_of
 
@@ -91,37 +93,34 @@ def save_bundle(
     states = {
         part: _storable(part, getattr(networks, part), architecture, _known_dtype(dtype)) for part in PARTS
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    pending: dict[Path, Path] = {}
     digests: dict[str, str] = {}
-    try:
-        for part, state in states.items():
-            final = folder / file_name(part)
-            temporary = pending[final] = final.with_name(f".{final.name}.part")
-            _write(state, temporary)
-            digests[final.name] = sha256_of(temporary)
-        description = {
-            "format": "spinenet-bundle",
-            "format_version": FORMAT_VERSION,
-            "name": name,
-            "architecture": {part: dict(architecture[part]) for part in PARTS},
-            "dtype": dtype,
-            "files": digests,
-            "licence": licence,
-            "acceptance_required": acceptance_required,
-            "origin": origin,
-            "training_data": training_data,
-            "figures": dict(figures),
-            **({"sources": dict(sources)} if sources else {}),
-        }
-        final = folder / DESCRIPTION_FILE
-        pending[final] = final.with_name(f".{final.name}.part")
-        pending[final].write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        for final, temporary in pending.items():
-            temporary.replace(final)
-    finally:
-        for temporary in pending.values():
-            temporary.unlink(missing_ok=True)
+    description = {
+        "format": "spinenet-bundle",
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "architecture": {part: dict(architecture[part]) for part in PARTS},
+        "dtype": dtype,
+        "files": digests,
+        "licence": licence,
+        "acceptance_required": acceptance_required,
+        "origin": origin,
+        "training_data": training_data,
+        "figures": dict(figures),
+        **({"sources": dict(sources)} if sources else {}),
+    }
+
+    def write_part(part: str, path: Path) -> None:
+        _write(states[part], path)
+        digests[file_name(part)] = sha256_of(path)
+
+    def describe(path: Path) -> None:
+        path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+    contents: dict[Path, Content] = {folder / file_name(part): partial(write_part, part) for part in PARTS}
+    # last, when the digests are known
+    contents[folder / DESCRIPTION_FILE] = describe
+    sweep([folder])
+    write_together(contents)
     return Bundle(folder, description, digests)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spinenet.errors import WeightsError
+from spinenet.redaction import bare
 from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import DESCRIPTION_FILE
-from spinenet.weights.downloads import Progress, shown
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.store import folder_of, is_url, store
+
+if TYPE_CHECKING:
+    from spinenet.weights.downloads import Progress
 
 
 def resolve(weights: str | Path, *, download: bool = False, progress: Progress | None = None) -> Bundle:
@@ -51,8 +55,8 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
 
             return fetch(text, progress=progress)
         raise WeightsError(
-            f"The bundle {shown(text)} is not in {store()}: fetch it with"
-            f" `spinenet weights fetch {shown(text)}`, or use `--weights {SYNTHETIC}`."
+            f"The bundle {bare(text)} is not in {store()}: fetch it with"
+            f" `spinenet weights fetch {bare(text)}`, or use `--weights {SYNTHETIC}`."
         )
     from spinenet.weights.published import SPINENET_V2
 

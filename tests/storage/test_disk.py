@@ -16,6 +16,7 @@ import pytest
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
+from spinenet.storage.disk import write_together
 from support.run_without_models import begin, do_shard
 
 N_ROWS, SHARD_SIZE = 24, 4
@@ -100,6 +101,23 @@ def test_a_full_temporary_folder_is_told_and_tables_are_made_when_there_is_room(
     assert files_of(out) == before
     assert files_of(small_disk) == {"filler"}
     finished(store)
+
+
+def test_files_that_belong_together_appear_when_all_are_written(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "below" / "second"
+    write_together({first: b"old", second: b"old"})
+
+    def refuse(path: Path) -> None:
+        path.write_bytes(b"half of it")
+        assert first.read_bytes() == b"old", "nothing is in place before all is written"
+        raise OSError("no room for the rest")
+
+    with pytest.raises(OSError, match="no room"):
+        write_together({first: b"new", second: refuse})
+    assert (first.read_bytes(), second.read_bytes()) == (b"old", b"old")
+    write_together({first: second, second: lambda path: path.write_bytes(b"new")})
+    assert (first.read_bytes(), second.read_bytes()) == (b"old", b"new")
+    assert files_of(tmp_path) == {"first", "below/second"}
 
 
 def test_a_file_that_may_not_grow_is_told_and_leaves_nothing(tmp_path: Path) -> None:
