@@ -21,7 +21,7 @@ from spinenet.readers.dicom.grouping import Series, group_series
 from spinenet.readers.dicom.pixels import needed_bytes
 from spinenet.readers.sources.archives import HEAD, MAX_DEPTH, ends_as_zip, is_archive
 from spinenet.readers.sources.formats import CLOSED, unread_format, unsupported
-from spinenet.readers.sources.limits import check_total, check_unpacked
+from spinenet.readers.sources.limits import UnpackedTotal, check_total
 from spinenet.readers.sources.packing import MAGIC, is_packed, unpacked
 from spinenet.readers.sources.part10 import is_dicom
 from spinenet.readers.space.orientation import Grid
@@ -203,7 +203,7 @@ class _Gathering:
     opens: bool
     heads: int = 0
     depth: int = MAX_DEPTH
-    unpacked: int = 0
+    unpacked: UnpackedTotal = field(default_factory=UnpackedTotal)
 
     def take(self, name: str, size: int, file: Readable) -> None:
         gathered = self.gathered
@@ -255,8 +255,7 @@ class _Gathering:
         if is_packed(start[:MAGIC]):
             file.seek(0)
             data = unpacked(file.read())
-            self.unpacked += len(data)
-            check_unpacked(self.unpacked)
+            self.unpacked.add(len(data))
             if is_dicom(data[:HEAD]):
                 self._take_head(name, len(data), read_head(name, BytesIO(data), self.overrides))
                 self.shifts[name] = None

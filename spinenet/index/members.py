@@ -23,9 +23,16 @@ from spinenet.readers.sources.archives import (
     zip_members,
 )
 from spinenet.readers.sources.files import BESIDE, OTHER
-from spinenet.readers.sources.limits import GZIP_MAGIC, check_total, check_unpacked, gunzip, gunzipped_head
+from spinenet.readers.sources.limits import (
+    GZIP_MAGIC,
+    UnpackedTotal,
+    check_total,
+    check_unpacked,
+    gunzip,
+    gunzipped_head,
+)
 from spinenet.readers.sources.packing import is_packed, unpacked
-from spinenet.readers.sources.part10 import PART10_ADDS, as_part10
+from spinenet.readers.sources.part10 import as_part10, is_unpacked
 
 _BLOCK = 1 << 16
 """Bytes fetched at a time from storage other than a local disk."""
@@ -126,11 +133,10 @@ def whole_files(
     """
     if place.kind != ARCHIVE:
         place = replace(place, files={name: place.files[name] for name in names})
-    n_unpacked = 0
+    total = UnpackedTotal()
     for name, stored, data in _whole(open_members(fs, place, count), set(names)):
-        if len(data) > stored + PART10_ADDS:
-            n_unpacked += len(data)
-            check_unpacked(n_unpacked)
+        if is_unpacked(data, stored):
+            total.add(len(data))
         yield name, data
 
 

@@ -20,8 +20,8 @@ from spinenet.readers.dicom.padding import without_padding
 from spinenet.readers.dicom.pixels import stored_frames
 from spinenet.readers.dicom.rescale import rescaled
 from spinenet.readers.dicom.stacks import Stack
-from spinenet.readers.sources.limits import check_total, check_unpacked
-from spinenet.readers.sources.part10 import PART10_ADDS, as_part10
+from spinenet.readers.sources.limits import UnpackedTotal, check_total
+from spinenet.readers.sources.part10 import as_part10, is_unpacked
 from spinenet.readers.space.orientation import reorient
 from spinenet.types import Scan
 
@@ -85,7 +85,7 @@ def _read_headers(
     """(frames of distinct files, their bytes, flags)."""
     collected = Collected()
     kept: dict[str, bytes] = {}
-    size = unpacked = 0
+    size, unpacked = 0, UnpackedTotal()
     for name in sorted(files):
         try:
             data = as_part10(files[name])
@@ -95,10 +95,9 @@ def _read_headers(
                 raise
             collected.lose(error)
             continue
-        if data is not None and len(data) > len(files[name]) + PART10_ADDS:
-            # each was within the limit; so must they be together, those among them that are left out
-            unpacked += len(data)
-            check_unpacked(unpacked)
+        if data is not None and is_unpacked(data, len(files[name])):
+            # also those that are left out
+            unpacked.add(len(data))
         if collected.take(found) and data is not None:
             kept[name] = data
             size += len(data)

@@ -77,8 +77,7 @@ def members(data: bytes) -> dict[str, bytes] | None:
         for name in inner:
             held |= {f"{name}/{member}": content for member, content in _opened(held.pop(name)).items()}
             size = sum(map(len, held.values()))
-            check_total(len(held), size)
-            check_unpacked(size, stored)
+            _check_held(len(held), size, stored)
     return held
 
 
@@ -163,8 +162,7 @@ def zip_members(file: Any) -> Iterator[ArchiveMember]:
         looked.opening = False
         listed = [member for member in archive.infolist() if not member.is_dir()]
         size = sum(member.file_size for member in listed)
-        check_total(len(listed), size)
-        check_unpacked(size, stored)
+        _check_held(len(listed), size, stored)
         for member in listed:
             _check_path(member.filename)
             if member.flag_bits & 1:
@@ -200,8 +198,7 @@ def tar_members(file: Any, stored: int | None = None) -> Iterator[ArchiveMember]
             _check_path(member.name)
             files, size = files + 1, size + member.size
             # before it is read or passed over: a sparse member may be any size, and a packed one is unpacked
-            check_total(files, size)
-            check_unpacked(size, stored)
+            _check_held(files, size, stored)
             yield member.name, member.size, partial(_plain_file, archive, member)
             looked.opening = True
         file.seek(archive.offset)
@@ -235,6 +232,11 @@ class _Looked:
     def seekable(self) -> bool:
         """True, as zip archives want to know."""
         return True
+
+
+def _check_held(files: int, size: int, stored: int) -> None:
+    check_total(files, size)
+    check_unpacked(size, stored)
 
 
 def _check_headers(count: int) -> None:

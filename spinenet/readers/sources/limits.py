@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from spinenet.errors import ScanError
 from spinenet.types import MAX_VOXELS
@@ -77,6 +78,24 @@ def check_unpacked(size: int, packed: int = 0) -> None:
     most = min(MAX_BYTES, MAX_UNPACKED + ARCHIVE_GAIN * packed)
     if size > most:
         raise ScanError("too_large", f"the files unpack to more than {most >> 20} MiB")
+
+
+@dataclass
+class UnpackedTotal:
+    """What the packed files of one path unpack to together: each is within the limit, and so must they be.
+
+    Attributes
+    ----------
+    size
+        Bytes so far.
+    """
+
+    size: int = 0
+
+    def add(self, size: int) -> None:
+        """Count one more file's bytes; errors as :func:`check_unpacked`."""
+        self.size += size
+        check_unpacked(self.size)
 
 
 def check_voxels(voxels: float, what: str = "the series has") -> None:
@@ -167,12 +186,12 @@ def inflate(data: bytes, wbits: int, *, whole: bool = True) -> bytes:
         too_large or unreadable.
     """
     stream = zlib.decompressobj(wbits)
-    pieces, size, rest = [], 0, data
+    pieces, total, rest = [], UnpackedTotal(), data
     try:
         while not stream.eof and (piece := stream.decompress(rest, _PIECE)):
             pieces.append(piece)
-            size, rest = size + len(piece), stream.unconsumed_tail
-            check_unpacked(size)
+            rest = stream.unconsumed_tail
+            total.add(len(piece))
     except zlib.error:
         raise ScanError("unreadable", "the compressed file is broken") from None
     if whole and not stream.eof:

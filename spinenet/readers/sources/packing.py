@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spinenet.errors import ScanError
-from spinenet.readers.sources.limits import check_unpacked
+from spinenet.readers.sources.limits import UnpackedTotal
 
 MAX_UNPACKED = 256 << 20
 """Bytes that one such file may unpack to."""
@@ -39,13 +39,12 @@ def all_unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
         As :func:`unpacked`; and too_large, if they hold more together than a path may.
     """
     found: dict[str, bytes] = {}
-    size = 0
+    total = UnpackedTotal()
     for name, data in files.items():
         found[name] = data
         if is_packed(data):
             found[name] = unpacked(data)
-            size += len(found[name])
-            check_unpacked(size)
+            total.add(len(found[name]))
     return found
 
 

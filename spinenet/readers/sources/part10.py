@@ -12,7 +12,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
 from spinenet.readers.sources.limits import GZIP_MAGIC, gunzip, gunzipped_head, inflate
 
-PART10_ADDS = 256
+_ADDED = 256
 """Bytes of a preamble and a meta header, at most, that are put before a bare data set."""
 
 _PREAMBLE = b"\0" * 128 + b"DICM"
@@ -46,6 +46,11 @@ def is_dicom(data: bytes) -> bool:
     """Whether a file is DICOM by its beginning, packed or not; no more of it is unpacked."""
     head = gunzipped_head(data, _HEAD) if data.startswith(GZIP_MAGIC) else data
     return _lacking(head) is not None
+
+
+def is_unpacked(data: bytes, stored: int) -> bool:
+    """Whether what :func:`as_part10` gave of a file of ``stored`` bytes was unpacked, not just completed."""
+    return len(data) > stored + _ADDED
 
 
 def as_part10(data: bytes, *, whole: bool = True) -> bytes | None:
