@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import itertools
 import json
 import pkgutil
 import re
@@ -27,6 +28,8 @@ from spinenet.types import CORNERS
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PLACE = re.compile(r"^<!-- made: (\w+)(?: (.+))? -->$", re.MULTILINE)
+TIME = re.compile(r"(?!_)[A-Z_]*(_S|SECONDS[A-Z_]*)")
+"""Names of public constants that are times, in seconds."""
 FEW = 6
 """Words of a coded column that are listed."""
 
@@ -122,6 +125,34 @@ def flags() -> str:
     return table(("flag", "says"), [(f"`{code}`", text) for code, text in FLAGS.items()])
 
 
+def times() -> str:
+    """Every time limit and wait that the code names and describes, in seconds, by module."""
+    rows = [
+        (f"`{module}.{name}`", ", ".join(f"{one:g}" for one in seconds), text)
+        for module in _modules_below("spinenet", "flows")
+        for name, seconds, text in _times_of(module)
+    ]
+    return table(("constant", "seconds", "is"), rows)
+
+
+def _times_of(module: str) -> Iterator[tuple[str, tuple[float, ...], str]]:
+    """(name, seconds, docstring) of the public constants of a module that are times."""
+    body = _tree(module).body
+    for one, after in itertools.pairwise(body):
+        match one, after:
+            case ast.Assign(targets=[ast.Name(name)]), ast.Expr(ast.Constant(str(text))):
+                if TIME.fullmatch(name):
+                    seconds = ast.literal_eval(one.value)
+                    told = seconds if isinstance(seconds, tuple) else (seconds,)
+                    yield name, told, _plain(" ".join(text.split()))
+
+
+def _modules_below(*packages: str) -> list[str]:
+    """Every module of some packages by its dotted name, without importing them."""
+    files = [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
+    return [".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for f in files]
+
+
 def commands() -> str:
     """Every command with its arguments and options."""
     return "\n\n".join(_command("spinenet", typer.main.get_command(app)))
@@ -171,11 +202,19 @@ def _path(package: str) -> list[str]:
 
 def _first_line(module: str) -> str:
     """Of a module's docstring, without importing it."""
+    return _plain((ast.get_docstring(_tree(module)) or "").partition("\n")[0])
+
+
+def _tree(module: str) -> ast.Module:
     spec = importlib.util.find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text.partition("\n")[0]).replace("``", "`")
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def _plain(text: str) -> str:
+    """A docstring's text without the roles of reStructuredText."""
+    return re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text).replace("``", "`")
 
 
 def readme(heading: str) -> str:
@@ -223,4 +262,5 @@ MADE: Mapping[str, Callable[..., str]] = {
     "reasons": reasons,
     "results": results,
     "rooms": rooms,
+    "times": times,
 }

@@ -33,12 +33,11 @@ from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.retry import Retry
 from spinenet.cohort.todo import Todo, made_again, what_is_left
 from spinenet.errors import RunError
-from spinenet.settings import Settings
+from spinenet.settings import SHARD_SIZE, Settings
 from spinenet.storage import open_output
 
 log = logging.getLogger("spinenet")
 
-SHARD_SIZE = 64
 ROUNDS = 3
 """How often damaged parts are made again before the storage is given up on."""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from distributed import Client
 
-from flows.clusters.address import CPU, GPU, Cluster, offered_by
+from flows.clusters.address import ANSWER_S, CPU, GPU, Cluster, offered_by
 from spinenet.errors import RunError
 
 PATIENCE_S = 300.0
@@ -19,8 +19,6 @@ TOLD_AFTER_S = 15.0
 """Without a worker of a class, until that is told: a worker that died is often back before."""
 LOOK_S = 2.0
 """Seconds between two looks."""
-ANSWER_S = 30.0
-"""How long the scheduler may take to answer one of them."""
 
 SCHEDULER = "scheduler"
 """What is waited for where the scheduler itself does not answer."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHARD_SIZE = 64
+"""Scans that a run commits together."""
+
 
 @dataclass(frozen=True)
 class Settings:

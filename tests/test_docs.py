@@ -72,6 +72,18 @@ def test_findings_flags_and_commands_are_all_there(made: ModuleType) -> None:
     assert {"spinenet", "spinenet run", "spinenet status", "spinenet weights fetch"} <= headings
 
 
+def test_times_are_those_of_the_code(made: ModuleType) -> None:
+    rows = re.findall(r"^\| `([\w.]+)\.(\w+)` \| ([\d., ]+) \|", made.times(), re.MULTILINE)
+    named = [(module, name) for module, name, _ in rows]
+    assert len(set(named)) == len(named) > 20
+    assert ("flows.timelimit", "SECONDS_PER_SCAN") in named
+    for module, name, seconds in rows:
+        value = getattr(importlib.import_module(module), name)
+        assert [float(one) for one in seconds.split(", ")] == list(
+            value if isinstance(value, tuple) else (value,)
+        )
+
+
 def test_picture_shows_every_room_once_and_above_what_it_needs(made: ModuleType) -> None:
     picture = importlib.import_module("picture")
     below = picture.needs()

@@ -9,6 +9,7 @@ import typer
 from flows.cli.printing import say
 from flows.cli.terminal import DONE, SOME_FAILED, Cluster, Manifest, Out, Prefect, Types, Weights
 from flows.timelimit import SECONDS_PER_SCAN
+from spinenet.settings import SHARD_SIZE
 from spinenet.weights.names import PUBLISHED
 
 
@@ -20,7 +21,7 @@ def run(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N, on the GPU-class workers.")
     ] = "auto",
-    shard_size: Annotated[int, typer.Option(min=1, help="Scans that are committed together.")] = 64,
+    shard_size: Annotated[int, typer.Option(min=1, help="Scans that are committed together.")] = SHARD_SIZE,
     seconds_per_scan: Annotated[
         float, typer.Option(min=1, help="Time limit of each scan, in reading and in inference.")
     ] = SECONDS_PER_SCAN,

@@ -27,6 +27,9 @@ CPU, GPU = "CPU", "GPU"
 THREADS_PER_PROCESS = 4
 """Of a worker without a GPU: Python's lock is held for part of the time, and a crash takes few scans."""
 
+ANSWER_S = 30.0
+"""How long a scheduler may take to answer."""
+
 log = logging.getLogger("spinenet")
 
 
@@ -98,7 +101,7 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
 
 
 @contextmanager
-def connected(cluster: Cluster, timeout: float = 30.0) -> Iterator[Client]:
+def connected(cluster: Cluster, timeout: float = ANSWER_S) -> Iterator[Client]:
     """A client of a scheduler, once its local workers have started.
 
     Raises
@@ -157,7 +160,7 @@ def cores() -> int:
     return int(CPU_COUNT)
 
 
-def offered_by(client: Client, timeout: float = 30.0) -> dict[str, float]:
+def offered_by(client: Client, timeout: float = ANSWER_S) -> dict[str, float]:
     """What all workers that take tasks offer, by resource.
 
     Raises
@@ -172,7 +175,7 @@ def offered_by(client: Client, timeout: float = 30.0) -> dict[str, float]:
     return {r: sum(worker["resources"].get(r, 0) for worker in taking) for r in (CPU, GPU)}
 
 
-def workers_of(client: Client, timeout: float = 30.0) -> Mapping[str, Any]:
+def workers_of(client: Client, timeout: float = ANSWER_S) -> Mapping[str, Any]:
     """What the scheduler tells of each worker, by its address.
 
     Raises

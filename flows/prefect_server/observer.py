@@ -21,6 +21,8 @@ from spinenet.redaction import redacted
 
 START_S = 300.0
 """How long a server may take to start."""
+ANSWER_S = 20.0
+"""How long the server that PREFECT_API_URL names may take to answer first."""
 BEGIN_S = 60.0
 """How long a run that has ended waits for a server that does not know of it yet."""
 END_S = 30.0
@@ -133,7 +135,7 @@ class Observer:
         assert self._configured is not None
         from flows.prefect_server.story import reach
 
-        reach(self._configured, 20.0)
+        reach(self._configured, ANSWER_S)
         return self._configured
 
 

@@ -50,8 +50,10 @@ LAST_WORDS_S = 10.0
 """How long what is yet unsent is waited for when a run ends."""
 SILENCE_S = 60.0
 """After a server was found gone, until it is asked again whether it is back."""
+AGAIN_S = 5.0
+"""How long a server that was gone may take to say that it is back."""
 REQUEST_S = 15.0
-"""Of a request."""
+"""Of a request to a server."""
 RETRIES = 2
 """Of a request, with waits of 2 and 4 seconds."""
 ATTEMPTS = 2
@@ -274,7 +276,7 @@ class _Story:
             if self._silent_until is None or time.monotonic() < self._silent_until:
                 return self._silent_until is None
             try:
-                reach(self._url, 5.0)
+                reach(self._url, AGAIN_S)
             except NoServer:
                 self._silent_until = time.monotonic() + SILENCE_S
             else:

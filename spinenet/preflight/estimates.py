@@ -11,6 +11,7 @@ import torch
 from spinenet.index.preview import Preview
 from spinenet.networks.shapes import DISC_SHAPE, PATCH_SIZE, VERTEBRA_SHAPE
 from spinenet.preflight.manifest_check import n_patches
+from spinenet.settings import Settings
 from spinenet.weights.networks import Networks
 
 _VERTEBRAE, _DISCS = 10, 6
@@ -21,7 +22,7 @@ _COPIES = 3
 
 def estimated_seconds(scans: Iterable[Preview], networks: Networks) -> float:
     """Time of inference of one GPU-class worker that runs here, from one timed batch of each network."""
-    batch = 8
+    batch = Settings().batch_size
     with torch.inference_mode():
         patch = _timed(networks.detector, (batch, 1, PATCH_SIZE, PATCH_SIZE)) / batch
         vertebra = _timed(networks.appearance, (1, 1, *VERTEBRA_SHAPE))

@@ -23,8 +23,10 @@ Progress = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes had so far, and the bytes in all where known."""
 
 CHUNK_BYTES = 1 << 20
-TIMEOUT_SECONDS = (20.0, 60.0)  # to connect, and between two chunks
-PAUSES_SECONDS = (0.5, 2.0, 5.0)  # before each new attempt after a broken connection
+TIMEOUT_SECONDS = (20.0, 60.0)
+"""How long a server of weights may take to connect, and between two chunks."""
+PAUSES_SECONDS = (0.5, 2.0, 5.0)
+"""Before each new attempt after a connection to such a server broke."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})

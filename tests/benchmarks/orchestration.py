@@ -29,12 +29,12 @@ import psutil
 from distributed import Future, as_completed
 
 from flows.clusters.address import CPU, GPU, cluster_address, connected, wait_for_slots
-from flows.cohort import SHARD_SIZE, run_cohort
+from flows.cohort import run_cohort
 from flows.window import Window
 from flows.workers import Orders, WeightsRef
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.cohort.status import read_status
-from spinenet.settings import Settings
+from spinenet.settings import SHARD_SIZE, Settings
 from spinenet.storage import Store
 from spinenet.weights.names import SYNTHETIC
 from support.no_op_steps import STEPS
