@@ -6,10 +6,10 @@ PATCH_SIZE = 224
 """Rows and columns of a patch, the detector's input (arXiv:2007.02606, detection)."""
 
 VERTEBRA_SHAPE = (224, 224, 16)
-"""(rows, columns, slices) of a vertebra volume, the appearance network's input (arXiv:2205.01683, labelling)."""
+"""(rows, columns, slices) of a vertebra volume for the appearance network (arXiv:2205.01683, labelling)."""
 
 DISC_SHAPE = (9, 112, 224)
-"""(slices, rows, columns) of a disc volume, the grading network's input (arXiv:2205.01683, grading)."""
+"""(slices, rows, columns) of a disc volume for the grading network (arXiv:2205.01683, grading)."""
 
 CENTROID_CHANNEL = 4
 """Channel of the centroids' responses, after the four of the corners (arXiv:2007.02606, detection)."""
