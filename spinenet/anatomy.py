@@ -14,6 +14,9 @@ LEVELS: tuple[str, ...] = (
 )
 """The 24 classes of the labelling networks in class order; the index grows cranially."""
 
+ENDS: tuple[str, str] = (LEVELS[0], LEVELS[-1])
+"""The levels at the ends of the column, which can be told without counting."""
+
 LEVEL_INDEX: Mapping[str, int] = MappingProxyType({name: i for i, name in enumerate(LEVELS)})
 
 SACRAL_RELABEL = "S2"

@@ -12,14 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 from shapely.geometry import Polygon
 
-from spinenet.anatomy import FINDINGS
+from spinenet.anatomy import ENDS, FINDINGS
 from spinenet.synthetic.cohort import SHARE_IN_VIEW, TRUTH_FOLDER
 from spinenet.types import CORNERS
 
 FOUND_IOU = 0.5
 """A vertebra is found when a mean quad overlaps the true mean quad by more than this."""
-ANCHORS = ("S1", "C2")
-"""Levels are only scored in scans that show one of these: others leave the count open."""
 LUMBAR_DISCS = ("T12-L1", "L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")
 _COLUMNS = [f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]
 
@@ -121,7 +119,8 @@ def score_tables(
         for t, f in kept:
             gap = (_quads(expected)[t] - _quads(reported)[f]) * spacing
             errors.append(np.linalg.norm(gap, axis=1))
-        if set(ANCHORS) & set(levels[in_view]):
+        # a scan that shows neither end of the column leaves the count open
+        if set(ENDS) & set(levels[in_view]):
             anchored += len(kept)
             right += sum(levels[t] == names[f] for t, f in kept)
     balanced, discs = _findings(grades, true_discs)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,7 @@ from spinenet.weights.downloads import download
 from spinenet.weights.networks import load_networks, save_bundle
 from spinenet.weights.published import SPINENET_V2
 from support.local_server import LocalServer, serve
+from support.mounts import mounted
 from support.tiny_networks import (
     TINY,
     tiny_bundle,
@@ -63,19 +62,6 @@ def blob(server: LocalServer) -> bytes:
     data = bytes(range(256)) * 12288
     (server.folder / "blob").write_bytes(data)
     return data
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A small file system of its own at ``folder``."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("this machine does not let the test mount a tmpfs")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def files_below(folder: Path) -> set[str]:

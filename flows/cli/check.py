@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.printing import Group, say, say_groups
+from flows.cli.printing import SHOWN, Group, say, say_groups
 from flows.cli.terminal import DONE, SOME_FAILED, Manifest, Types, Weights, duration
 from spinenet.anatomy import REASONS
 from spinenet.errors import WeightsError
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from spinenet.storage import Store
     from spinenet.weights import Bundle
     from spinenet.weights.networks import Networks
-
-_SHOWN = 5
 
 
 def check(
@@ -43,7 +41,7 @@ def check(
         found = check_manifest(manifest, processes=cores(), types=kinds)
     groups = found.groups
     say_groups(f"{len(found.rows)} rows in", manifest, _groups(groups))
-    few = {what for what, rows in groups.items() if len(rows) <= _SHOWN} - set(NO_PROBLEM)
+    few = {what for what, rows in groups.items() if len(rows) <= SHOWN} - set(NO_PROBLEM)
     for row in found.rows:
         if row.what in few:
             say(f"{row.scan_id}: {row.what}: {row.detail}")
@@ -58,7 +56,7 @@ def _groups(groups: Mapping[str, Sequence[Row]]) -> Iterator[Group]:
     from spinenet.preflight.manifest_check import WOULD_RUN
 
     for what, rows in groups.items():
-        names = [row.scan_id for row in rows[:_SHOWN]] if what != WOULD_RUN else []
+        names = [row.scan_id for row in rows[:SHOWN]] if what != WOULD_RUN else []
         yield Group(len(rows), what, REASONS.get(what, ""), names, len(rows) > len(names))
 
 

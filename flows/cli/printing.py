@@ -17,6 +17,8 @@ from rich.console import Console
 from spinenet.printable import printable
 from spinenet.redaction import redacted
 
+SHOWN = 5
+"""Scans of a group that are named where others are counted only."""
 _NARROWEST = 20
 
 

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.printing import Group, say_groups, wrapped
+from flows.cli.printing import SHOWN, Group, say_groups, wrapped
 from flows.cli.terminal import Out, duration
 from spinenet.anatomy import REASONS
 
 if TYPE_CHECKING:
     from spinenet.cohort.status import RunStatus
-
-_SHOWN = 5
 
 
 def status(
@@ -32,7 +30,7 @@ def status(
         account = read_status(store, every_row=not counts)
         typer.echo(json.dumps(_account(account, rows=not counts), indent=2))
         return
-    account = read_status(store, examples=0 if counts else _SHOWN)
+    account = read_status(store, examples=0 if counts else SHOWN)
     say_groups(f"{account.n_rows} scans in", account.out, _groups(account))
     typer.echo(wrapped(_pace(account)))
     if account.due:

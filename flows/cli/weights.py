@@ -16,6 +16,7 @@ from flows.cli.printing import say, table_console
 from spinenet import weights
 from spinenet.errors import WeightsError
 from spinenet.printable import printable
+from spinenet.weights.description import is_bundle
 from spinenet.weights.names import PUBLISHED
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def fetch_weights(
 ) -> None:
     """Fetch weights into the store, after their terms were shown and accepted."""
     digests = dict(_pair(text) for text in sha256 or ())
-    if force or not (weights.folder_of(name) / "bundle.json").exists():
+    if force or not is_bundle(weights.folder_of(name)):
         terms = weights.terms_of(name)
         if terms is not None:
             typer.echo(terms)

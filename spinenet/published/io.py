@@ -130,10 +130,7 @@ def save_vert_dicts_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: st
         Naming what a vertebra lacks; no file is written then.
     """
     rows = [[_listed(vertebra[column]) for column in _CSV_COLUMNS] for vertebra in vert_dicts]
-    with Path(filename).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(_CSV_COLUMNS)
-        writer.writerows(rows)
+    _write_csv(filename, _CSV_COLUMNS, rows)
 
 
 def save_slices_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: str | os.PathLike[str]) -> None:
@@ -147,12 +144,12 @@ def save_slices_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: str | 
         CSV with the columns predicted_label, slice_no, rt_x, rt_y, rb_x ... lt_y.
     """
     corners = [f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]
-    with Path(filename).open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["predicted_label", "slice_no", *corners])
-        for vertebra in vert_dicts:
-            for slice_no, poly in zip(vertebra["slice_nos"], vertebra["polys"], strict=True):
-                writer.writerow([vertebra["predicted_label"], slice_no, *np.ravel(poly).tolist()])
+    rows = [
+        [vertebra["predicted_label"], slice_no, *np.ravel(poly).tolist()]
+        for vertebra in vert_dicts
+        for slice_no, poly in zip(vertebra["slice_nos"], vertebra["polys"], strict=True)
+    ]
+    _write_csv(filename, ["predicted_label", "slice_no", *corners], rows)
 
 
 def download(url: str, file_path: str | os.PathLike[str]) -> None:
@@ -173,6 +170,14 @@ def download_weights(verbose: bool = True, force: bool = False) -> None:
     from spinenet.published import spine_net
 
     spine_net.download_weights(verbose, force)
+
+
+def _write_csv(filename: str | os.PathLike[str], head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    # written where it is named, be that a pipe or a device, as the published package does
+    with Path(filename).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(head)
+        writer.writerows(rows)
 
 
 def _listed(value: Any) -> str:

@@ -18,11 +18,12 @@ from spinenet import weights as weights_store
 from spinenet.anatomy import LEVEL_INDEX
 from spinenet.geometry import rescale_quads, to_square_pixels, warpable
 from spinenet.inference.pipeline import detect, disc_images, grade_discs, label
+from spinenet.published.examples import download_example_scan
+from spinenet.published.two_names import one_of
 from spinenet.published.vert_dicts import DebugOutput, VertDict, from_vert_dict, to_vert_dict
 from spinenet.settings import Settings
 from spinenet.stages.grades import published_table
 from spinenet.types import Disc, Scan, Vertebra
-from spinenet.weights.examples import download_example_scan
 from spinenet.weights.networks import Networks, load_networks
 
 __all__ = ["DebugOutput", "SpineNet", "VertDict", "download_example_scan", "download_weights"]
@@ -269,19 +270,6 @@ def _moved(vertebra: Vertebra, source: tuple[float, float], target: tuple[float,
 def _height(level_name: str) -> int:
     """How far up the spine a disc is, by its cranial vertebra."""
     return LEVEL_INDEX.get(level_name.partition("-")[0], -1)
-
-
-def one_of(first: str, value: Any, second: str, other: Any) -> Any:
-    """The value of an argument that has two names, of which one is used.
-
-    Raises
-    ------
-    TypeError
-        Both are given, or neither.
-    """
-    if (value is None) == (other is None):
-        raise TypeError(f"give {first}, or {second}, which is another name for it, and not both")
-    return other if value is None else value
 
 
 def _tell(name: str, done: int, total: int | None) -> None:

@@ -51,7 +51,8 @@ _REFUSED_STATUS = {401, 403}
 _REFUSED_CODES = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken"}
 _REFUSED_CODES |= {"InvalidToken", "AuthenticationFailed", "AuthorizationFailure"}
 _REFUSED_CLASSES = {"ClientAuthenticationError"}  # azure
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL: frozenset[int] = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Numbers of errors that say that there is no room to write, on the disk or for this user or process."""
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -124,7 +125,7 @@ def refusal(action: str, url: str, error: BaseException, local: bool) -> Storage
 def _on_disk(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
     told = redacted(getattr(error, "strerror", None) or str(error) or type(error).__name__)
-    if number in _FULL:
+    if number in FULL:
         return f"{told}; make room, then start again to go on where it was"
     if number in _FORBIDDEN:
         return f"{told}; get the right to it, or name another folder"

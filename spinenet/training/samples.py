@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from spinenet.anatomy import FINDINGS, LEVEL_INDEX, disc_level
+from spinenet.anatomy import ENDS, FINDINGS, LEVEL_INDEX, disc_level
 from spinenet.networks.shapes import PATCH_SIZE
 from spinenet.stages.crops import disc_volume, vertebra_volume
 from spinenet.stages.windows import cut_patch, tile
@@ -23,7 +23,6 @@ TRAINING_SEEDS = 1_000_000
 """Training seeds start here; smaller seeds are left for evaluation and demonstration."""
 
 _KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
-_ENDS = ("S1", "C2")
 _END_WEIGHT = 4.0
 """How much more often a window with an end of the column is drawn: beyond it lies what looks like a body."""
 _SEQUENCES = ("T2", "T2", "T1", "STIR")
@@ -79,7 +78,7 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[S
     ):
         image = render_slice(subject, int(k), slice_rng(seed, int(k)))
         present = {v.level: v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices}
-        quads, ends = list(present.values()), [present[level] for level in _ENDS if level in present]
+        quads, ends = list(present.values()), [present[level] for level in ENDS if level in present]
         windows, _ = tile(a.rows, a.columns, spacing)
         weights = np.array([_END_WEIGHT if any(_shows(w, end) for end in ends) else 1.0 for w in windows])
         for index in rng.choice(

@@ -15,6 +15,11 @@ PARTS: tuple[str, ...] = ("detector", "appearance", "context", "grading")
 """The four networks of a bundle."""
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder holds a description; its files are not looked at."""
+    return (folder / DESCRIPTION_FILE).exists()
+
+
 def read_description(folder: Path) -> dict[str, Any]:
     """``bundle.json`` of a folder, checked for the entries that loading needs.
 

@@ -16,6 +16,7 @@ import requests
 
 from spinenet.errors import WeightsError
 from spinenet.redaction import bare, redacted
+from spinenet.storage.answers import FULL
 from spinenet.storage.disk import move_whole
 from spinenet.weights.description import sha256_of
 
@@ -28,7 +29,6 @@ TIMEOUT_SECONDS = (20.0, 60.0)
 PAUSES_SECONDS = (0.5, 2.0, 5.0)
 """Before each new attempt after a connection to such a server broke."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
 
 
@@ -109,7 +109,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _storage_sentence(error: OSError, path: Path) -> str:
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return (
             f"The disk is full: there is no room for {path}; free some space,"
             " or set SPINENET_HOME to a folder on another disk, and run it again."

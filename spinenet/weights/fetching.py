@@ -22,6 +22,7 @@ from spinenet.weights.description import (
     DESCRIPTION_FILE,
     PARTS,
     file_name,
+    is_bundle,
     parse_description,
     sha256_of,
 )
@@ -102,11 +103,11 @@ def fetch_release(
 ) -> Bundle:
     """Fetch four published checkpoints and convert them to the bundle of that name; see :func:`fetch`."""
     target = store() / release.name
-    if not force and (target / DESCRIPTION_FILE).exists():
+    if not force and is_bundle(target):
         return verify(target)
     _demand_acceptance(release.name, accept_licence)
     with _alone(target):
-        if not force and (target / DESCRIPTION_FILE).exists():
+        if not force and is_bundle(target):
             return verify(target)  # another process fetched it meanwhile
         staging = store() / "downloads" / release.name
         base = (mirror or release.base_url).rstrip("/")
@@ -143,10 +144,10 @@ def terms_of(weights: str) -> str | None:
 
 def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progress | None) -> Bundle:
     target = folder_of(url)
-    if not force and (target / DESCRIPTION_FILE).exists():
+    if not force and is_bundle(target):
         return verify(target)
     with _alone(target):
-        if not force and (target / DESCRIPTION_FILE).exists():
+        if not force and is_bundle(target):
             return verify(target)
         staging = store() / "downloads" / target.name
         base = url.rstrip("/")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spinenet.errors import WeightsError
 from spinenet.redaction import bare
 from spinenet.weights.bundle import Bundle, verified_bundle
-from spinenet.weights.description import DESCRIPTION_FILE
+from spinenet.weights.description import DESCRIPTION_FILE, is_bundle
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.store import folder_of, is_url, store
 
@@ -37,7 +37,7 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
     """
     text = os.fspath(weights)
     folder = folder_of(weights)
-    if (folder / DESCRIPTION_FILE).exists():
+    if is_bundle(folder):
         return verified_bundle(folder)
     if text == PUBLISHED:
         raise WeightsError(

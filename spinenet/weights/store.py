@@ -12,7 +12,7 @@ from typing import Any
 import platformdirs
 
 from spinenet.weights.bundle import Bundle, verified_bundle
-from spinenet.weights.description import DESCRIPTION_FILE, read_description
+from spinenet.weights.description import DESCRIPTION_FILE, is_bundle, read_description
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 
 _SYNTHETIC_FOLDER = Path(__file__).parent.parent / "data" / "synthetic"
@@ -72,8 +72,6 @@ def installed() -> list[Installed]:
     fetched = sorted(path.parent for path in (store() / "urls").glob(f"*/{DESCRIPTION_FILE}"))
     folders.update({str(path): path for path in fetched})
     return [
-        Installed(name, folder, read_description(folder))
-        if (folder / DESCRIPTION_FILE).exists()
-        else Installed(name, None, {})
+        Installed(name, folder, read_description(folder)) if is_bundle(folder) else Installed(name, None, {})
         for name, folder in folders.items()
     ]

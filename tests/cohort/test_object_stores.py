@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
 
 import pandas as pd
 import pytest
@@ -28,6 +27,7 @@ from spinenet.storage import Retries, Store
 from support import run_without_models
 from support.flaky_proxy import KINDS, FlakyProxy
 from support.object_stores import ObjectStore
+from support.races import assert_one_winner
 from support.run_without_models import begin, do_shard
 
 A_RUN = Path(run_without_models.__file__)
@@ -60,18 +60,7 @@ def test_create_only_writes_are_honoured_and_the_probe_leaves_nothing(
 
 
 def test_of_many_creators_one_wins_each_of_30_races(server: ObjectStore, folder: str) -> None:
-    store, n_threads = opened(folder, server), 4
-    barrier = Barrier(n_threads)
-
-    def race(me: int, record: str) -> bool:
-        barrier.wait(timeout=60)
-        return store.create(record, bytes([me]) * 1000)
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        for i in range(30):
-            won = list(pool.map(race, range(n_threads), [f"commits/{i}"] * n_threads))
-            assert sum(won) == 1
-            assert store.read(f"commits/{i}") == bytes([won.index(True)]) * 1000
+    assert_one_winner(opened(folder, server), n_threads=4, n_races=30)
 
 
 @pytest.mark.parametrize("faults", [0.05, 0.2])

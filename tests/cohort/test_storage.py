@@ -8,14 +8,13 @@ import random
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 
 from spinenet.errors import StorageError
 from spinenet.storage import Store, digest
+from support.races import assert_one_winner
 
 SIZE = 1_000_000
 
@@ -131,18 +130,7 @@ def test_create_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_one_winner_among_threads(tmp_path: Path) -> None:
-    store, n_threads = Store.at(str(tmp_path)), 8
-    barrier = Barrier(n_threads)
-
-    def race(me: int, record: str) -> bool:
-        barrier.wait(timeout=30)
-        return store.create(record, bytes([me]) * 1000)
-
-    with ThreadPoolExecutor(n_threads) as pool:
-        for i in range(20):
-            won = list(pool.map(race, range(n_threads), [f"commits/{i}"] * n_threads))
-            assert sum(won) == 1
-            assert store.read(f"commits/{i}") == bytes([won.index(True)]) * 1000
+    assert_one_winner(Store.at(str(tmp_path)), n_threads=8, n_races=20)
     assert len(list((tmp_path / "commits").iterdir())) == 20
 
 

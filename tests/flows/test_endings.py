@@ -16,6 +16,8 @@ import pytest
 from distributed.utils import open_port
 
 from support.cohorts import command, small_scan, write
+from support.local_chaos import busy
+from support.mounts import mounted
 
 HUNG = """
 import sys, threading
@@ -107,18 +109,6 @@ def outside_cluster(folder: Path, preload: str = "") -> Iterator[tuple[str, subp
             process.wait()
 
 
-@contextmanager
-def busy() -> Iterator[None]:
-    """A machine with twice as many busy processes as cores."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]  # type: ignore[operator]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
-
-
 def manifest_of(folder: Path, n_scans: int) -> Path:
     write(folder / "scan", small_scan(1), "scan")
     rows = [f"s{i},scan" for i in range(n_scans)]
@@ -147,8 +137,8 @@ def test_a_run_on_a_busy_machine_ends_as_it_should(ending: str, tmp_path: Path) 
     status, sentence = ENDINGS[ending]
     manifest, out = manifest_of(tmp_path, 200), tmp_path / "out"
     preload = {"other version": OTHER_VERSION, "other weights": OTHER_WEIGHTS}.get(ending, "")
-    disk = small_disk(out) if ending == "disk full" else nullcontext()
-    with disk, busy(), outside_cluster(tmp_path, preload) as (address, scheduler):
+    disk = mounted(out, "size=8m") if ending == "disk full" else nullcontext()
+    with disk, busy(2 * (os.cpu_count() or 1)), outside_cluster(tmp_path, preload) as (address, scheduler):
         if ending == "no such cluster":
             address = f"tcp://127.0.0.1:{open_port()}"
         arguments = ("--weights", "synthetic", "--shard-size", "4", "--cluster", address, "--no-prefect")
@@ -167,19 +157,6 @@ def test_a_run_on_a_busy_machine_ends_as_it_should(ending: str, tmp_path: Path) 
     assert re.search(sentence, last), said
     if ending == "no such cluster":
         assert not out.exists(), "nothing was begun"
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of some megabytes at ``folder``."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        pytest.skip("needs the right to mount")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def disturb(ending: str, run: subprocess.Popen[str], scheduler: subprocess.Popen[bytes], out: Path) -> None:

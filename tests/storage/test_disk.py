@@ -17,6 +17,7 @@ from spinenet.cohort.finalise import final_states, finalise
 from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
 from spinenet.storage.disk import write_together
+from support.mounts import mounted
 from support.run_without_models import begin, do_shard
 
 N_ROWS, SHARD_SIZE = 24, 4
@@ -40,17 +41,8 @@ except StorageError as error:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 1 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no right to mount a small disk: {mounted.stderr.strip()}")
-    try:
+    with mounted(tmp_path / "disk", "size=1m") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def files_of(folder: Path) -> set[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from spinenet.errors import OutputError
 from spinenet.storage import open_output
+from support.mounts import mounted
 
 
 def a_file(folder: Path) -> Path:
@@ -74,21 +72,9 @@ def test_no_place_at_all(url: str) -> None:
         open_output(url)
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("this machine does not let the test mount a tmpfs")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_read_only_mount(tmp_path: Path) -> None:
     folder = tmp_path / "mounted"
-    with read_only(folder):
+    with mounted(folder, "ro"):
         for place in (folder, folder / "deep" / "out"):
             with pytest.raises(OutputError, match=r"Read-only file system; name a folder"):
                 open_output(str(place))

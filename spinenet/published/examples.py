@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 from spinenet.errors import WeightsError
+from spinenet.published.two_names import one_of
 from spinenet.storage.disk import move_folder
 from spinenet.weights.downloads import download, forget, storage_errors
 
@@ -49,9 +50,7 @@ def download_example_scan(
     WeightsError
         One sentence for whatever else went wrong.
     """
-    if (example_scan_name is None) == (name is None):
-        raise TypeError("give example_scan_name, or name, which is another name for it, and not both")
-    name = name or example_scan_name
+    name = one_of("example_scan_name", example_scan_name, "name", name)
     if name not in EXAMPLE_SCANS:
         raise ValueError(f"there is no example scan {name!r}; there are {', '.join(EXAMPLE_SCANS)}")
     folder = Path(file_path)
