@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from spinenet.errors import ScanError
-from spinenet.types import MAX_VOXELS, FloatArray, ImageArray, Scan
+from spinenet.types import MAX_VOXELS, FloatArray, ImageArray, Scan, Vertebra, square_voxels
 
 Points = npt.NDArray[np.float64]
 
@@ -158,28 +158,41 @@ def to_square_pixels(scan: Scan) -> Scan:
     ScanError
         too_large.
     """
-    row, column = scan.pixel_spacing
-    target = min(row, column)
-    if abs(row - column) <= SQUARE_TOLERANCE * target:
+    if is_square(scan.pixel_spacing):
         return scan
     # what the readers refuse with a reason; here so that no other caller asks for all memory there is
-    voxels = float(np.prod(scan.shape)) * (row / target) * (column / target)
-    if not voxels <= MAX_VOXELS:
+    if not square_voxels(scan.shape, scan.pixel_spacing) <= MAX_VOXELS:
         raise ScanError("too_large", f"square pixels would make it more than {MAX_VOXELS >> 20} Mi voxels")
-    volume = scan.volume
+    volume, target = scan.volume, min(scan.pixel_spacing)
+    sides = square_shape(scan.shape[:2], scan.pixel_spacing)
     mapping = np.eye(4)
-    for axis, spacing in enumerate((row, column)):
+    for axis, spacing in enumerate(scan.pixel_spacing):
         step = target / spacing
         if step != 1.0:
-            volume = _resample(volume, axis, step)
+            volume = _resample(volume, axis, step, sides[axis])
         mapping[axis, axis], mapping[axis, 3] = step, 0.5 * step - 0.5
     return replace(scan, volume=volume, pixel_spacing=(target, target), affine=scan.affine @ mapping)
 
 
-def _resample(volume: FloatArray, axis: int, step: float) -> npt.NDArray[np.float32]:
-    """Sample one axis every ``step`` pixels (Keys' cubic, edge repeated), first pixel's edge kept."""
+def is_square(pixel_spacing: tuple[float, float]) -> bool:
+    """Whether pixels of a (row, column) spacing are square."""
+    row, column = pixel_spacing
+    return abs(row - column) <= SQUARE_TOLERANCE * min(row, column)
+
+
+def square_shape(shape: tuple[int, int], pixel_spacing: tuple[float, float]) -> tuple[int, int]:
+    """(rows, columns) of a slice once :func:`to_square_pixels` has made its pixels square."""
+    if is_square(pixel_spacing):
+        return shape
+    steps = [min(pixel_spacing) / spacing for spacing in pixel_spacing]
+    rows, columns = (max(1, round(length / step)) for length, step in zip(shape, steps, strict=True))
+    return rows, columns
+
+
+def _resample(volume: FloatArray, axis: int, step: float, count: int) -> npt.NDArray[np.float32]:
+    """``count`` samples of one axis, ``step`` pixels apart (Keys' cubic, edge repeated), first edge kept."""
     length = volume.shape[axis]
-    position = (np.arange(max(1, round(length / step))) + 0.5) * step - 0.5
+    position = (np.arange(count) + 0.5) * step - 0.5
     base = np.floor(position).astype(int)
     t = position - base
     taps = (
@@ -219,6 +232,13 @@ def rescale_quads(
     scale = np.array([from_spacing[1] / to_spacing[1], from_spacing[0] / to_spacing[0]])
     moved: Points = (np.asarray(quads, dtype=np.float64) + 0.5) * scale - 0.5
     return moved
+
+
+def on_grid(vertebra: Vertebra, source: tuple[float, float], target: tuple[float, float]) -> Vertebra:
+    """The vertebra in pixels of another grid over the same field of view; spacings as (row, column) in mm."""
+    if source == target:
+        return vertebra
+    return replace(vertebra, quads=rescale_quads(vertebra.quads, source, target))
 
 
 def to_patient(affine: npt.ArrayLike, xy: npt.ArrayLike, slice_index: float) -> Points:

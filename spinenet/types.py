@@ -7,6 +7,7 @@ Quads are (4, 2) arrays of corners in the order rt, rb, lb, lt (r: larger x, t: 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -24,6 +25,12 @@ MAX_VOXELS = 1 << 26
 slices, more than any spine has."""
 
 CORNERS: tuple[str, ...] = ("rt", "rb", "lb", "lt")
+
+
+def square_voxels(shape: tuple[int, int, int], pixel_spacing: tuple[float, float]) -> float:
+    """Voxels of a scan once its pixels are square, before they are rounded to whole ones."""
+    (row, column), target = pixel_spacing, min(pixel_spacing)
+    return math.prod(shape) * (row / target) * (column / target)
 
 
 @dataclass(frozen=True, eq=False)

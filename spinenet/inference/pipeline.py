@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from spinenet.errors import DiscError
-from spinenet.geometry import rescale_quads, to_square_pixels
+from spinenet.geometry import on_grid, to_square_pixels
 from spinenet.inference.passes import pass_through
 from spinenet.settings import Settings
 from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
@@ -67,26 +67,18 @@ def read_spine(
     if vertebrae is None:
         detected = detect(square, networks, settings)
     else:
-        detected = tuple(_on_grid(v, scan, square) for v in vertebrae)
+        detected = tuple(on_grid(v, scan.pixel_spacing, square.pixel_spacing) for v in vertebrae)
     times.append(time.perf_counter())
     labelled = label(square, detected, networks, settings)
     times.append(time.perf_counter())
     grades, failures = grade(square, labelled, networks, settings)
     times.append(time.perf_counter())
     return SpineReading(
-        vertebrae=tuple(_on_grid(v, square, scan) for v in labelled),
+        vertebrae=tuple(on_grid(v, square.pixel_spacing, scan.pixel_spacing) for v in labelled),
         grades=grades,
         failures=failures,
         seconds=dict(zip(("detect", "label", "grade"), np.diff(times).tolist(), strict=True)),
     )
-
-
-def _on_grid(vertebra: Vertebra, source: Scan, target: Scan) -> Vertebra:
-    """The vertebra in pixels of another grid with the same field of view."""
-    if source is target:
-        return vertebra
-    moved = rescale_quads(vertebra.quads, source.pixel_spacing, target.pixel_spacing)
-    return replace(vertebra, quads=moved)
 
 
 def detect(scan: Scan, networks: Networks, settings: Settings) -> tuple[Vertebra, ...]:

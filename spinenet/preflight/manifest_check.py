@@ -13,6 +13,7 @@ from typing import Any
 from spinenet.cohort.manifests.column_types import AS_INFERRED, ColumnTypes
 from spinenet.cohort.manifests.manifest import Entry, Manifest, entries, read_manifest
 from spinenet.errors import ScanError
+from spinenet.geometry import square_shape
 from spinenet.index.preview import Preview, preview
 from spinenet.stages.windows import tile
 
@@ -152,8 +153,5 @@ def n_patches(scan: Preview) -> int:
     ScanError
         too_small.
     """
-    spacing = min(scan.pixel_spacing)
-    height, width = (
-        round(n * mm / spacing) for n, mm in zip(scan.shape[:2], scan.pixel_spacing, strict=True)
-    )
-    return scan.shape[2] * len(set(tile(height, width, spacing)[0]))
+    height, width = square_shape(scan.shape[:2], scan.pixel_spacing)
+    return scan.shape[2] * len(set(tile(height, width, min(scan.pixel_spacing))[0]))

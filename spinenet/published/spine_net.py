@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -16,14 +15,14 @@ import torch
 
 from spinenet import weights as weights_store
 from spinenet.anatomy import LEVEL_INDEX
-from spinenet.geometry import rescale_quads, to_square_pixels, warpable
+from spinenet.geometry import on_grid, to_square_pixels, warpable
 from spinenet.inference.pipeline import detect, disc_images, grade_discs, label
 from spinenet.published.examples import download_example_scan
 from spinenet.published.two_names import one_of
 from spinenet.published.vert_dicts import DebugOutput, VertDict, from_vert_dict, to_vert_dict
 from spinenet.settings import Settings
 from spinenet.stages.grades import published_table
-from spinenet.types import Disc, Scan, Vertebra
+from spinenet.types import Disc, Scan
 from spinenet.weights.networks import Networks, load_networks
 
 __all__ = ["DebugOutput", "SpineNet", "VertDict", "download_example_scan", "download_weights"]
@@ -137,7 +136,7 @@ class SpineNet:
         networks = self._networks()
         vertebrae = label(square, detect(square, networks, settings), networks, settings)
         found = [
-            to_vert_dict(_moved(v, square.pixel_spacing, scan.pixel_spacing), scan.pixel_spacing)
+            to_vert_dict(on_grid(v, square.pixel_spacing, scan.pixel_spacing), scan.pixel_spacing)
             for v in vertebrae
         ]
         if self.verbose or debug:
@@ -179,7 +178,7 @@ class SpineNet:
             pixel_spacing = next((v.pixel_spacing for v in verts if isinstance(v, VertDict)), 1.0)
         scan = _scan(image, pixel_spacing)
         square = to_square_pixels(scan)
-        vertebrae = [_moved(from_vert_dict(v), scan.pixel_spacing, square.pixel_spacing) for v in verts]
+        vertebrae = [on_grid(from_vert_dict(v), scan.pixel_spacing, square.pixel_spacing) for v in verts]
         vertebrae.sort(key=lambda v: float(v.mean_quad[:, 1].mean()))
         discs, failures = disc_images(square, vertebrae)
         for failure in failures:
@@ -259,12 +258,6 @@ def _scan(volume: npt.ArrayLike, pixel_spacing: float | Sequence[float]) -> Scan
     if spacing.size not in (1, 2) or not np.all(np.isfinite(spacing) & (spacing > 0)):
         raise ValueError(f"pixel_spacing is a positive number or (row, column), not {pixel_spacing!r}")
     return Scan(volume=image, pixel_spacing=(float(spacing[0]), float(spacing[-1])), slice_spacing=1.0)
-
-
-def _moved(vertebra: Vertebra, source: tuple[float, float], target: tuple[float, float]) -> Vertebra:
-    if source == target:
-        return vertebra
-    return replace(vertebra, quads=rescale_quads(vertebra.quads, source, target))
 
 
 def _height(level_name: str) -> int:

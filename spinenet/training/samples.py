@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from spinenet.anatomy import ENDS, FINDINGS, LEVEL_INDEX, disc_level
+from spinenet.geometry import is_square
 from spinenet.networks.shapes import PATCH_SIZE
 from spinenet.stages.crops import disc_volume, vertebra_volume
 from spinenet.stages.windows import cut_patch, tile
@@ -159,5 +160,4 @@ def vertebra_samples(seed: int) -> Iterator[Sample]:
 
 def _square(phantom: Phantom) -> Phantom | None:
     """The phantom where its pixels are square; None elsewhere: crops are cut from square pixels."""
-    row, column = phantom.scan.pixel_spacing
-    return phantom if abs(row - column) < 1e-6 * row else None
+    return phantom if is_square(phantom.scan.pixel_spacing) else None

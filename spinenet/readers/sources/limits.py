@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spinenet.errors import ScanError
-from spinenet.types import MAX_VOXELS
+from spinenet.types import MAX_VOXELS, square_voxels
 
 MAX_FILES = 20_000
 """Files of one path, or members of one archive."""
@@ -131,11 +131,11 @@ def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float], 
     """
     check_voxels(math.prod(shape))
     check_lengths(pixel_spacing)
-    (row, column), least = pixel_spacing, min(pixel_spacing)
-    check_voxels(math.prod(shape) * (row / least) * (column / least), "with square pixels the series has")
+    check_voxels(square_voxels(shape, pixel_spacing), "with square pixels the series has")
+    row, column = pixel_spacing
     _check_extent("a slice", max(shape[0] * row, shape[1] * column), FIELD_MM)
     _check_extent("the slices together", shape[2] * slice_spacing, SLICES_MM)
-    if max(pixel_spacing) > PIXEL_RATIO * least:
+    if max(pixel_spacing) > PIXEL_RATIO * min(pixel_spacing):
         edges = f"{row:.3g} by {column:.3g} mm"
         raise ScanError(
             "missing_tags", f"a pixel is {edges}; one edge is at most {PIXEL_RATIO:g} times the other"
