@@ -9,7 +9,7 @@ import numpy as np
 
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort.manifests.manifest import Entry
-from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row
+from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row, grid_columns
 from spinenet.stages.levels import levels_uncertain
 from spinenet.types import CORNERS, DiscGrade, FloatArray, Scan, SpineReading, Vertebra
 
@@ -126,12 +126,7 @@ def _geometry(facts: ScanFacts) -> Row:
     texts = {name: facts.header.get(name) for name in HEADER_TEXTS}
     numbers = {column: facts.header.get(name) for column, name in HEADER_NUMBERS.items()}
     return {
-        "rows": facts.shape[0],
-        "columns": facts.shape[1],
-        "slices": facts.shape[2],
-        "row_spacing_mm": facts.pixel_spacing[0],
-        "column_spacing_mm": facts.pixel_spacing[1],
-        "slice_spacing_mm": facts.slice_spacing,
+        **grid_columns(facts.shape, facts.pixel_spacing, facts.slice_spacing),
         "sequence": facts.sequence,
         **{name: None if text is None else str(text) for name, text in texts.items()},
         **{column: None if number is None else float(number) for column, number in numbers.items()},

@@ -43,6 +43,22 @@ _DISCS = tuple(f"{above}-{below}" for above, below in itertools.pairwise(_CRANIA
 Row = dict[str, Any]
 
 
+def grid_columns(
+    shape: tuple[int, int, int], pixel_spacing: tuple[float, float], slice_spacing: float
+) -> Row:
+    """Columns of the size and the spacings of a scan, in ``scans`` as in an index."""
+    rows, columns, slices = shape
+    row_mm, column_mm = pixel_spacing
+    return {
+        "rows": rows,
+        "columns": columns,
+        "slices": slices,
+        "row_spacing_mm": row_mm,
+        "column_spacing_mm": column_mm,
+        "slice_spacing_mm": slice_spacing,
+    }
+
+
 def _coded(words: Sequence[str]) -> tuple[pa.DataType, pa.Array]:
     """A dictionary type and the fixed dictionary that every part shares."""
     return pa.dictionary(pa.int32(), pa.string()), pa.array(words, pa.string())

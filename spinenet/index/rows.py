@@ -6,6 +6,7 @@ import glob
 from collections.abc import Mapping
 from typing import Any
 
+from spinenet.cohort.tables import grid_columns
 from spinenet.errors import ScanError
 from spinenet.index.places import Place, as_url
 from spinenet.readers.space.orientation import Grid
@@ -34,15 +35,7 @@ def reason_row(error: ScanError) -> Row:
 
 def grid_row(grid: Grid) -> Row:
     """Size, spacings (mm) and field of view of a usable series, on the grid of the scan it is read as."""
-    row = {
-        "usable": True,
-        "rows": grid.shape[0],
-        "columns": grid.shape[1],
-        "slices": grid.shape[2],
-        "row_spacing_mm": grid.pixel_spacing[0],
-        "column_spacing_mm": grid.pixel_spacing[1],
-        "slice_spacing_mm": grid.slice_spacing,
-    }
+    row = {"usable": True, **grid_columns(grid.shape, grid.pixel_spacing, grid.slice_spacing)}
     return row | field_of_view(row)
 
 
