@@ -15,6 +15,7 @@ REFUSED = {
     "anisotropic.nii.gz": "too_large",
     "anisotropic_1000": "missing_tags",
     "claims.nii": "too_large",
+    "fragments": "too_large",
     "frames": "unsupported_image",
     "items_of_regions.dcm": "too_large",
     "items_unwanted.dcm": "too_large",

@@ -59,6 +59,12 @@ def test_jpeg_lossless_is_bit_for_bit(tmp_path):
 
     edit(paths, compress)
     assert_same(read_scan(tmp_path), scan)
+    # a decoder fills up what was cut off, and says nothing
+    whole = paths[0].read_bytes()
+    frame = read_frame("a", whole)
+    for end in range(frame.pixels.start + 12, len(whole)):
+        with pytest.raises(ScanError, match=r"ends within|no pixel data"):
+            stored_pixels(whole[:end], frame.pixels)
 
 
 def test_truncated_image_of_pydicom():

@@ -219,9 +219,20 @@ def _claims(folder: Path) -> None:
     at("anisotropic.nii.gz").write_bytes(gzip.compress(small))
 
 
-def _codestreams(folder: Path) -> None:
+def fragments(count: int) -> Callable[[pydicom.Dataset], None]:
+    """Pixels in so many empty fragments, and one that is not."""
+
+    def change(dataset: pydicom.Dataset) -> None:
+        compressed(JPEGLSLossless, b"\0\0")(dataset)
+        dataset.PixelData = ITEM * count + dataset.PixelData
+
+    return change
+
+
+def _codestreams(folder: Path, n_fragments: int) -> None:
     """Compressed pixels that are not what the header says, or too many."""
     at = lambda name: folder / name  # noqa: E731
+    series(at("fragments"), fragments(n_fragments))
     series(at("unknown_syntax"), compressed("1.2.840.113619.5.2.99", b"\0" * 64))
     runs = b"\x81\x00" * (9000 * 9000 // 128 + 1)
     segments = struct.pack("<16I", 2, 64, 64 + len(runs), *[0] * 13) + runs * 2
@@ -267,5 +278,5 @@ def write_bombs(folder: Path, scale: int = 1) -> list[Path]:
     _squeezed_bombs(folder, dicom, much, many)
     _archived_bombs(folder, dicom, much, scale)
     _claims(folder)
-    _codestreams(folder)
+    _codestreams(folder, max(200_000, 8_000_000 // scale))
     return sorted(path for path in folder.iterdir() if path.name != "good")
