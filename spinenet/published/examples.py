@@ -1,4 +1,4 @@
-"""The published example scans: fetched, unpacked, put in place whole."""
+"""Downloads the published example scans, which appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spinenet.weights.downloads import download, forget, storage_errors
 
 EXAMPLE_SCANS_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet/example_scans"
 EXAMPLE_SCANS = ("t2_lumbar_scan_1", "t2_lumbar_scan_2", "stir_whole_spine", "t2_whole_spine")
+"""Names of the published example scans."""
 
-
-_OF_THE_ARCHIVER = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-"""What the programs that pack a folder leave in the archive beside its files."""
+_LEFTOVERS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+"""Names that archiving programs and file managers add to a folder's files."""
 
 
 def download_example_scan(
@@ -27,16 +27,18 @@ def download_example_scan(
     name: str | None = None,
     base_url: str | None = None,
 ) -> Path:
-    """Fetch one of the published example scans.
+    """Download one of the published example scans.
 
     Parameters
     ----------
     example_scan_name
-        One of :data:`EXAMPLE_SCANS`; ``name`` is another name for it.
+        One of :data:`EXAMPLE_SCANS`.
     file_path
-        Folder in which a folder of that name is made; by default the current one.
+        Folder in which the scan's folder, of the same name, is made; by default the current one.
+    name
+        Synonym of ``example_scan_name``.
     base_url
-        A mirror; by default the publisher's own site.
+        URL of a mirror; by default the publisher's own site.
 
     Returns
     -------
@@ -46,9 +48,9 @@ def download_example_scan(
     Raises
     ------
     ValueError
-        If there is no scan of that name.
+        There is no scan of that name.
     WeightsError
-        One sentence for whatever else went wrong.
+        One sentence for any other failure.
     """
     name = one_of("example_scan_name", example_scan_name, "name", name)
     if name not in EXAMPLE_SCANS:
@@ -61,7 +63,7 @@ def download_example_scan(
             shutil.rmtree(unpacked, ignore_errors=True)
             contents.extractall(unpacked)
             _drop_leftovers(unpacked)
-            # The archive may hold the files, or one folder of the scan's name that holds them.
+            # an archive holds the files directly, or within a folder of the scan's name
             source = unpacked / name if [item.name for item in unpacked.iterdir()] == [name] else unpacked
             move_folder(source, target)
     except zipfile.BadZipFile as error:
@@ -73,7 +75,7 @@ def download_example_scan(
 
 
 def _drop_leftovers(folder: Path) -> None:
-    """Remove what an archiver added: folders of resource forks, and ``._`` files named like slices."""
+    """Remove what an archiving program added, such as ``._`` files, whose names end like those of slices."""
     for item in sorted(folder.rglob("*"), reverse=True):
-        if item.name in _OF_THE_ARCHIVER or item.name.startswith("._"):
+        if item.name in _LEFTOVERS or item.name.startswith("._"):
             shutil.rmtree(item) if item.is_dir() else item.unlink()

@@ -1,4 +1,4 @@
-"""A folder on any fsspec storage, where a run can lose nothing."""
+"""Reads and writes folders on any fsspec storage; every file appears whole or not at all."""
 
 from spinenet.storage.output import open_output
 from spinenet.storage.retries import Retries

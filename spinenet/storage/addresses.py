@@ -1,7 +1,7 @@
-"""A path or URL becomes a filesystem and a path in it, whatever signs a folder's name may hold.
+"""Opens the filesystem of a path or URL, whatever characters a folder's name contains.
 
-fsspec takes ``::`` in any name for a chain of filesystems. Here a chain is only what begins with a filesystem
-that opens another one, such as ``zip://member::s3://bucket/a.zip``.
+fsspec reads ``::`` in any name as a chain of filesystems. Here only a URL that begins with a filesystem that
+opens another one is a chain, such as ``zip://member::s3://bucket/a.zip``.
 """
 
 from __future__ import annotations
@@ -19,37 +19,41 @@ _CHAINED = frozenset(
         *("asyncwrapper", "generic", "ciso", "gzip", "bz2", "xz"),
     )
 )
-"""Filesystems that open another one, whose address follows ``::``."""
+"""Protocols of filesystems that open another one, whose URL follows ``::``."""
 
 
 def is_url(path: str) -> bool:
-    """Whether a path begins with a protocol; any other is one of this machine, whatever signs it holds."""
-    found = _PROTOCOL.match(path)
-    return found is not None and (found.group(2) == "://" or found.group(1) in _CHAINED)
+    """Whether a path begins with a protocol; any other path is local, whatever characters it contains."""
+    match = _PROTOCOL.match(path)
+    return match is not None and (match.group(2) == "://" or match.group(1) in _CHAINED)
 
 
 def open_address(path: str, **options: Any) -> tuple[Any, str]:
-    """(filesystem, path in it) of a path or URL.
+    """Open the filesystem of a path or URL: (filesystem, path in it).
 
     Parameters
     ----------
+    path
+        Local path or URL.
     options
-        Of the filesystem.
+        Options of the filesystem.
 
     Raises
     ------
     ImportError, ValueError
         The protocol's package is not installed; the protocol is unknown or lacks options.
     """
-    found = _PROTOCOL.match(path)
-    if not is_url(path) or found is None:
+    match = _PROTOCOL.match(path)
+    if not is_url(path) or match is None:
         fs = fsspec.filesystem("file", **options)
-        # a path that begins as a protocol of a local filesystem would lose its beginning
+        # fsspec would cut "file:" or "local:" off the beginning of a folder's name
         return fs, str(fs._strip_protocol(f"./{path}" if path.startswith(("file:", "local:")) else path))
-    protocol = found.group(1)
+    protocol = match.group(1)
     if protocol in _CHAINED or "::" not in path:
         fs, inner = url_to_fs(path, **options)
         return fs, str(inner)
     kind = fsspec.get_filesystem_class(protocol)
-    stated = {name: value for name, value in kind._get_kwargs_from_urls(path).items() if name not in options}
-    return fsspec.filesystem(protocol, **stated, **options), str(kind._strip_protocol(path))
+    url_options = {
+        name: value for name, value in kind._get_kwargs_from_urls(path).items() if name not in options
+    }
+    return fsspec.filesystem(protocol, **url_options, **options), str(kind._strip_protocol(path))

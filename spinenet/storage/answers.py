@@ -1,8 +1,7 @@
-"""What an error of a store means: whether it passes, and the sentence for the user.
+"""Classifies the errors of a store: whether one is transient, and the sentence for the user.
 
-Stores are told apart by what their errors carry (an HTTP status, a code, the names of their classes), so
-that none of their packages has to be there. Their own words are not passed on: they may hold addresses
-with signatures.
+Errors are recognised by their HTTP status, their code and the names of their classes, so that no store's
+package needs to be installed. Their own texts are not shown, as they may contain signed URLs.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @dataclass(frozen=True)
 class Facts:
-    """What an error and those behind it carry."""
+    """The class names, codes, HTTP statuses and error numbers of an error and its causes."""
 
     classes: frozenset[str]
     codes: frozenset[str]
@@ -67,16 +66,16 @@ class Facts:
 
     @classmethod
     def of(cls, error: BaseException) -> Facts:
-        """The facts of ``error``."""
-        behind = list(_behind(error))
-        classes = {kind.__name__ for e in behind for kind in type(e).__mro__}
-        answers = [answer for e in behind if isinstance(answer := getattr(e, "response", None), Mapping)]
+        """Collect the facts of ``error`` and its causes."""
+        causes = list(_causes(error))
+        classes = {kind.__name__ for e in causes for kind in type(e).__mro__}
+        answers = [answer for e in causes if isinstance(answer := getattr(e, "response", None), Mapping)]
         codes = [answer.get("Error", {}).get("Code") for answer in answers]
-        codes += [getattr(e, "error_code", None) for e in behind]
+        codes += [getattr(e, "error_code", None) for e in causes]
         statuses = [answer.get("ResponseMetadata", {}).get("HTTPStatusCode") for answer in answers]
-        statuses += [getattr(e, "status_code", None) for e in behind]
-        statuses += [getattr(e, "status", None) for e in behind]
-        numbers = {e.errno for e in behind if isinstance(e, OSError) and e.errno is not None}
+        statuses += [getattr(e, "status_code", None) for e in causes]
+        statuses += [getattr(e, "status", None) for e in causes]
+        numbers = {e.errno for e in causes if isinstance(e, OSError) and e.errno is not None}
         return cls(
             frozenset(classes),
             frozenset(str(getattr(code, "value", code)) for code in codes if code),
@@ -86,7 +85,7 @@ class Facts:
 
     @property
     def passing(self) -> bool:
-        """Whether the same request may succeed in a while: throttled, broken off, timed out, unreachable."""
+        """Whether the error is transient: throttled, connection broken, timed out or unreachable."""
         if self.codes & _PASSING_CODES or self.statuses & _PASSING_STATUS:
             return True
         if self.codes or self.statuses:
@@ -96,40 +95,52 @@ class Facts:
 
     @property
     def unreachable(self) -> bool:
-        """Whether no connection was made at all."""
+        """Whether no connection could be made."""
         return not self.statuses and bool(self.classes & _UNREACHABLE)
 
     @property
     def no_bucket(self) -> bool:
-        """Whether the bucket or container is absent, and not just a file in it."""
+        """Whether the bucket or container does not exist, rather than a file in it."""
         return bool(self.codes & _NO_BUCKET)
 
     @property
     def no_credentials(self) -> bool:
-        """Whether there were none to show."""
+        """Whether no credentials were configured."""
         return bool(self.classes & _NO_CREDENTIALS)
 
     @property
     def refused(self) -> bool:
-        """Whether the store refuses the credentials that it was shown, or what they ask for."""
+        """Whether the store refuses the credentials, or the request for lack of rights."""
         refused = self.codes & _REFUSED_CODES or self.classes & _REFUSED_CLASSES
         return bool(refused or self.statuses & _REFUSED_STATUS)
 
 
 def refusal(action: str, url: str, error: BaseException, local: bool) -> StorageError:
-    """The error for the user: what could not be done to what, why, and what to do about it."""
-    said = _on_disk(error) if local else _remote(Facts.of(error), error)
-    return StorageError(f"cannot {action} {redacted(url)}: {said}")
+    """The error for the user: what could not be done, why, and what to do about it.
+
+    Parameters
+    ----------
+    action
+        Verb of what was tried, such as "read".
+    url
+        The file or folder.
+    error
+        The error of the filesystem.
+    local
+        Whether the file is on a mounted disk.
+    """
+    cause = _on_disk(error) if local else _remote(Facts.of(error), error)
+    return StorageError(f"cannot {action} {redacted(url)}: {cause}")
 
 
 def _on_disk(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) else None
-    told = redacted(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    cause = redacted(getattr(error, "strerror", None) or str(error) or type(error).__name__)
     if number in FULL:
-        return f"{told}; make room, then start again to go on where it was"
+        return f"{cause}; make room, then start again to go on where it was"
     if number in _FORBIDDEN:
-        return f"{told}; get the right to it, or name another folder"
-    return told
+        return f"{cause}; get the right to it, or name another folder"
+    return cause
 
 
 def _remote(facts: Facts, error: BaseException) -> str:
@@ -161,17 +172,20 @@ def _remote(facts: Facts, error: BaseException) -> str:
     return f"the store refuses it ({about})"
 
 
-def _behind(error: BaseException) -> Iterator[Any]:
-    """The error and its causes, some of which libraries keep in attributes of their own."""
+def _causes(error: BaseException) -> Iterator[Any]:
+    """An error and its causes, some of which libraries keep in attributes of their own."""
     waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
+    visited: set[int] = set()
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        current = waiting.pop()
+        if current is None or id(current) in visited:
             continue
-        seen.add(id(one))
-        yield one
-        # The context may be an older error that a caller is dealing with; only absence has its reason there.
-        waiting.append(one.__cause__ or (one.__context__ if isinstance(one, FileNotFoundError) else None))
-        inner = getattr(one, "inner_exception", None)
+        visited.add(id(current))
+        yield current
+        # __context__ may be an unrelated error that a caller is handling; only for FileNotFoundError is it
+        # the reason
+        waiting.append(
+            current.__cause__ or (current.__context__ if isinstance(current, FileNotFoundError) else None)
+        )
+        inner = getattr(current, "inner_exception", None)
         waiting.append(inner if isinstance(inner, BaseException) else None)

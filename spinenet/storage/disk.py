@@ -1,4 +1,4 @@
-"""Files on a mounted disk that appear whole, and outlast a power cut."""
+"""Writes files on a mounted disk atomically and durably: they appear whole and survive a power cut."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 PIECE = 1 << 24
-"""Bytes of a large file that are in memory at a time."""
+"""Bytes of a large file that are held in memory at a time."""
 
 LEFT_BEHIND_S = 600.0
-"""Age at which a temporary file is taken for one whose writer was killed."""
+"""Age in seconds above which a temporary file is taken to be that of a killed writer."""
 
 Content = bytes | Path | Callable[[Path], object]
-"""What a file is to hold: its bytes, a file that holds them, or what writes them to the path it is given."""
+"""Content of a file: its bytes, a file with them, or a function that writes them to the path it is given."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+"""Names of temporary files, as :func:`_flushed_neighbour` makes them."""
 
 
 def write_whole(target: Path, content: Content) -> None:
-    """Write a file in place of any that is there: a temporary name, flushed, renamed."""
+    """Write or replace a file atomically: a temporary file is written, flushed and renamed."""
     write_together({target: content})
 
 
 def write_together(contents: Mapping[Path, Content]) -> None:
-    """Write files in place of any that are there, none of them before all are on the disk.
+    """Write or replace several files; the first is renamed only when all are flushed to the disk.
 
-    Contents are written, and then the names are taken, in the order given.
+    Files are written, and then renamed, in the given order.
     """
     temporary: dict[Path, Path] = {}
     try:
@@ -47,14 +48,14 @@ def write_together(contents: Mapping[Path, Content]) -> None:
 
 
 def move_whole(file: Path, target: Path) -> None:
-    """Give a finished file its name, in place of any that is there; both are in one folder."""
+    """Rename a finished file within its folder, replacing ``target``."""
     _flush(file)
     file.replace(target)
     _flush_folder(target.parent)
 
 
 def move_folder(folder: Path, target: Path) -> None:
-    """Give a finished folder its name on the same disk, in place of any that is there."""
+    """Rename a finished folder on the same disk, replacing ``target``."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         shutil.rmtree(target)
@@ -63,15 +64,15 @@ def move_folder(folder: Path, target: Path) -> None:
 
 
 def create_whole(target: Path, data: bytes) -> None:
-    """Write a file that must not be there yet; of many at once, one succeeds.
+    """Create a file that must not exist yet; of several writers at once, one succeeds.
 
-    Some mounted file systems have no hard links. There the name is taken by an exclusive open, and a kill
-    between that and the flush leaves a file cut short: readers of such files must take it as damaged.
+    On a file system without hard links the name is taken by an exclusive open, and a kill before the flush
+    leaves a truncated file: readers must treat it as damaged.
 
     Raises
     ------
     FileExistsError
-        There is a file of that name.
+        A file of that name exists.
     """
     temporary = _flushed_neighbour(target, data)
     try:
@@ -86,17 +87,19 @@ def create_whole(target: Path, data: bytes) -> None:
 
 
 def sweep(folders: Iterable[Path], older_than_s: float = LEFT_BEHIND_S) -> int:
-    """Remove temporary files that killed writers left directly in ``folders``.
+    """Remove the temporary files of killed writers directly in ``folders``.
 
     Parameters
     ----------
+    folders
+        Folders to sweep; those that do not exist are skipped.
     older_than_s
-        Younger ones may be somebody's who is still writing.
+        Least age in seconds: a younger file's writer may still be alive.
 
     Returns
     -------
     int
-        Files removed.
+        Number of files removed.
     """
     removed, now = 0, time.time()
     for folder in folders:
@@ -111,12 +114,12 @@ def sweep(folders: Iterable[Path], older_than_s: float = LEFT_BEHIND_S) -> int:
                     path.unlink()
                     removed += 1
             except FileNotFoundError:
-                continue  # its writer was alive, or another flow sweeps too
+                continue  # renamed by its writer, or removed by another process that sweeps too
     return removed
 
 
 def _flushed_neighbour(target: Path, content: Content) -> Path:
-    """A new hidden file beside ``target`` that holds ``content`` on the disk itself."""
+    """Write ``content`` to a new hidden file beside ``target``, flushed to the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
@@ -135,7 +138,7 @@ def _create_without_links(target: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        # The name is ours alone, so that nobody's file is taken away.
+        # the exclusive open succeeded, so this file is no other writer's
         target.unlink(missing_ok=True)
         raise
 
@@ -156,7 +159,7 @@ def _write_flushed(path: Path, content: Content) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make a rename outlast a power cut."""
+    """Flush a folder's entries, so that a rename survives a power cut."""
     _flush(folder)
 
 

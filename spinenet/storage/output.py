@@ -1,4 +1,4 @@
-"""A folder that results are to be written to, tried before any work is begun."""
+"""Opens an output folder, and checks that it is writable before any work begins."""
 
 from __future__ import annotations
 
@@ -11,23 +11,26 @@ from spinenet.errors import OutputError, StorageError
 from spinenet.storage.store import Store
 
 _PROBE = b"spinenet"
+"""Bytes that are written to try a folder."""
 
 
 def open_output(url: str, folders: Sequence[str] = ()) -> Store:
-    """The folder at ``url``, which can be written to as far as can be told without leaving anything there.
+    """Open the folder at ``url`` for writing, after a check that leaves nothing behind.
 
-    A folder on a disk, or the nearest one above that is there, takes a file without a name for a moment.
-    An object store is asked by the first write.
+    On a disk an unnamed temporary file is written to the folder, or to its nearest existing parent. An object
+    store is not checked before the first write.
 
     Parameters
     ----------
+    url
+        Local path or URL of the folder.
     folders
-        Names of folders below it that will be written to as well, where they are there.
+        Names of subfolders to check too, where they exist.
 
     Raises
     ------
     OutputError
-        It is a file, lies below one, or cannot be written to.
+        The path is a file, lies below one, or is not writable.
     """
     if not url.strip():
         raise OutputError("the output has no name; name a folder or a URL")
@@ -38,30 +41,30 @@ def open_output(url: str, folders: Sequence[str] = ()) -> Store:
     if store.local:
         root = Path(store.root or "/")
         for folder in (root, *(root / name for name in folders)):
-            _try(folder, root)
+            _check_writable(folder, root)
     return store
 
 
-def _try(folder: Path, root: Path) -> None:
-    """Raise :class:`OutputError` unless a file can be made in ``folder``, or in what would hold it."""
+def _check_writable(folder: Path, root: Path) -> None:
+    """Raise :class:`OutputError` unless a file can be made in ``folder`` or its nearest existing parent."""
     try:
-        there = _nearest(folder)
-        if not there.is_dir():
-            below = f"{root} cannot be made: " if there in root.parents else ""
-            what = "a file" if there.exists() else "a link that leads nowhere"
-            raise OutputError(f"{below}{there} is {what}, not a folder; name another output")
-        with tempfile.TemporaryFile(dir=there) as probe:
+        nearest = _nearest(folder)
+        if not nearest.is_dir():
+            below = f"{root} cannot be made: " if nearest in root.parents else ""
+            kind = "a file" if nearest.exists() else "a link that leads nowhere"
+            raise OutputError(f"{below}{nearest} is {kind}, not a folder; name another output")
+        with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(_PROBE)
             probe.flush()
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        told = error.strerror or type(error).__name__
-        raise OutputError(f"cannot write to {root}: {told}; name a folder that can be written to") from None
+        cause = error.strerror or type(error).__name__
+        raise OutputError(f"cannot write to {root}: {cause}; name a folder that can be written to") from None
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or what is nearest above it that is there."""
+    """The folder itself or its nearest existing parent."""
     for place in (folder, *folder.parents):
         try:
             place.lstat()

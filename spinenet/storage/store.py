@@ -1,7 +1,7 @@
 """A folder on any fsspec storage whose files appear whole or not at all.
 
-Local files are written under a temporary name, flushed to the disk and renamed; on an object store a
-file is one PUT. A create-only write has one winner, whoever else tries.
+Local files are written under a temporary name, flushed to the disk and renamed; on an object store a file is
+one PUT. Of several create-only writes of one name exactly one succeeds.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def digest(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of files, named by paths relative to it.
+    """A folder of files, which are named by their paths relative to it.
 
-    Every operation is tried again while its trouble may pass, and raises :class:`StorageError`, one
-    sentence that says what to do, where the store refuses it.
+    Every operation is retried while its error is transient, and raises :class:`StorageError`, one sentence
+    that says what to do, where the store refuses it.
 
     Attributes
     ----------
     fs
         The fsspec filesystem.
     root
-        The folder in the filesystem's own spelling, without a protocol.
+        Path of the folder on the filesystem, without a protocol.
     retries
-        How long passing trouble is waited for.
+        Limits of the retries.
     """
 
     fs: Any
@@ -55,18 +55,20 @@ class Store:
 
     @classmethod
     def at(cls, url: str, storage_options: Mapping[str, Any] | None = None) -> Store:
-        """Open the folder at ``url``; nothing is made until something is written.
+        """Open the folder at ``url``; nothing is created until something is written.
 
         Parameters
         ----------
+        url
+            Local path or URL of the folder.
         storage_options
-            Passed to fsspec; without them its configuration and the environment hold, see
+            Options for fsspec; without them its configuration and the environment apply, see
             :mod:`spinenet.storage.options`.
 
         Raises
         ------
         StorageError
-            The protocol is unknown, its package is not installed, or it lacks options; or the address holds a
+            The protocol is unknown, its package is not installed, or it lacks options; or the URL contains a
             secret.
         """
         if has_secret(url):
@@ -85,19 +87,19 @@ class Store:
         return isinstance(self.fs, LocalFileSystem)
 
     def url(self, name: str = "") -> str:
-        """Where ``name`` lies, as a path on a local disk and as a URL without secrets elsewhere."""
+        """Path of ``name`` on a local disk, or its URL without secrets elsewhere."""
         path = self._path(name)
         return path if self.local else redacted(str(self.fs.unstrip_protocol(path)))
 
     def read(self, name: str) -> bytes:
-        """Content of one file.
+        """Read one file.
 
         Raises
         ------
         FileNotFoundError
-            There is no such file.
+            The file does not exist.
         StorageError
-            The storage refused, or a part of the way to the file is a file, not a folder.
+            The storage refused, or a parent of the file is not a folder.
         """
         try:
             data: bytes = self._do("read", name, lambda: self.fs.cat_file(self._path(name)))
@@ -106,55 +108,55 @@ class Store:
         return data
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Content of each of ``names`` that exists, fetched together; what fails is fetched again alone."""
-        wanted = list(dict.fromkeys(names))
+        """Read those of ``names`` that exist, in one request; only files that failed are requested again."""
+        unique = list(dict.fromkeys(names))
         if self.local:
-            return {name: data for name in wanted if (data := self._read_if_there(name)) is not None}
-        found: dict[str, bytes] = {}
-        left, began, tries = wanted, time.monotonic(), 0
-        while left:
-            answers = self._cat(left)
-            found |= {name: bytes(data) for name, data in answers.items() if isinstance(data, bytes)}
+            return {name: data for name in unique if (data := self._read_if_there(name)) is not None}
+        contents: dict[str, bytes] = {}
+        remaining, began, tries = unique, time.monotonic(), 0
+        while remaining:
+            answers = self._cat(remaining)
+            contents |= {name: bytes(data) for name, data in answers.items() if isinstance(data, bytes)}
             failed = {
                 name: error
                 for name, error in answers.items()
                 if isinstance(error, Exception) and not _absent(error)
             }
-            left, tries = list(failed), tries + 1
-            # One that does not pass is the news, whatever else may.
-            for name, error in sorted(failed.items(), key=lambda one: Facts.of(one[1]).passing)[:1]:
+            remaining, tries = list(failed), tries + 1
+            # an error that is not transient is raised at once, whatever the other files' errors
+            for name, error in sorted(failed.items(), key=lambda item: Facts.of(item[1]).passing)[:1]:
                 if not self.retries.waits(error, began, tries):
                     raise refusal("read", self.url(name), error, local=False) from error
-        return {name: found[name] for name in wanted if name in found}
+        return {name: contents[name] for name in unique if name in contents}
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Whether a file of that name exists."""
         try:
-            # Unlike isfile, which takes every trouble for absence.
+            # not isfile, which returns False for every error
             info = self._do("look for", name, lambda: self.fs.info(self._path(name)))
         except (FileNotFoundError, NotADirectoryError):
             return False
         return bool(info["type"] == "file")
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Size in bytes of every finished file directly in ``folder``, by its name there; empty if absent."""
+        """Sizes in bytes of the finished files directly in ``folder``, by name; empty without the folder."""
         path = self._path(folder)
 
-        def listed() -> list[Mapping[str, Any]]:
+        def list_entries() -> list[Mapping[str, Any]]:
             self.fs.invalidate_cache(path)
             entries: list[Mapping[str, Any]] = self.fs.ls(path, detail=True)
             return entries
 
         try:
-            entries = self._do("list", folder, listed)
+            entries = self._do("list", folder, list_entries)
         except FileNotFoundError:
             return {}
         files = {str(e["name"]).rsplit("/", 1)[-1]: int(e["size"]) for e in entries if e["type"] == "file"}
-        # A console of an object store marks a folder by an empty object of its name.
+        # consoles of object stores mark a folder by an empty object of its name
         return {name: size for name, size in files.items() if name and not name.startswith(".")}
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files; one that is absent already is no error."""
+        """Delete files; those that do not exist are skipped."""
         for name in names:
             try:
                 self._do("delete", name, lambda name=name: self.fs.rm_file(self._path(name)))  # type: ignore[misc]
@@ -162,7 +164,7 @@ class Store:
                 continue
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file whole, in place of any that is there; nothing of it is left where that fails."""
+        """Write or replace a file atomically; nothing of it is left where that fails."""
         path = self._path(name)
         if self.local:
             self._do("write", name, lambda: write_whole(Path(path), data), reading=False)
@@ -170,7 +172,7 @@ class Store:
             self._do("write", name, lambda: self.fs.pipe_file(path, data), reading=False)
 
     def write_file(self, name: str, file: Path) -> None:
-        """Write a file, as :meth:`write` does, from one on this machine that memory need not hold."""
+        """Write or replace a file, as :meth:`write`, from a local file that need not fit in memory."""
         path = self._path(name)
         if self.local:
             self._do("write", name, lambda: write_whole(Path(path), file), reading=False)
@@ -178,41 +180,45 @@ class Store:
             self._do("write", name, lambda: self.fs.put_file(str(file), path), reading=False)
 
     def digest_of(self, name: str, size: int) -> str:
-        """SHA-256 in hexadecimal of a file's first ``size`` bytes, of which few are in memory at a time.
+        """SHA-256 (hex) of a file's first ``size`` bytes, read piece by piece.
 
         Raises
         ------
         FileNotFoundError
-            There is no such file.
+            The file does not exist.
         """
         path, state = self._path(name), hashlib.sha256()
         for start in range(0, size, PIECE):
-            # Each piece is tried again for itself: a large file would hardly come over a bad line whole.
+            # each piece has its own retries: over a bad connection a large file would hardly arrive whole
             fetch = partial(self.fs.cat_file, path, start=start, end=min(start + PIECE, size))
             state.update(self._do("read", name, fetch))
         return state.hexdigest()
 
     def create(self, name: str, data: bytes, *, atomic: bool = True) -> bool:
-        """Write a file only if there is none of that name.
+        """Create a file, only if none of that name exists.
 
         Parameters
         ----------
+        name
+            Name of the file.
+        data
+            Its content.
         atomic
-            Whether the store is known to honour create-only writes, see :func:`spinenet.storage.probe`.
-            Where not, it is asked first, which others may do at the same moment.
+            Whether the store honours create-only writes, see :meth:`honours_create`. Where it does not, the
+            file is looked up first, and two writers at the same moment may both write.
 
         Returns
         -------
         bool
-            True if the file now holds ``data``: written here, or written before with the same content
-            (a retry after a lost answer meets its own file). False if it holds something else.
+            True if the file now holds ``data``: written here, or before with the same content (a retry after
+            a lost response finds its own file). False if it holds other content.
         """
         path = self._path(name)
         if not atomic:
-            there = self._read_if_there(name)
-            if there is None:
+            existing = self._read_if_there(name)
+            if existing is None:
                 self.write(name, data)
-            return there is None or there == data
+            return existing is None or existing == data
         try:
             if self.local:
                 create_whole(Path(path), data)
@@ -223,17 +229,17 @@ class Store:
             refused, cause = refusal("create", self.url(name), error, self.local), error
         if Facts.of(cause).passing:
             raise refused from cause
-        # Ceph says EINVAL where S3 says that the object exists: what is there decides.
+        # Ceph answers EINVAL where S3 answers that the object exists, so the content decides
         try:
             return self.read(name) == data
         except (FileNotFoundError, StorageError):
             raise refused from cause
 
     def honours_create(self) -> bool:
-        """Whether of two create-only writes of one name the second is refused.
+        """Whether the store refuses the second of two create-only writes of one name.
 
-        Three to five requests; nothing is left behind. A store that takes both writes, or cannot be asked
-        for such a write at all, does not honour them.
+        It takes three to five requests and leaves nothing behind. A store that accepts both writes, or has no
+        create-only write, does not honour them.
         """
         name = f"_run/.probe-{uuid.uuid4().hex}"
         try:
@@ -246,11 +252,11 @@ class Store:
             self.remove([name])
 
     def sweep(self, folders: Iterable[str], older_than_s: float = LEFT_BEHIND_S) -> int:
-        """Remove unfinished files of killed writers and say how many; an object store has none."""
+        """Remove the temporary files of killed writers; returns their number, 0 on an object store."""
         if not self.local:
             return 0
-        there = [Path(self._path(folder)) for folder in folders]
-        return self._do("clean", "", lambda: sweep(there, older_than_s))
+        paths = [Path(self._path(folder)) for folder in folders]
+        return self._do("clean", "", lambda: sweep(paths, older_than_s))
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
@@ -262,16 +268,16 @@ class Store:
             return None
 
     def _cat(self, names: list[str]) -> dict[str, Any]:
-        """Content, or the error, of each file."""
+        """The content or the error of each file, by name."""
         try:
-            # Unlike cat, which takes a name with brackets for a pattern.
-            told = self.fs.cat_ranges([self._path(n) for n in names], None, None, on_error="return")
+            # not cat, which reads brackets in a name as a glob pattern
+            results = self.fs.cat_ranges([self._path(n) for n in names], None, None, on_error="return")
         except Exception as error:
-            told = [error] * len(names)
-        return dict(zip(names, told, strict=True))
+            results = [error] * len(names)
+        return dict(zip(names, results, strict=True))
 
     def _do(self, action: str, name: str, request: Callable[[], _T], *, reading: bool = True) -> _T:
-        """The result of ``request``; absence where something is read is the caller's matter."""
+        """Call ``request`` with retries; where something is read, absence is left to the caller."""
         try:
             return request() if self.local else self.retries.call(request)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -283,7 +289,7 @@ class Store:
 
 
 def _absent(error: Exception) -> bool:
-    """Whether a file is absent; without its bucket or its server, everything is, and that is an error."""
+    """Whether a file does not exist; a missing bucket or server is an error instead."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         return False
     facts = Facts.of(error)

@@ -1,4 +1,4 @@
-"""Folders of files that are replaced so that readers see the old ones or the new ones, never some of each."""
+"""Replaces the files of folders so that readers see either the old ones or the new ones, never a mixture."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from spinenet.storage.store import Store
 _HERE = -100  # AT_FDCWD of Linux
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux's renameat2(2)
 _STAGED = "switched-"
+"""Prefix of the staging folder of one switch."""
 
 
 def switch_folders(
@@ -29,23 +30,24 @@ def switch_folders(
     staging: str,
     before: Callable[[], None],
 ) -> None:
-    """Put files of this machine in place of those that some folders of a store hold.
+    """Replace the files of a store's folders by local files.
 
-    On a local disk they are written elsewhere first, and each folder is then switched: one file in place of
-    one of the same name by a rename, else the whole folder, which Linux and most of its file systems do in
-    one step, others in two, between which the folder is absent. An object store cannot do that: there the
-    new files are written and then the others are deleted.
+    On a local disk the files are staged first, and each folder is then switched: a single file by a rename,
+    else the whole folder, which most Linux file systems exchange in one step and others in two, between which
+    the folder does not exist. On an object store the new files are written and then the others are deleted.
 
     Parameters
     ----------
+    store
+        The store.
     folders
-        Files by the name of the folder that they are for.
+        Local files by the name of the folder that they replace.
     ours
-        Whether a file that is there is to go, by its name; others stay.
+        Whether an existing file is to be replaced, by its name; other files stay.
     staging
-        A folder of the store for what is to be switched.
+        Folder of the store in which files are staged.
     before
-        Done when all is ready and nothing is switched.
+        Called when all files are staged and none is switched yet.
 
     Raises
     ------
@@ -62,15 +64,15 @@ def switch_folders(
                 f"{folder}/{name}" for name in store.sizes(folder) if ours(name) and name not in kept
             )
         return
-    here = f"{staging}/{_STAGED}{uuid.uuid4().hex}"
+    staged = f"{staging}/{_STAGED}{uuid.uuid4().hex}"
     for folder, files in folders.items():
         for file in files:
-            store.write_file(f"{here}/{folder}/{file.name}", file)
+            store.write_file(f"{staged}/{folder}/{file.name}", file)
     before()
     try:
         for folder in folders:
-            _switch(Path(store.root, here, folder), Path(store.root, folder), ours)
-        Path(store.root, here).rmdir()
+            _switch(Path(store.root, staged, folder), Path(store.root, folder), ours)
+        Path(store.root, staged).rmdir()
         _sweep(Path(store.root, staging))
     except OSError as error:
         raise refusal("write", store.url(), error, local=True) from error
@@ -88,19 +90,19 @@ def _switch(staged: Path, target: Path, ours: Callable[[str], bool]) -> None:
         staged.rmdir()
         return
     shutil.copymode(target, staged)
-    replaced = _change_places(staged, target)
+    replaced = _exchange(staged, target)
     for entry in replaced.iterdir():
         if not ours(entry.name):
             entry.rename(target / entry.name)
     shutil.rmtree(replaced)
 
 
-def _change_places(new: Path, target: Path) -> Path:
-    """Have ``new`` stand where ``target`` stood, and say where that one is now."""
+def _exchange(new: Path, target: Path) -> Path:
+    """Put the folder ``new`` in the place of ``target``; returns where the old folder is now."""
     if sys.platform == "linux":
         exchange = getattr(ctypes.CDLL(None), "renameat2", None)
-        places = os.fsencode(new), os.fsencode(target)
-        if exchange is not None and exchange(_HERE, places[0], _HERE, places[1], _EXCHANGE) == 0:
+        names = os.fsencode(new), os.fsencode(target)
+        if exchange is not None and exchange(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0:
             return new
     replaced = new.with_name(f"{new.name}-replaced")
     target.rename(replaced)
@@ -109,7 +111,7 @@ def _change_places(new: Path, target: Path) -> Path:
 
 
 def _sweep(staging: Path) -> None:
-    """Remove what killed writers left."""
+    """Remove the staging folders of killed writers."""
     now = time.time()
     for folder in staging.glob(f"{_STAGED}*"):
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Weights by name, folder or URL: found, fetched, imported, verified."""
+"""Weights by name, folder or URL: resolves, fetches, imports and verifies them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file from a URL to a path: resumed where it broke off, verified, moved into place whole."""
+"""Downloads one file: resumed where it broke off, verified, and moved into place as a whole."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from spinenet.storage.disk import move_whole
 from spinenet.weights.description import sha256_of
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with a file's name, the bytes had so far, and the bytes in all where known."""
+"""Function called with a file's name, the bytes downloaded so far, and its size in bytes where known."""
 
 CHUNK_BYTES = 1 << 20
+"""Bytes read from the connection at a time."""
 TIMEOUT_SECONDS = (20.0, 60.0)
 """How long a server of weights may take to connect, and between two chunks."""
 PAUSES_SECONDS = (0.5, 2.0, 5.0)
@@ -33,7 +34,7 @@ _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, err
 
 
 class _BrokenOff(Exception):  # noqa: N818 - ends one attempt, not the download
-    """The connection ended early; the part that came is kept."""
+    """The connection ended early; the part of the file that arrived is kept."""
 
 
 def download(
@@ -43,18 +44,18 @@ def download(
     sha256: str | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Bring one file to ``target``; what broke off before goes on from its ``.part`` file.
+    """Download one file to ``target``; a broken download continues from its ``.part`` file.
 
     Parameters
     ----------
     url
-        http(s), or any other URL that fsspec opens (not resumed).
+        An http(s) URL, or any other that fsspec opens (not resumed).
     target
-        Final path; nothing appears there before the whole file is verified.
+        Path of the file, which appears only once it is complete and verified.
     sha256
-        Expected digest (hex), where it is known.
+        Expected digest (hex); None skips the check.
     progress
-        See :data:`Progress`.
+        Reports the progress; see :data:`Progress`.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def download(
     Raises
     ------
     WeightsError
-        One sentence for whatever went wrong. After a digest mismatch no part is kept.
+        One sentence for any failure. After a digest mismatch no part is kept.
     """
     part = target.with_name(f"{target.name}.part")
     with storage_errors(target):
@@ -85,7 +86,7 @@ def download(
 
 
 def forget(target: Path) -> None:
-    """Remove a file and what a broken download of it left."""
+    """Remove a file and what is left of a broken download of it."""
     part = target.with_name(f"{target.name}.part")
     for path in (target, part, _validator_file(part)):
         path.unlink(missing_ok=True)
@@ -93,12 +94,12 @@ def forget(target: Path) -> None:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the disk's refusals inside the block into one sentence about ``path``.
+    """Raise the disk's errors inside the block as a WeightsError about ``path``.
 
     Raises
     ------
     WeightsError
-        For a full disk, a store that cannot be written, and other errors of the file system.
+        The disk is full, the store is not writable, or another error of the file system.
     """
     try:
         yield
@@ -116,8 +117,8 @@ def _storage_sentence(error: OSError, path: Path) -> str:
         )
     if error.errno in _REFUSED:
         in_the_way = error.errno in (errno.ENOTDIR, errno.EEXIST)
-        why = "a file is in the way" if in_the_way else error.strerror
-        return f"{path} cannot be written ({why}); set SPINENET_HOME to a folder that you may write."
+        cause = "a file is in the way" if in_the_way else error.strerror
+        return f"{path} cannot be written ({cause}); set SPINENET_HOME to a folder that you may write."
     return f"{path} cannot be written: {error.strerror or error}."
 
 
@@ -128,9 +129,9 @@ def _with_new_attempts(url: str, part: Path, progress: Progress | None) -> None:
             return
         except _BrokenOff as error:
             if pause is None:
-                have = part.stat().st_size if part.exists() else 0
+                size = part.stat().st_size if part.exists() else 0
                 raise WeightsError(
-                    f"The download of {bare(url)} broke off after {have} bytes ({error}); run it again,"
+                    f"The download of {bare(url)} broke off after {size} bytes ({error}); run it again,"
                     " and it goes on from there."
                 ) from error
             time.sleep(pause)
@@ -172,7 +173,7 @@ def _attempt(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _resumption(part: Path) -> tuple[int, dict[str, str]]:
-    # Without the server's validator a part may belong to an older file, so it is not continued.
+    # without the server's validator the part may belong to an older file, so the download starts anew
     headers = {"Accept-Encoding": "identity"}
     offset = part.stat().st_size if part.exists() else 0
     validator = _validator_file(part)
@@ -196,7 +197,7 @@ def _validator_file(part: Path) -> Path:
 
 
 def forget_part(part: Path) -> None:
-    """Remove what a broken download left."""
+    """Remove the part of a broken download and its validator."""
     part.unlink(missing_ok=True)
     _validator_file(part).unlink(missing_ok=True)
 
@@ -212,7 +213,7 @@ def _copy(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _chunks(url: str) -> Iterator[tuple[bytes, int | None]]:
-    # Apart from the writing, so that the source's errors are not taken for the disk's.
+    # separate from the writing, so that the source's errors are not reported as the disk's
     try:
         with fsspec.open(url, "rb") as source:
             while chunk := source.read(CHUNK_BYTES):

@@ -1,4 +1,4 @@
-"""Bringing weights into the store: accepted, downloaded, verified, and only then in place."""
+"""Fetches weights into the store, after their terms are accepted and their files verified."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 from spinenet.weights.published import SPINENET_V2, Release, import_published, read_checkpoint
 from spinenet.weights.store import folder_of, is_url, store, verify
 
-MANIFEST_FILE = "SHA256SUMS"  # a mirror may serve one; the published site has none
+MANIFEST_FILE = "SHA256SUMS"
+"""File of digests that a mirror may serve; the published site has none."""
 _log = logging.getLogger(__name__)
 
 
@@ -106,7 +107,7 @@ def fetch_release(
     if not force and is_bundle(target):
         return verify(target)
     _demand_acceptance(release.name, accept_licence)
-    with _alone(target):
+    with _locked(target):
         if not force and is_bundle(target):
             return verify(target)  # another process fetched it meanwhile
         staging = store() / "downloads" / release.name
@@ -114,7 +115,7 @@ def fetch_release(
         wanted = {**(_manifest(base, staging) if mirror else {}), **(digests or {})}
         for part, item in release.checkpoints.items():
             path = staging / item.path
-            _bring(f"{base}/{item.path}", path, wanted.get(item.path), progress)
+            _download_if_missing(f"{base}/{item.path}", path, wanted.get(item.path), progress)
             try:
                 read_checkpoint(staging, part, release)
             except WeightsError:
@@ -146,7 +147,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
     target = folder_of(url)
     if not force and is_bundle(target):
         return verify(target)
-    with _alone(target):
+    with _locked(target):
         if not force and is_bundle(target):
             return verify(target)
         staging = store() / "downloads" / target.name
@@ -155,8 +156,8 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
         if description.get("acceptance_required"):
             _demand_acceptance(bare(url), accept_licence)
         for name in (file_name(part) for part in PARTS):
-            wanted = description["files"][name]
-            _bring(f"{base}/{name}", staging / name, wanted, progress)
+            sha256 = description["files"][name]
+            _download_if_missing(f"{base}/{name}", staging / name, sha256, progress)
         try:
             bundle = verify(staging)
         except WeightsError:
@@ -167,8 +168,8 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
     return replace(bundle, folder=target)
 
 
-def _bring(url: str, path: Path, sha256: str | None, progress: Progress | None) -> None:
-    # A run before this one may have brought some of the files.
+def _download_if_missing(url: str, path: Path, sha256: str | None, progress: Progress | None) -> None:
+    # an earlier attempt may have downloaded this file
     if path.exists() and (sha256 is None or sha256_of(path) == sha256.lower()):
         return
     download(url, path, sha256=sha256, progress=progress)
@@ -204,8 +205,8 @@ def _manifest(base: str, staging: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """One process at a time in a bundle's store folder."""
+def _locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a bundle's folder in the store, so that one process at a time writes to it."""
     path = target.parent / f".{target.name}.lock"
     with storage_errors(target):
         path.parent.mkdir(parents=True, exist_ok=True)

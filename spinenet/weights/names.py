@@ -1,7 +1,8 @@
-"""The names of weights that are known without asking anyone; imports nothing."""
+"""The built-in names of weights; imports nothing, so that the command's help starts at once."""
 
 PUBLISHED = "spinenet-v2"
-"""The published weights, fetched on request only."""
+"""Name of the published weights, which are fetched on request only."""
 SYNTHETIC = "synthetic"
-"""The small weights inside the package, trained on drawn spines."""
+"""Name of the small weights inside the package, trained on synthetic spines."""
 NAMES: tuple[str, ...] = (PUBLISHED, SYNTHETIC)
+"""All built-in names."""

@@ -1,4 +1,4 @@
-"""The published SpineNetV2 checkpoints: where they are, under what terms, and how they become a bundle."""
+"""The published SpineNetV2 checkpoints: their URL and terms, and their conversion to a bundle."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ decision about a patient may rest on them.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One published file: its path under the base URL, and the key that holds the state dict."""
+    """A published file: its path below the base URL, and the key of the state dict in it."""
 
     path: str
     key: str
@@ -48,15 +48,15 @@ class Release:
     Attributes
     ----------
     name
-        Name of the bundle that they become.
+        Name of the bundle that they are converted to.
     base_url
-        Where ``checkpoints`` paths start.
+        URL below which the checkpoints lie.
     checkpoints
-        One for each of the four networks.
+        One for each of the four networks, by its name.
     architecture
-        Sizes of the networks that the checkpoints must fit.
+        Sizes of the networks, which the checkpoints must fit.
     terms
-        Shown before fetching; must be accepted.
+        Terms of use, to be accepted before fetching.
     """
 
     name: str
@@ -79,7 +79,8 @@ SPINENET_V2 = Release(
     terms=PUBLISHED_TERMS,
 )
 
-# Training scripts often keep the epoch's loss as a NumPy number. Rebuilding one runs no code of the file.
+# Checkpoints often hold the loss as a NumPy scalar. Unpickling one runs no code of the file, so torch's
+# restricted unpickler may be allowed to.
 _REBUILD = np.float64().__reduce__()[0]
 _HARMLESS: list[Any] = [
     (_REBUILD, "numpy.core.multiarray.scalar"),
@@ -97,11 +98,11 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
     Parameters
     ----------
     folder
-        Holds the checkpoints under their published paths, such as ``detect-vfr/ckpt435.pt``.
+        Folder of the checkpoints under their published paths, such as ``detect-vfr/ckpt435.pt``.
     target
         Folder of the new bundle.
     release
-        Which files, keys and sizes are expected.
+        Expected files, keys and sizes.
 
     Returns
     -------
@@ -134,7 +135,7 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
 
 
 def read_checkpoint(folder: Path, part: str, release: Release = SPINENET_V2) -> nn.Module:
-    """One network from its published file.
+    """Read one network from its published file.
 
     Raises
     ------
@@ -146,15 +147,13 @@ def read_checkpoint(folder: Path, part: str, release: Release = SPINENET_V2) -> 
     contents = _unpickled(path)
     state = contents.get(item.key) if isinstance(contents, dict) else None
     if not isinstance(state, dict):
-        held = (
+        contents_shown = (
             ", ".join(map(str, list(contents)[:5])) if isinstance(contents, dict) else type(contents).__name__
         )
-        raise WeightsError(f"{path} holds no state dict under {item.key!r}; it holds {held}.")
-    strange = [
-        key for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))
-    ]
-    if strange:
-        raise WeightsError(f"{path} holds something else than a tensor at {strange[0]!r}.")
+        raise WeightsError(f"{path} holds no state dict under {item.key!r}; it holds {contents_shown}.")
+    wrong = [key for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
+    if wrong:
+        raise WeightsError(f"{path} holds something else than a tensor at {wrong[0]!r}.")
     return load_state(part, release.architecture, _without_wrapper(state), str(path))
 
 
@@ -172,7 +171,7 @@ def _unpickled(path: Path) -> Any:
 
 
 def _without_wrapper(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # torch.nn.DataParallel puts "module." before every name.
+    # torch.nn.DataParallel prefixes every name with "module."
     prefix = "module."
     if state and all(key.startswith(prefix) for key in state):
         return {key.removeprefix(prefix): value for key, value in state.items()}

@@ -1,4 +1,4 @@
-"""Where bundles are kept: names and URLs to folders, and what is there."""
+"""The store of bundles: the folder of each name or URL, and which bundles are installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SYNTHETIC_FOLDER = Path(__file__).parent.parent / "data" / "synthetic"
 
 @dataclass(frozen=True)
 class Installed:
-    """One bundle by name: its folder where it is here, and what its description says of it."""
+    """A bundle by name: its folder and description, where it is installed."""
 
     name: str
     folder: Path | None
@@ -28,13 +28,13 @@ class Installed:
 
 
 def store() -> Path:
-    """Folder of fetched bundles: the variable SPINENET_HOME, else the user's cache folder."""
+    """Folder of fetched bundles: the environment variable SPINENET_HOME, else the user's cache folder."""
     home = os.environ.get("SPINENET_HOME")
     return Path(home).expanduser() if home else platformdirs.user_cache_path("spinenet")
 
 
 def folder_of(weights: str | Path) -> Path:
-    """Where the bundle of a name, folder or URL is, or would be once it is fetched."""
+    """Folder of the bundle of a name, folder or URL, whether or not it is installed."""
     text = os.fspath(weights)
     if text == SYNTHETIC:
         return _SYNTHETIC_FOLDER
@@ -67,7 +67,7 @@ def verify(folder: Path) -> Bundle:
 
 
 def installed() -> list[Installed]:
-    """The named bundles, then those fetched by URL, whether or not they are here."""
+    """The bundles of the built-in names, installed or not, then those fetched by URL."""
     folders = {name: folder_of(name) for name in NAMES}
     fetched = sorted(path.parent for path in (store() / "urls").glob(f"*/{DESCRIPTION_FILE}"))
     folders.update({str(path): path for path in fetched})
