@@ -3,6 +3,9 @@
 Trying again is done here and nowhere else: :mod:`spinenet.storage.options` turns off what the S3 packages
 do of themselves, which multiplies (botocore's 5 tries within s3fs's 5), knows no jitter and leaves out a
 connection that breaks in the midst of an answer. What the Azure and Google packages do comes on top.
+
+Written here, for a SIGTERM ends a wait without another try: tenacity 9.2 makes one more (3 s, where a store
+takes 3 s to fail) and saves 4 of 48 lines; stamina 26.1 cannot be told, and waits up to its 8 s.
 """
 
 from __future__ import annotations
