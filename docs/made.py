@@ -30,6 +30,8 @@ ROOT = HERE.parent
 PLACE = re.compile(r"^<!-- made: (\w+)(?: (.+))? -->$", re.MULTILINE)
 TIME = re.compile(r"(?!_)[A-Z_]*(_S|SECONDS[A-Z_]*)")
 """Names of public constants that are times, in seconds."""
+ATTRIBUTE = re.compile(r"^(\w+)\n((?: {4}.+\n?)+)", re.MULTILINE)
+"""An attribute in a class's docstring, and what is said of it."""
 FEW = 6
 """Words of a coded column that are listed."""
 
@@ -128,23 +130,28 @@ def flags() -> str:
 def times() -> str:
     """Every time limit and wait that the code names and describes, in seconds, by module."""
     rows = [
-        (f"`{module}.{name}`", ", ".join(f"{one:g}" for one in seconds), text)
+        (f"`{module}.{name}`", ", ".join(f"{one:g}" for one in seconds), _plain(" ".join(text.split())))
         for module in _modules_below("spinenet", "flows")
-        for name, seconds, text in _times_of(module)
+        for name, seconds, text in _times_of(_tree(module).body)
     ]
     return table(("constant", "seconds", "is"), rows)
 
 
-def _times_of(module: str) -> Iterator[tuple[str, tuple[float, ...], str]]:
-    """(name, seconds, docstring) of the public constants of a module that are times."""
-    body = _tree(module).body
-    for one, after in itertools.pairwise(body):
+def _times_of(body: Sequence[ast.stmt]) -> Iterator[tuple[str, tuple[float, ...], str]]:
+    """(name, seconds, docstring) of a module's public constants and classes' defaults that are times."""
+    for one, after in itertools.pairwise([*body, ast.Pass()]):
         match one, after:
             case ast.Assign(targets=[ast.Name(name)]), ast.Expr(ast.Constant(str(text))):
                 if TIME.fullmatch(name):
                     seconds = ast.literal_eval(one.value)
-                    told = seconds if isinstance(seconds, tuple) else (seconds,)
-                    yield name, told, _plain(" ".join(text.split()))
+                    yield name, seconds if isinstance(seconds, tuple) else (seconds,), text
+            case ast.ClassDef(), _:
+                attributes = dict(ATTRIBUTE.findall(ast.get_docstring(one) or ""))
+                for field in one.body:
+                    match field:
+                        case ast.AnnAssign(ast.Name(name), value=ast.Constant(float(seconds))):
+                            if name.endswith("_s") and name in attributes:
+                                yield f"{one.name}.{name}", (seconds,), attributes[name]
 
 
 def _modules_below(*packages: str) -> list[str]:

@@ -163,21 +163,23 @@ class Store:
             except FileNotFoundError:
                 continue
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write or replace a file atomically; nothing of it is left where that fails."""
-        path = self._path(name)
-        if self.local:
-            self._do("write", name, lambda: write_whole(Path(path), data), reading=False)
-        else:
-            self._do("write", name, lambda: self.fs.pipe_file(path, data), reading=False)
+    def write(self, name: str, content: bytes | Path) -> None:
+        """Write or replace a file atomically; nothing of it is left where that fails.
 
-    def write_file(self, name: str, file: Path) -> None:
-        """Write or replace a file, as :meth:`write`, from a local file that need not fit in memory."""
+        Parameters
+        ----------
+        content
+            Its bytes, or a local file with them, which need not fit in memory.
+        """
         path = self._path(name)
+        request: Callable[[], Any]
         if self.local:
-            self._do("write", name, lambda: write_whole(Path(path), file), reading=False)
+            request = partial(write_whole, Path(path), content)
+        elif isinstance(content, bytes):
+            request = partial(self.fs.pipe_file, path, content)
         else:
-            self._do("write", name, lambda: self.fs.put_file(str(file), path), reading=False)
+            request = partial(self.fs.put_file, str(content), path)
+        self._do("write", name, request, reading=False)
 
     def digest_of(self, name: str, size: int) -> str:
         """SHA-256 (hex) of a file's first ``size`` bytes, read piece by piece.

@@ -58,7 +58,7 @@ def switch_folders(
         before()
         for folder, files in folders.items():
             for file in files:
-                store.write_file(f"{folder}/{file.name}", file)
+                store.write(f"{folder}/{file.name}", file)
             kept = {file.name for file in files}
             store.remove(
                 f"{folder}/{name}" for name in store.sizes(folder) if ours(name) and name not in kept
@@ -67,7 +67,7 @@ def switch_folders(
     staged = f"{staging}/{_STAGED}{uuid.uuid4().hex}"
     for folder, files in folders.items():
         for file in files:
-            store.write_file(f"{staged}/{folder}/{file.name}", file)
+            store.write(f"{staged}/{folder}/{file.name}", file)
     before()
     try:
         for folder in folders:
