@@ -5,9 +5,6 @@ import os
 # Read by Prefect when it is first imported: nothing is reported to its makers.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# Runs report for themselves, on the terminal and to the server, and alike with Prefect and without.
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
-os.environ.setdefault("PREFECT_LOGGING_TO_API_ENABLED", "false")
 # Arrow's own allocator keeps tens of MB of what a long manifest takes for a moment; the system's does not.
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 # Dask sets up its loggers when it is imported; the comings and goings of local workers are no news.

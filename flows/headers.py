@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import queue
@@ -16,7 +15,7 @@ from distributed import Client, Future
 
 from flows.clusters.address import CPU, cluster_address, connected, header_workers, wait_for_slots
 from flows.clusters.names import LOCAL
-from flows.prefect_server.observer import observer
+from flows.prefect_server.observer import Observer
 from flows.stopping import stoppable
 from flows.tasks import About, Done, Tasks
 from flows.watch import watched
@@ -25,15 +24,11 @@ from spinenet.index.inventory import places_to_survey, scattered
 from spinenet.index.places import Place, joined
 from spinenet.index.survey import Survey, survey_all
 from spinenet.index.unfinished import Account
-from spinenet.printable import printable
-from spinenet.redaction import redacted
 
 FILES_PER_TASK = 1000
 """Files in a Dask task (a place is never split): a million files are a thousand tasks."""
 BATCHES_AHEAD = 3
 """Batches on the cluster for each worker slot, so that no worker waits for the next one."""
-LONGEST_NAME = 80
-"""Longest name of a flow run, in characters."""
 PATIENCE = 0.2
 """Seconds between two checks whether the index was stopped."""
 
@@ -48,14 +43,13 @@ Progress = Callable[[int, int], None]
 def survey(
     fs: Any,
     base: str,
-    root: str,
-    out: str,
     account: Account,
     key: bytes,
+    observing: Observer,
+    about: About,
     *,
     cluster: str,
     progress: Progress,
-    prefect: bool,
 ) -> float:
     """Survey the places below a root; workers are started only if a place is new or has changed.
 
@@ -65,17 +59,15 @@ def survey(
         The fsspec filesystem of the root.
     base
         Path of the root on that filesystem.
-    root
-        The root as the user gave it.
-    out
-        The manifest to be written.
     account
         Inventory to which the surveys are added.
     key
         Secret key that hashes PatientID; empty for none.
+    observing, about
+        Who shows the tasks, and what run they are of.
     progress
         Called after each batch.
-    cluster, prefect
+    cluster
         As for :func:`flows.cohort.run_cohort`.
 
     Returns
@@ -93,7 +85,6 @@ def survey(
     log.info("starting workers" if cluster == LOCAL else "looking for workers")
     with (
         stoppable(quiet) as stop,
-        observer(prefect, log.info) as observing,
         cluster_address(cluster, header_workers) as place,
         observing.started(),
         connected(place) as client,
@@ -102,14 +93,6 @@ def survey(
         slots = wait_for_slots(client, classes=(CPU,)).cpu
         started = time.monotonic()
         work = _Work(client, fs, key, BATCHES_AHEAD * slots, progress, stop, watch.refuse_if_lost)
-        shown = redacted(root)
-        about = About(
-            flow="spinenet-index",
-            name=printable(f"index of {shown.rstrip('/').rsplit('/', 1)[-1] or shown}", LONGEST_NAME),
-            key=hashlib.sha256(f"{root} {out}".encode()).hexdigest()[:8],
-            parameters={"root": shown},
-            tags=("spinenet", "index"),
-        )
         all_batches = itertools.chain([first], batches)
         observing.run(about, lambda tasks: _body(work, all_batches, account, unchanged, tasks))
     return time.monotonic() - started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import threading
 import time
@@ -11,7 +10,7 @@ from functools import partial
 
 from flows.shards import do_shard
 from flows.stopping import STOPPED, Stop
-from flows.tasks import About, Done, Tasks
+from flows.tasks import About, Done, Tasks, key_of
 from flows.work import Stopped, Work
 from spinenet.cohort.ledger import Ledger
 from spinenet.printable import link_target, printable
@@ -25,16 +24,21 @@ def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
     """What Prefect shows the run as."""
     plan, out = ledger.plan, ledger.store.url()
     manifest = redacted(str(plan.record["manifest"]["url"]))
-    name = f"{_last(manifest)} to {_last(out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
+    name = f"{name_of(manifest, out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
     return About(
-        flow="spinenet-cohort",
+        flow="flows.cohort_flow:cohort",
         name=printable(name),
-        key=hashlib.sha256(f"{out} {plan.digest}".encode()).hexdigest()[:8],
-        parameters={"manifest": manifest, "out": out},
+        key=key_of(out),
+        parameters={"request": {"manifest": manifest, "out": out}},
         tags=("spinenet", str(plan.record["conditions"]["weights"])),
         tables=out,
         threads=threads,
     )
+
+
+def name_of(manifest: str, out: str) -> str:
+    """What a run is called before more is known of it."""
+    return printable(f"{_last(redacted(manifest))} to {_last(redacted(out))}")
 
 
 def _last(url: str) -> str:

@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from types import FrameType
 from typing import NoReturn
 
@@ -52,6 +53,41 @@ class Stop(threading.Event):
             self.set()
 
 
+class Wish:
+    """Somebody's wish that a run ends, which goes on in another thread than the one that signals come to."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._heeded: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def ask(self) -> None:
+        """Have what runs now, or is yet to begin, end in order."""
+        with self._lock:
+            self._asked = True
+            heeded = list(self._heeded)
+        for stop in heeded:
+            stop()
+
+    @contextmanager
+    def heeded(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call ``stop`` once it is asked for during the block, or was before it."""
+        with self._lock:
+            self._heeded.append(stop)
+            asked = self._asked
+        if asked:
+            stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._heeded.remove(stop)
+
+
+WISH: ContextVar[Wish | None] = ContextVar("WISH", default=None)
+"""Of whoever began the run that goes on in this thread, where that is not its own process."""
+
+
 def leave(code: int) -> NoReturn:
     """End this process with an exit status, also where a thread does not end."""
     try:
@@ -93,8 +129,14 @@ def stoppable(hurry: Callable[[], None]) -> Iterator[Stop]:
 
     if Stop.own_process:
         threading.Thread(target=watch, name="watch", daemon=True).start()
+
+    def ask() -> None:
+        stop.set()
+        hurry()
+
+    wish = WISH.get()
     try:
-        with _signals(stop, hurry):
+        with _signals(stop, hurry), wish.heeded(ask) if wish else nullcontext():
             yield stop
     finally:
         ended.set()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.index import index_root
+from flows.index_run import index_root
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.errors import ManifestError, RootError, StorageError
 from spinenet.redaction import ENDINGS, PARAMETERS, TOKEN_BEFORE_HOST, bare, has_secret, redacted

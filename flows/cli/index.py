@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,10 +10,7 @@ from rich.table import Table
 
 from flows.cli.printing import say, table_console
 from flows.cli.terminal import Cluster, Prefect
-from spinenet.errors import ManifestError
 from spinenet.printable import printable
-
-_KEY_BYTES = 16
 
 
 def index(
@@ -22,13 +18,13 @@ def index(
     out: Annotated[
         str, typer.Option("--out", "-o", help="The manifest to write: .parquet, .csv, .tsv or .jsonl.")
     ],
-    rules: Annotated[Path | None, typer.Option(help="TOML file of rules for the choice of series.")] = None,
+    rules: Annotated[str | None, typer.Option(help="TOML file of rules for the choice of series.")] = None,
     subject_key_file: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="A secret, 16 bytes or more: subjects are named by a hash of PatientID."),
     ] = None,
     subjects: Annotated[
-        Path | None, typer.Option(help="CSV of path and subject_id: subjects are named by it.")
+        str | None, typer.Option(help="CSV of path and subject_id: subjects are named by it.")
     ] = None,
     cluster: Cluster = "local",
     prefect: Prefect = True,
@@ -38,14 +34,19 @@ def index(
 
     console = Console(stderr=True)
     with console.status("looking for series") as status:
-        from flows.index import Subjects, index_root
+        from flows.index_run import run_index
+        from spinenet.index.request import IndexRequest
 
-        summary = index_root(
-            root,
-            out,
-            rules_text=_text(rules) if rules else None,
-            subjects=Subjects(_key(subject_key_file), _listed(subjects)),
+        request = IndexRequest(
+            root=root,
+            out=out,
+            rules=rules,
+            subject_key_file=subject_key_file,
+            subjects=subjects,
             cluster=cluster,
+        )
+        summary = run_index(
+            request,
             progress=(lambda files, series: status.update(f"{files} files, {series} series"))
             if console.is_terminal
             else LogIndexing(),
@@ -65,40 +66,3 @@ def index(
         f"headers of {summary.bytes_held / 1e6:.1f} MB, in {summary.seconds_reading:.1f} s."
     )
     say(f"Next: spinenet check {out}")
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
-
-
-def _key(file: Path | None) -> bytes:
-    if file is None:
-        return b""
-    try:
-        key = file.read_bytes().strip()
-    except OSError as error:
-        raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
-    if len(key) < _KEY_BYTES:
-        raise ManifestError(f"the key in {file} has {len(key)} bytes; use {_KEY_BYTES} or more, kept secret")
-    return key
-
-
-def _listed(file: Path | None) -> dict[str, str] | None:
-    if file is None:
-        return None
-    import pandas as pd
-
-    try:
-        # an id may well be NA
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ManifestError(f"cannot read {file}: {type(error).__name__}") from None
-    if not {"path", "subject_id"} <= set(table.columns):
-        raise ManifestError(f"{file} needs the columns path and subject_id")
-    table = table[["path", "subject_id"]].apply(lambda column: column.str.strip())
-    if (table == "").any(axis=None):
-        raise ManifestError(f"{file} has a row without a path or a subject_id")
-    return dict(zip(table["path"], table["subject_id"], strict=True))

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
 
 from flows.prefect_server.server import NoServer, OwnServer, loopback_past_proxies, own_server
-from flows.tasks import About, Body, Tasks
+from flows.tasks import About, Body, News, Tasks
 from spinenet.redaction import redacted
 
 START_S = 300.0
@@ -31,77 +35,20 @@ END_S = 30.0
 log = logging.getLogger("spinenet")
 
 
-class Observer:
-    """Prefect's server as one run knows it.
+HERE: ContextVar[News | None] = ContextVar("HERE", default=None)
+"""News of the flow run that a run is in, where Prefect itself began it."""
 
-    Parameters
-    ----------
-    wanted
-        Without, nothing is started and nobody is told.
-    """
 
-    def __init__(self, wanted: bool = True) -> None:
-        self._wanted = wanted
-        self._configured: str | None = None
-        self._own: OwnServer | None = None
-        self._flow: threading.Thread | None = None
-        self._heard: float | None = None
+class Telling:
+    """How the telling of a run goes."""
+
+    def __init__(self) -> None:
+        self.last_heard: float | None = None
         self._missed: float | None = None
-        self._end = ExitStack()
-
-    @contextmanager
-    def started(self) -> Iterator[None]:
-        """Find the user's server, or start one, before the block; neither is waited for."""
-        if self._wanted:
-            self._end.enter_context(loopback_past_proxies())
-            try:
-                self._configured = configured_url()
-                if self._configured is None:
-                    self._own = self._end.enter_context(own_server())
-            except Exception as error:
-                self.miss(error)
-        yield
-
-    def run(self, about: About, body: Body) -> None:
-        """Do ``body`` and raise what it raises, while a flow tells of it where a server answers."""
-        observed = self._configured is not None or self._own is not None
-        tasks, ended = Tasks(about.threads, observed), Future[None]()
-        # Neither in this thread: it stays open to signals, and Prefect waits for nothing where a loop runs.
-        threading.Thread(target=_do, args=(body, tasks, ended), name="run", daemon=True).start()
-        if observed:
-            self._flow = threading.Thread(
-                target=self._observe, args=(about, tasks, ended), name="flow", daemon=True
-            )
-            self._flow.start()
-        while not ended.done():
-            # in pieces, so that signals are heard
-            wait([ended], timeout=0.2)
-        ended.result()
-
-    def finish(self, waiting: Callable[[str], None] | None = None) -> None:
-        """Let the flow tell the server of the run's end, within a time; a server that was started ends.
-
-        Parameters
-        ----------
-        waiting
-            Told where this takes more than a moment.
-        """
-        with self._end:
-            flow, began = self._flow, time.monotonic()
-            while flow is not None and flow.is_alive() and not self._lost:
-                flow.join(0.2)
-                now = time.monotonic()
-                if waiting is not None and now - began > 2.0:
-                    waiting("telling Prefect's server of the run's end")
-                    waiting = None
-                if self._heard is None and now - began > BEGIN_S:
-                    self.miss(NoServer("its server was not ready before the run ended"))
-                elif self._heard is not None and now - max(began, self._heard) > END_S:
-                    self.miss(NoServer("its server does not take in that the run has ended"))
 
     def heard(self) -> None:
         """Note that the server has just taken something in."""
-        self._heard = time.monotonic()
+        self.last_heard = time.monotonic()
 
     def miss(self, error: Exception) -> None:
         """Say once that the server is not told, or not any more."""
@@ -110,21 +57,128 @@ class Observer:
             log.warning("Prefect does not show this run, which goes on without it: %s", _sentence(error))
 
     @property
-    def _lost(self) -> bool:
+    def lost(self) -> bool:
         """Whether the server was missed, and has taken in nothing since."""
-        return self._missed is not None and (self._heard is None or self._heard < self._missed)
+        return self._missed is not None and (self.last_heard is None or self.last_heard < self._missed)
 
-    def _observe(self, about: About, tasks: Tasks, ended: Future[None]) -> None:
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that goes on already when its flow begins, and the server that is told of it.
+
+    Attributes
+    ----------
+    ended
+        What becomes of the run.
+    own
+        The process of the server, where it was started for this run.
+    """
+
+    news: News
+    ended: Future[Any]
+    telling: Telling
+    url: str
+    own: OwnServer | None
+
+
+class Observer:
+    """Prefect's server as one run knows it.
+
+    Parameters
+    ----------
+    wanted
+        Without, nothing is started and nobody is told.
+
+    Attributes
+    ----------
+    outcome
+        What the flow returns, once the run has ended well.
+    """
+
+    outcome: Any = None
+
+    def __init__(self, wanted: bool = True) -> None:
+        here = HERE.get() if wanted else None
+        self._within = here is not None
+        self._wanted = wanted and here is None
+        self._news = News() if here is None else here
+        self._telling = Telling()
+        self._configured: str | None = None
+        self._own: OwnServer | None = None
+        self._flow: threading.Thread | None = None
+        self._ended = Future[Any]()
+        self._end = ExitStack()
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Find the user's server, or start one, before the block; neither is waited for."""
+        if self._wanted and self._configured is None and self._own is None:
+            self._end.enter_context(loopback_past_proxies())
+            try:
+                self._configured = configured_url()
+                if self._configured is None:
+                    self._own = self._end.enter_context(own_server())
+            except Exception as error:
+                self._telling.miss(error)
+        yield
+
+    def run(self, about: About, body: Body) -> None:
+        """Do ``body`` and raise what it raises, while a flow tells of it where a server answers."""
+        outside = self._configured is not None or self._own is not None
+        observed = outside or self._within
+        tasks, ended = Tasks(about.threads, self._news if observed else None), Future[None]()
+        if observed:
+            self._news.put(about)
+        # Neither in this thread: it stays open to signals, and Prefect waits for nothing where a loop runs.
+        threading.Thread(target=_do, args=(body, tasks, ended), name="run", daemon=True).start()
+        if outside and self._flow is None:
+            self._flow = threading.Thread(target=self._observe, args=(about,), name="flow", daemon=True)
+            self._flow.start()
+        while not ended.done():
+            # in pieces, so that signals are heard
+            wait([ended], timeout=0.2)
+        ended.result()
+
+    def finish(self, error: BaseException | None, waiting: Callable[[str], None] | None = None) -> None:
+        """Let the flow tell the server of the run's end, within a time; a server that was started ends.
+
+        Parameters
+        ----------
+        error
+            What ended the run; None where it ended well.
+        waiting
+            Told where this takes more than a moment.
+        """
+        if error is None:
+            self._ended.set_result(self.outcome)
+        else:
+            self._ended.set_exception(error)
+        if not self._within:
+            self._news.close()
+        with self._end:
+            flow, telling, began = self._flow, self._telling, time.monotonic()
+            while flow is not None and flow.is_alive() and not telling.lost:
+                flow.join(0.2)
+                now, heard = time.monotonic(), telling.last_heard
+                if waiting is not None and now - began > 2.0:
+                    waiting("telling Prefect's server of the run's end")
+                    waiting = None
+                if heard is None and now - began > BEGIN_S:
+                    telling.miss(NoServer("its server was not ready before the run ended"))
+                elif heard is not None and now - max(began, heard) > END_S:
+                    telling.miss(NoServer("its server does not take in that the run has ended"))
+
+    def _observe(self, about: About) -> None:
         """The run as a flow; whatever is wrong with Prefect is said and forgotten."""
         try:
-            from flows.prefect_server.story import observed
+            from flows.prefect_server.beside import observed
 
-            observed(self._address(), self._own, about, tasks, ended, self)
+            observed(about, Begun(self._news, self._ended, self._telling, self._address(), self._own))
         except BaseException as error:  # also what Prefect raises to end a flow: none of it ends the run
-            if not (ended.done() and error is ended.exception()):
-                self.miss(error if isinstance(error, Exception) else NoServer(type(error).__name__))
+            if not (self._ended.done() and error is self._ended.exception()):
+                self._telling.miss(error if isinstance(error, Exception) else NoServer(type(error).__name__))
         finally:
-            tasks.forget()
+            self._news.forget()
 
     def _address(self) -> str:
         if self._own is not None:
@@ -143,6 +197,8 @@ class Observer:
 def observer(wanted: bool = True, waiting: Callable[[str], None] | None = None) -> Iterator[Observer]:
     """An observer that is yet to be started, and that finishes with the block.
 
+    Within a flow run that Prefect itself began it starts nothing: that run shows the block's tasks.
+
     Parameters
     ----------
     wanted
@@ -153,17 +209,33 @@ def observer(wanted: bool = True, waiting: Callable[[str], None] | None = None) 
     found = Observer(wanted)
     try:
         yield found
-    finally:
-        found.finish(waiting)
+    except BaseException as error:
+        found.finish(error, waiting)
+        raise
+    else:
+        found.finish(None, waiting)
 
 
 def configured_url() -> str | None:
     """Address of the server that the user's settings name, which may be anything, and raise anything."""
-    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()), _quietened(os.environ):
         warnings.simplefilter("ignore")
         from prefect.settings import PREFECT_API_URL
 
         return PREFECT_API_URL.value() or None
+
+
+@contextmanager
+def _quietened(environment: MutableMapping[str, str]) -> Iterator[None]:
+    """Where Prefect is first imported in the block it logs nothing by itself: runs report for themselves."""
+    told = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
+    added = {name: value for name, value in told.items() if name not in environment}
+    environment.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            environment.pop(name, None)
 
 
 def _do(body: Body, tasks: Tasks, ended: Future[None]) -> None:

@@ -1,64 +1,38 @@
-"""A run as a Prefect flow: its tasks with their states, its logs and its artifacts.
-
-Prefect tries each event for 7 seconds and each request for a minute where its server is gone, also when the
-process ends, which then takes hours after a long run; and a second run of a process tells the first one's.
-"""
+"""What Prefect's server is told of a run by its flow: tasks with their states, logs and artifacts."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
-from uuid import UUID
 
 import httpx
-from prefect import flow, task
-from prefect._internal.concurrency.services import QueueService
-from prefect.artifacts import create_link_artifact, create_progress_artifact, update_progress_artifact
+from prefect import task
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import LogCreate
-from prefect.context import TagsContext, TaskRunContext
-from prefect.events.clients import PrefectEventsClient
-from prefect.events.worker import EventsWorker, emit_events_to_cloud
-from prefect.logging.handlers import APILogWorker
-from prefect.runtime import flow_run
-from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
-    PREFECT_API_KEY,
-    PREFECT_API_REQUEST_TIMEOUT,
-    PREFECT_API_URL,
-    PREFECT_CLIENT_CUSTOM_HEADERS,
-    PREFECT_CLIENT_MAX_RETRIES,
-    PREFECT_LOGGING_TO_API_ENABLED,
-    PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
-    temporary_settings,
-)
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.context import FlowRunContext, TagsContext, TaskRunContext
 
 from flows.prefect_server.server import NoServer, OwnServer
-from flows.tasks import About, Done, Task, Tasks
+from flows.tasks import About, Account, Done, News, Task
 from spinenet.printable import link_target, markdown, printable
 
-LAST_WORDS_S = 10.0
-"""How long what is yet unsent is waited for when a run ends."""
 SILENCE_S = 60.0
 """After a server was found gone, until it is asked again whether it is back."""
 AGAIN_S = 5.0
 """How long a server that was gone may take to say that it is back."""
-REQUEST_S = 15.0
-"""Of a request to a server."""
-RETRIES = 2
-"""Of a request, with waits of 2 and 4 seconds."""
-ATTEMPTS = 2
-"""Of an event beside the first; Prefect waits between them from the fourth on."""
 SPARE_THREADS = 2
+"""Of tasks that have ended and are still told of."""
 
 
 def reach(url: str, seconds: float) -> None:
@@ -85,85 +59,6 @@ class Listener(Protocol):
         """The server is gone."""
 
 
-def observed(
-    url: str, own: OwnServer | None, about: About, tasks: Tasks, ended: Future[None], listener: Listener
-) -> None:
-    """Tell the server at ``url`` of a run, as a flow that ends as the run does.
-
-    Parameters
-    ----------
-    own
-        The process of that server, where it was started for this run.
-    tasks, ended
-        The run: its tasks, and what becomes of it.
-    """
-    # one thread for each task under way, and some for those that have ended and are still told of
-    runner: Any = ThreadPoolTaskRunner(max_workers=about.threads + SPARE_THREADS)
-
-    @flow(
-        name=about.flow,
-        flow_run_name=lambda: about.name,
-        task_runner=runner,
-        persist_result=False,
-        validate_parameters=False,
-        retries=0,
-        log_prints=False,
-    )
-    def run(**parameters: str) -> None:
-        story = _Story(url, own, about, listener)
-        story.begin()
-        # Tags are the run's: for each tag of a task Prefect asks for room, and waits long for a lost server.
-        with TagsContext(current_tags=set()):
-            for begun in tasks.news():
-                story.follow(begun)
-            story.wait()
-        ended.result()
-
-    from prefect import tags
-
-    with _told_to(url, own is not None), tags(*about.tags):
-        run(**about.parameters)
-
-
-@contextmanager
-def _told_to(url: str, own: bool) -> Iterator[None]:
-    """Settings of Prefect for a run; at its end what is unsent is sent, or given up."""
-    if not emit_events_to_cloud():
-        # Its very own client: events of any other are dropped, and with them the states of tasks.
-        EventsWorker.set_client_override(PrefectEventsClient, api_url=url, reconnection_attempts=ATTEMPTS)
-    ours: set[Any] = {PREFECT_API_KEY, PREFECT_API_AUTH_STRING, PREFECT_CLIENT_CUSTOM_HEADERS}
-    updates: dict[Any, Any] = {
-        PREFECT_API_URL: url,
-        PREFECT_API_REQUEST_TIMEOUT: REQUEST_S,
-        PREFECT_LOGGING_TO_API_ENABLED: True,
-        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",
-    }
-    try:
-        with temporary_settings(
-            updates,
-            set_defaults={PREFECT_CLIENT_MAX_RETRIES: RETRIES},
-            restore_defaults=ours if own else None,
-        ):
-            yield
-    finally:
-        every: Any = QueueService
-        services = list(every._instances.values())
-        for worker in (EventsWorker, APILogWorker):
-            worker.drain_all(timeout=LAST_WORDS_S)
-        for service in services:
-            _give_up(service)
-        EventsWorker.set_client_override(None)
-
-
-def _give_up(service: Any) -> None:
-    """Drop what a service has not sent: the process would wait for it when it ends."""
-    try:
-        while True:
-            service._queue.get_nowait()
-    except queue.Empty:
-        service._queue.put_nowait(None)
-
-
 def wait_for_one(shown: set[Any]) -> None:
     """Wait a moment for one of Prefect's futures, which others may remove from the set."""
     first = next(iter(list(shown)), None)
@@ -171,35 +66,70 @@ def wait_for_one(shown: set[Any]) -> None:
         first.wait(0.5)
 
 
-class _Story:
-    """What the server is told of a run, from the thread of its flow and those of its tasks."""
+class Story:
+    """What the server is told of a run, from the thread of its flow and those of its tasks.
 
-    def __init__(self, url: str, own: OwnServer | None, about: About, listener: Listener) -> None:
-        self._url, self._own, self._about, self._listener = url, own, about, listener
+    Begun in the flow run that shows the run.
+
+    Parameters
+    ----------
+    url
+        Of the server.
+    own
+        Its process, where it was started for this run.
+    """
+
+    def __init__(self, url: str, own: OwnServer | None, listener: Listener) -> None:
+        self._url, self._own, self._listener = url, own, listener
+        self._about: About | None = None
         self._kinds: dict[str, Any] = {}
         self._open: set[Any] = set()
         self._by_name: dict[str, Task] = {}
         self._silent_until: float | None = None
         self._asking = threading.Lock()
-        self._run_id: Any = flow_run.id
+        context = FlowRunContext.get()
+        assert context is not None
+        assert context.flow_run is not None
+        self._run = context.flow_run
         self._progress: Any = None
         self._furthest = 0.0
         self._one_by_one = threading.Lock()
 
-    def begin(self) -> None:
-        """Tell where the tables will lie, and that nothing is done."""
-        key, tables = self._about.key, self._about.tables
+    def follow(self, news: News) -> None:
+        """Show what a run tells of itself, and return once it tells no more."""
+        # Tags are the run's: for each tag of a task Prefect asks for room, and waits long for a lost server.
+        with TagsContext(current_tags=set()):
+            for item in news:
+                if isinstance(item, Task):
+                    self._show(item)
+                elif self._about is None:
+                    self._about = item
+                    self._try(partial(self._begin, item))
+            self._wait()
+
+    def account(self, account: Account) -> None:
+        """Tell what became of everything, as a table."""
+        counted = [{"state": state, "count": count} for state, count in account.counts.items()]
 
         def tell() -> None:
-            if tables:
-                create_link_artifact(link_target(tables), link_text="tables", key=f"tables-{key}")
-            told: Any = create_progress_artifact(0.0, f"progress-{key}", markdown(self._about.name))
-            self._progress = told
+            create_table_artifact(counted, f"account-{account.key}", markdown(account.title))
 
         self._try(tell)
 
-    def follow(self, begun: Task) -> None:
+    def _begin(self, about: About) -> None:
+        """Tell what runs, where the tables will lie, and that nothing is done."""
+        tags = sorted({*self._run.tags, *about.tags})
+        if self._run.name != about.name or tags != sorted(self._run.tags):
+            with get_client(sync_client=True) as client:
+                client.update_flow_run(self._run.id, name=about.name, tags=tags).raise_for_status()
+        if about.tables:
+            create_link_artifact(link_target(about.tables), link_text="tables", key=f"tables-{about.key}")
+        told: Any = create_progress_artifact(0.0, f"progress-{about.key}", markdown(about.name))
+        self._progress = told
+
+    def _show(self, begun: Task) -> None:
         """Show a task of the run as one of Prefect's, which ends as it does."""
+        assert self._about is not None
         while len(self._open) >= self._about.threads + SPARE_THREADS and self._there():
             # nothing of Prefect's grows with the manifest
             wait_for_one(self._open)
@@ -215,7 +145,7 @@ class _Story:
             self._open.add(future)
             future.add_done_callback(self._open.discard)
 
-    def wait(self) -> None:
+    def _wait(self) -> None:
         """Let the tasks that are shown end, as they do once those of the run have."""
         while self._open and self._there():
             wait_for_one(self._open)
@@ -239,11 +169,12 @@ class _Story:
             level=logging.INFO,
             message=printable(f"{name}: {done.text}"),
             timestamp=datetime.now(UTC),  # type: ignore[arg-type]
-            flow_run_id=UUID(str(self._run_id)),
+            flow_run_id=self._run.id,
             task_run_id=context.task_run.id if context is not None else None,
         )
         with get_client(sync_client=True) as client:
             client.create_logs([entry])
+        assert self._about is not None
         create_progress_artifact(100.0, f"{name}-{self._about.key}", done.text)
         with self._one_by_one:
             self._furthest = max(self._furthest, done.progress)

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import pydicom
 
-from flows.index import index_root
+from flows.index_run import index_root
 from spinenet.synthetic.dicom import write_series
 from spinenet.types import Scan
 

@@ -19,7 +19,7 @@ import pydicom
 import pytest
 
 from flows.cli.app import exit_status
-from flows.index import Subjects
+from flows.index_run import Subjects
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ScanError
 from spinenet.preflight.manifest_check import check_manifest

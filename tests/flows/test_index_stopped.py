@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.index import index_root
+from flows.index_run import index_root
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.errors import ManifestError
 from spinenet.index.catalogue import places_name

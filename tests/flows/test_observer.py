@@ -212,7 +212,7 @@ def test_a_run_inside_a_running_event_loop_leaves_no_warning(
         assert asyncio.run(cell()).states["done"] == N_SCANS
 
 
-ABOUT = About("flow", "name", "key", {}, threads=2)
+ABOUT = About("flows.index:index", "name", "key", {"request": {}}, threads=2)
 
 
 def test_a_server_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
