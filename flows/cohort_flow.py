@@ -6,14 +6,14 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.cohort import SHARD_SIZE, RunSummary, run_cohort
+from flows.cohort import RunSummary, run_cohort
 from flows.prefect_server.within import shown
 from flows.shard_tasks import name_of
 from flows.tasks import Account, key_of
 from flows.timelimit import SECONDS_PER_SCAN
 from spinenet.cohort.freeze import Change
 from spinenet.cohort.retry import Retry
-from spinenet.settings import Settings
+from spinenet.settings import SHARD_SIZE, Settings
 from spinenet.weights.names import PUBLISHED
 
 

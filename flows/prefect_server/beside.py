@@ -29,8 +29,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.prefect_server.observer import Begun
-from flows.prefect_server.within import BEGUN
+from flows.prefect_server.begun import BEGUN, Begun
 from flows.tasks import About
 
 LAST_WORDS_S = 10.0

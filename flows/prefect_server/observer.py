@@ -7,7 +7,6 @@ its tasks, once the server answers; where none can be had, or it goes away, the 
 from __future__ import annotations
 
 import io
-import logging
 import os
 import threading
 import time
@@ -15,13 +14,11 @@ import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, redirect_stderr
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
+from flows.prefect_server.begun import END_S, HERE, Begun, Telling
 from flows.prefect_server.server import NoServer, OwnServer, loopback_past_proxies, own_server
 from flows.tasks import About, Body, News, Tasks
-from spinenet.redaction import redacted
 
 START_S = 300.0
 """How long a server may take to start."""
@@ -29,56 +26,6 @@ ANSWER_S = 20.0
 """How long the server that PREFECT_API_URL names may take to answer first."""
 BEGIN_S = 60.0
 """How long a run that has ended waits for a server that does not know of it yet."""
-END_S = 30.0
-"""How long a run that has ended waits for a server that takes in nothing more of it."""
-
-log = logging.getLogger("spinenet")
-
-
-HERE: ContextVar[News | None] = ContextVar("HERE", default=None)
-"""News of the flow run that a run is in, where Prefect itself began it."""
-
-
-class Telling:
-    """How the telling of a run goes."""
-
-    def __init__(self) -> None:
-        self.last_heard: float | None = None
-        self._missed: float | None = None
-
-    def heard(self) -> None:
-        """Note that the server has just taken something in."""
-        self.last_heard = time.monotonic()
-
-    def miss(self, error: Exception) -> None:
-        """Say once that the server is not told, or not any more."""
-        said, self._missed = self._missed is not None, time.monotonic()
-        if not said:
-            log.warning("Prefect does not show this run, which goes on without it: %s", _sentence(error))
-
-    @property
-    def lost(self) -> bool:
-        """Whether the server was missed, and has taken in nothing since."""
-        return self._missed is not None and (self.last_heard is None or self.last_heard < self._missed)
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A run that goes on already when its flow begins, and the server that is told of it.
-
-    Attributes
-    ----------
-    ended
-        What becomes of the run.
-    own
-        The process of the server, where it was started for this run.
-    """
-
-    news: News
-    ended: Future[Any]
-    telling: Telling
-    url: str
-    own: OwnServer | None
 
 
 class Observer:
@@ -248,12 +195,3 @@ def _do(body: Body, tasks: Tasks, ended: Future[None]) -> None:
         ended.set_result(None)
     finally:
         tasks.close()
-
-
-def _sentence(error: Exception) -> str:
-    """The first line of an error, or of the first that lies behind it and has one, without secrets."""
-    text = str(error).strip() or type(error).__name__
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # pydantic counts what is wrong in the first line, and names it in the next two
-    joined = " ".join(lines[:3]) if "validation error" in lines[0] else lines[0]
-    return redacted(joined)

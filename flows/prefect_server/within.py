@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,13 +16,10 @@ from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
 
 from flows.cli.printing import LineFormatter
-from flows.prefect_server.observer import END_S, HERE, Begun, Telling
+from flows.prefect_server.begun import BEGUN, END_S, HERE, Telling
 from flows.prefect_server.story import Story
 from flows.stopping import STOP_S, WISH, Wish
 from flows.tasks import Account, News
-
-BEGUN: ContextVar[Begun | None] = ContextVar("BEGUN", default=None)
-"""The run that the flow shows, where it goes on already."""
 
 Outcome = TypeVar("Outcome")
 
