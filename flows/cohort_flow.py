@@ -78,7 +78,11 @@ def _account(summary: RunSummary) -> Account:
 
 
 @flow(name="spinenet-cohort", flow_run_name=_name, persist_result=False, retries=0, log_prints=False)
-def cohort(request: CohortRequest) -> RunSummary:
+def cohort(
+    request: CohortRequest = Field(
+        description="The manifest, the folder of the tables, and how scans are read."
+    ),
+) -> RunSummary:
     """Read every scan of a manifest and write the tables; started again, it goes on.
 
     Parameters

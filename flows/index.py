@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 from prefect.runtime import flow_run
+from pydantic import Field
 
 from flows.index_run import IndexSummary, about, run_index
 from flows.prefect_server.within import shown
@@ -22,7 +23,9 @@ def _account(summary: IndexSummary) -> Account:
 
 
 @flow(name="spinenet-index", flow_run_name=_name, persist_result=False, retries=0, log_prints=False)
-def index(request: IndexRequest) -> IndexSummary:
+def index(
+    request: IndexRequest = Field(description="The archive, and the manifest to write of it."),
+) -> IndexSummary:
     """Find every series of an archive by headers alone, and write a manifest of them.
 
     Parameters
