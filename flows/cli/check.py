@@ -30,11 +30,11 @@ def check(
     """Say what would run and what would not; only headers are read, nothing is written."""
     from flows.clusters.address import cores
     from spinenet.cohort.freeze import column_types
-    from spinenet.cohort.manifests.column_types import ColumnTypes, said_types
+    from spinenet.cohort.manifests.column_types import ColumnTypes, parse_types
     from spinenet.preflight.manifest_check import NO_PROBLEM, check_manifest
     from spinenet.storage import open_output
 
-    said = said_types(types) if types else {}
+    said = parse_types(types) if types else {}
     store = None if out is None else open_output(out)
     kinds = ColumnTypes(said) if store is None else column_types(store, said)
     with Console(stderr=True).status("reading headers"):

@@ -71,7 +71,7 @@ def run(
     reporter.waiting("loading Dask")
     try:
         from flows.cohort import run_cohort
-        from spinenet.cohort.manifests.column_types import said_types
+        from spinenet.cohort.manifests.column_types import parse_types
         from spinenet.cohort.retry import Retry
         from spinenet.settings import Settings
 
@@ -86,7 +86,7 @@ def run(
             seconds_per_scan=seconds_per_scan,
             settings=Settings(skip_penalty=skip_penalty),
             reporter=reporter,
-            types=said_types(types) if types else None,
+            types=parse_types(types) if types else None,
             change="append" if append else "regrade" if regrade else "refuse",
             prefect=prefect,
             retry=asked,

@@ -18,7 +18,7 @@ from spinenet.readers.sources.files import fetch, fetch_beside, list_files
 from spinenet.readers.sources.limits import check_total
 from spinenet.readers.space.orientation import Grid
 from spinenet.readers.space.reformat import slices_joined
-from spinenet.readers.volumes.assembly import told_by
+from spinenet.readers.volumes.assembly import sequence_and_facts
 from spinenet.readers.volumes.labels import check_name
 from spinenet.readers.volumes.sidecars import parse_sidecars, sidecar_names
 from spinenet.storage.causes import scan_error
@@ -85,7 +85,7 @@ def preview(
         gathered = _as_scan_error(lambda: gather(fs, place, _uncounted, overrides=overrides))
         image = gathered.image()
         if image is not None:
-            told_by(parse_sidecars(gathered.sidecars_of(image)), image)
+            sequence_and_facts(parse_sidecars(gathered.sidecars_of(image)), image)
             grid = gathered.image_grid(lambda: fetch(path, storage_options).files)
         else:
             stack = _stack(gathered, series_uid, thickness_given="SliceThickness" in (overrides or {}))
@@ -107,7 +107,7 @@ def _checked_grid(fs: Any, place: Place, storage_options: Mapping[str, Any] | No
     grid = volume_grid(fs, place, _uncounted)
     names = sidecar_names(place.path)
     sidecars = fetch_beside(as_url(fs, place.path), names, storage_options)
-    told_by(parse_sidecars(sidecars[name] for name in names if name in sidecars), place.path)
+    sequence_and_facts(parse_sidecars(sidecars[name] for name in names if name in sidecars), place.path)
     return grid
 
 

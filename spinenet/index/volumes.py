@@ -11,7 +11,7 @@ from spinenet.index.places import Place
 from spinenet.index.rows import Row, bare_row, grid_row, reason_row
 from spinenet.readers.sources.limits import GZIP_MAGIC, gunzipped_head
 from spinenet.readers.space.orientation import Grid
-from spinenet.readers.volumes.assembly import sequence_named, told_by
+from spinenet.readers.volumes.assembly import sequence_and_facts, sequence_named
 from spinenet.readers.volumes.images import read_image, voxels_of
 from spinenet.readers.volumes.labels import check_name
 from spinenet.readers.volumes.metaimage import MAX_HEADER, is_metaimage, may_be_a_label_map_of, metaimage_grid
@@ -63,7 +63,7 @@ def image_row(name: str, size: int, sidecars: list[bytes], grid: Callable[[], Gr
     row: Row = {"sequence": sequence_named(name), "n_files": 1, "bytes": size}
     try:
         columns = grid_row(grid()) | {"plane": "sagittal"}
-        sequence, facts = told_by(parse_sidecars(sidecars), name)
+        sequence, facts = sequence_and_facts(parse_sidecars(sidecars), name)
     except ScanError as error:
         return row | reason_row(error)
     return row | columns | {"sequence": sequence} | {fact: facts.get(fact) for fact in FACTS}

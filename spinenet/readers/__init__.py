@@ -1,1 +1,1 @@
-"""A path becomes one scan, or the reason why it cannot."""
+"""Reads a path as one scan, or gives the reason why that fails."""

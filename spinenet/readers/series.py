@@ -1,4 +1,4 @@
-"""A path becomes one Scan, or the reason why it cannot."""
+"""Reads one sagittal series from a path, whatever its format."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ def read_scan(
         file, at any fsspec URL. DICOM and NIfTI files may be gzip'd, DICOM files packed with bzip2 or xz, and
         tars with any of these.
     series_uid
-        SeriesInstanceUID of the series to take where the path holds several usable ones.
+        SeriesInstanceUID of the series to read, needed where the path holds several usable ones.
     storage_options
-        Passed to the filesystem.
+        Options for the fsspec filesystem.
     overrides
         Values for PixelSpacing, SliceThickness or ImageOrientationPatient that replace those of the
-        headers; numbers in mm, apart by backslash, semicolon, space or comma.
+        headers; numbers in mm, separated by backslash, semicolon, space or comma.
 
     Returns
     -------
     Scan
-        Rows cranial to caudal, columns anterior to posterior, slices right to left. Slices that lay askew
-        are straightened (flag "sheared"), thin ones averaged to about 4 mm (flag "reformatted"); the
-        scan's indices and affine are those of the result.
+        Scan with rows cranial to caudal, columns anterior to posterior, slices right to left. Sheared stacks
+        are straightened (flag "sheared") and thin slices averaged to about 4 mm (flag "reformatted"); indices
+        and affine are those of the result.
 
     Raises
     ------
     ScanError
-        With a reason of :data:`spinenet.anatomy.REASONS` and one sentence free of names and paths.
+        The reason, of :data:`spinenet.anatomy.REASONS`, and one sentence without names and paths.
     """
     path = os.fspath(path)
     fetched = fetch(path, storage_options)
-    every = all_unpacked(fetched.files)
-    # what was passed over by its name is told, and has no say
-    files = {name: every[name] for name in sorted(opened_in_folder(every))}
+    unpacked = all_unpacked(fetched.files)
+    # read_dicom gets all files, to report those that are ignored by their names; only these decide the format
+    files = {name: unpacked[name] for name in sorted(opened_in_folder(unpacked))}
     if len(files) == 1 and not fetched.archive:
         files |= _header_of(path, next(iter(files.items())), storage_options)
     image = None if any(map(is_dicom, files.values())) else only_image(files)
@@ -70,7 +70,7 @@ def read_scan(
         scan = _read_image(image, path, files, storage_options)
     else:
         try:
-            scan = read_dicom(every, series_uid=series_uid, overrides=overrides)
+            scan = read_dicom(unpacked, series_uid=series_uid, overrides=overrides)
         except ScanError as error:
             raise (_unread(files) if error.reason == "not_dicom" else None) or error from None
     return to_thick_slices(straighten(scan))
@@ -79,48 +79,48 @@ def read_scan(
 def _header_of(
     path: str, only: tuple[str, bytes], storage_options: Mapping[str, Any] | None
 ) -> dict[str, bytes]:
-    """The header beside a file of voxels that is a path's only one; none beside any other that can be read.
+    """Fetch the NIfTI header beside a path's only file, if that holds its voxels; else nothing.
 
     Raises
     ------
     ScanError
-        unsupported_format or unreadable, of a file that cannot.
+        unsupported_format or unreadable, if the file cannot be read at all.
     """
     name, data = only
     if is_dicom(data) or is_image(name):
         return {}
     header = pair_of(name)
-    found = fetch_beside(path, [header], storage_options) if header is not None else {}
-    if found:
-        return found
-    what = unread_format(name, data[:HEAD])
-    if what is not None:
-        raise unsupported(what)
+    header_file = fetch_beside(path, [header], storage_options) if header is not None else {}
+    if header_file:
+        return header_file
+    format_ = unread_format(name, data[:HEAD])
+    if format_ is not None:
+        raise unsupported(format_)
     if is_archive_name(name):
         raise ScanError("unreadable", "the file is named as an archive and is none that can be read")
     return {}
 
 
 def _unread(files: Mapping[str, bytes]) -> ScanError | None:
-    """The error of files none of which is an image, if one is of a format that is known."""
+    """The error of files without an image, if one has a recognised format that is not read."""
     for name, data in files.items():
-        what = CLOSED if is_archive(data[:HEAD]) else unread_format(name, data[:HEAD])
-        if what is not None:
-            return unsupported(what, among_others=True)
+        format_ = CLOSED if is_archive(data[:HEAD]) else unread_format(name, data[:HEAD])
+        if format_ is not None:
+            return unsupported(format_, among_others=True)
     return None
 
 
 def _read_image(
     image: str, path: str, files: dict[str, bytes], storage_options: Mapping[str, Any] | None
 ) -> Scan:
-    """Read a volume with what lies beside it: in its archive or folder, or where a file was given, there."""
+    """Read a volume with its voxels and sidecars, from its archive or folder or from beside a single file."""
     voxels = voxels_of(image, files[image])
     if len(files) == 1 and voxels is not None:
         files |= fetch_beside(path, [voxels], storage_options)
-    wanted = sidecar_names(image)
-    sidecars = {name: files[name] for name in wanted if name in files}
+    names = sidecar_names(image)
+    sidecars = {name: files[name] for name in names if name in files}
     if set(files) <= {image, voxels}:
-        sidecars |= fetch_beside(path, wanted, storage_options)
+        sidecars |= fetch_beside(path, names, storage_options)
     scan = read_image(image, files)
     check_alternation(scan.volume.transpose(2, 0, 1))
-    return described(scan, image, [sidecars[name] for name in wanted if name in sidecars])
+    return described(scan, image, [sidecars[name] for name in names if name in sidecars])

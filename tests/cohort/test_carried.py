@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spinenet.cohort.freeze import column_types, freeze
-from spinenet.cohort.manifests.column_types import TYPES, ColumnTypes, said_types
+from spinenet.cohort.manifests.column_types import TYPES, ColumnTypes, parse_types
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.tables import from_parquet, to_parquet, to_table
@@ -154,12 +154,12 @@ def test_types_are_as_their_user_says(tmp_path: Path) -> None:
     toml.write_text(
         'age = "number"\nsmokes = "boolean"\n"seen, last" = "date"\nn = "integer"\n', encoding="utf-8"
     )
-    table = as_scans(file, ColumnTypes(said_types(str(toml))))
+    table = as_scans(file, ColumnTypes(parse_types(str(toml))))
     assert [str(kind) for kind in table.schema.types] == ["double", "bool", "date32[day]", "int64"]
     assert table["age"].to_pylist() == [61.0, None]
     assert table["smokes"].to_pylist() == [True, False]
     assert table["n"].to_pylist() == [7, 8]
-    assert said_types("age=number, n =text") == {"age": "number", "n": "text"}
+    assert parse_types("age=number, n =text") == {"age": "number", "n": "text"}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_types_that_cannot_be_are_refused(tmp_path: Path, said: str, told: str) 
     file = tmp_path / "m.csv"
     file.write_text('scan_id,path,age\na,/x,61\nb,/y,"6,1"\n', encoding="utf-8")
     with pytest.raises(ManifestError, match=told):
-        read_manifest(str(file), None, ColumnTypes(said_types(said)))
+        read_manifest(str(file), None, ColumnTypes(parse_types(said)))
 
 
 def begin(out: Path, file: Path, said: dict[str, str], change: str = "refuse") -> pa.Schema:

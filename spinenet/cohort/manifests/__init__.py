@@ -1,1 +1,1 @@
-"""Manifests: files of rows become checked entries."""
+"""Reads manifests: files of rows become checked entries."""

@@ -1,4 +1,4 @@
-"""What a manifest is refused for, each with a sentence that names the rows and says what to do."""
+"""Checks of a manifest; each error names the rows and says what to do."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from spinenet.redaction import has_secret
 
 
 def refuse_unknown_types(url: str, columns: Mapping[str, Column], types: ColumnTypes) -> None:
-    """Types are said of columns that are carried."""
-    unknown = [name for name in types.said if name not in columns]
+    """Refuse a type that is given for a column which is not carried."""
+    unknown = [name for name in types.given if name not in columns]
     if unknown:
         raise ManifestError(
-            f"--types names {_some(map(printable, unknown))}, which {url} does not carry; ids and paths are "
+            f"--types names {_few(map(printable, unknown))}, which {url} does not carry; ids and paths are "
             "always text"
         )
 
 
 def refuse_shadows(url: str, table: pa.Table) -> None:
-    """Columns of ``scans`` must differ: the manifest's ``rows`` becomes ``manifest_rows`` there."""
+    """Refuse columns that would share a name in ``scans``, where ``rows`` becomes ``manifest_rows``."""
     names = schema("scans", [field for field in table.schema if field.name not in COLUMNS]).names
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -39,7 +39,7 @@ def refuse_shadows(url: str, table: pa.Table) -> None:
 
 
 def refuse_bad_overrides(url: str, table: pa.Table) -> None:
-    """Values that replace tags are numbers in every row that has them."""
+    """Refuse values that replace tags and are not numbers."""
     for tag in OVERRIDES:
         if tag not in table.column_names:
             continue
@@ -49,42 +49,43 @@ def refuse_bad_overrides(url: str, table: pa.Table) -> None:
                 if text:
                     override_numbers(tag, text)
             except ScanError as error:
-                told = error.detail.removeprefix("the manifest's ")
+                fault = error.detail.removeprefix("the manifest's ")
                 raise ManifestError(
-                    f"{url}, row {row}: {told}, but {printable(repr(text), 60)}; leave it empty where the "
+                    f"{url}, row {row}: {fault}, but {printable(repr(text), 60)}; leave it empty where the "
                     "header is right"
                 ) from None
 
 
 def refuse_blank(url: str, name: str, values: pa.ChunkedArray) -> None:
-    """Each row has an id and a path."""
+    """Refuse rows without an id or a path."""
     blank = pc.fill_null(pc.equal(values, ""), True)
     if pc.any(blank).as_py():
         rows = pc.indices_nonzero(blank).to_pylist()
-        raise ManifestError(f"{url} has no {name} in row {_some([r + 1 for r in rows])}; every row needs one")
+        raise ManifestError(f"{url} has no {name} in row {_few([r + 1 for r in rows])}; every row needs one")
 
 
 def refuse_secrets(url: str, paths: pa.ChunkedArray) -> None:
-    """The paths of a manifest are kept with the run, which is no place for a password."""
+    """Refuse secrets in paths, since the run's folder keeps the paths."""
     rows = [row for row, path in enumerate(paths.to_pylist(), start=1) if has_secret(path)]
     if rows:
         raise ManifestError(
-            f"{url} has a password, token or signature in the path of row {_some(rows)}, and a run keeps its "
+            f"{url} has a password, token or signature in the path of row {_few(rows)}, and a run keeps its "
             "paths; give credentials by environment or by fsspec's configuration"
         )
 
 
 def refuse_repeats(url: str, values: pa.ChunkedArray) -> None:
-    """No two rows have one id."""
+    """Refuse rows that share an id."""
     if pc.count_distinct(values).as_py() == len(values):
         return
     counts = pc.value_counts(values)
     repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    told = _some(printable(one, 60) for one in repeated.to_pylist())
-    raise ManifestError(f"{url} repeats scan_id {told}; each must be unique")
+    names = _few(printable(value, 60) for value in repeated.to_pylist())
+    raise ManifestError(f"{url} repeats scan_id {names}; each must be unique")
 
 
-def _some(items: Iterable[object], most: int = 3) -> str:
+def _few(items: Iterable[object], most: int = 3) -> str:
+    """List the first items, and the number of the others."""
     listed = list(items)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(str(item) for item in listed[:most]) + rest

@@ -1,4 +1,4 @@
-"""Which type a carried column of a manifest has: text, unless nothing is lost or its user says so."""
+"""Types of a manifest's carried columns: given by the user, inferred where that loses nothing, else text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from spinenet.errors import ManifestError
 from spinenet.printable import printable
 
 ROWS_AT_ONCE = 8192
-"""Rows that are Python values at a time: a long manifest is held as Arrow columns, a tenth of the size."""
+"""Rows that are Python objects at a time: a long manifest stays in Arrow columns, a tenth of the size."""
 
 TYPES: Mapping[str, pa.DataType] = MappingProxyType(
     {
@@ -29,10 +29,10 @@ TYPES: Mapping[str, pa.DataType] = MappingProxyType(
         "date": pa.date32(),
     }
 )
-"""Types that a user may say, and what they are in ``scans``."""
+"""Arrow types in the table ``scans``, by the names that a user may give."""
 
 MISSING = frozenset({"", "na", "n/a", "<na>", "nan", "null", "none"})
-"""What means no value, in any case, in a column of which its user says that it is no text."""
+"""Lower-case texts that mean a missing value in a column whose type the user gives as other than text."""
 
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 _WHOLE = re.compile(r"[+-]?\d{1,19}")
@@ -41,15 +41,15 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Held:
-    """The type that a column of a run has had since the run began.
+    """The type of a column in a run, fixed since the run began.
 
     Attributes
     ----------
     type
-        In the frozen plan.
+        Type in the frozen plan.
     exact
-        Whether it was inferred, so that each new value must be written back as the same text; else its user
-        said it.
+        True if it was inferred, so that each new value must convert back to the same text; False if the user
+        gave it.
     """
 
     type: pa.DataType
@@ -58,50 +58,55 @@ class Held:
 
 @dataclass(frozen=True)
 class ColumnTypes:
-    """What decides on the types of carried columns, beside their text.
+    """Types that are fixed for carried columns.
 
     Attributes
     ----------
-    said
-        Type by column, of :data:`TYPES`, as the user says now.
+    given
+        Names of :data:`TYPES` by column, given by the user now; they override ``held``.
     held
-        Columns of a run that was begun with the manifest; what is said now goes before.
+        Types by column in a run that was begun with the manifest.
     """
 
-    said: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, Held] = field(default_factory=dict)
 
 
 AS_INFERRED = ColumnTypes()
-"""No user says a type, and no run holds one."""
+"""No fixed types: all are inferred."""
 
 
 def name_of(kind: pa.DataType) -> str:
-    """What a user calls a type of a column."""
-    return next((name for name, known in TYPES.items() if known == kind), str(kind))
+    """The user's name for a type."""
+    return next((name for name, type_ in TYPES.items() if type_ == kind), str(kind))
 
 
-def said_types(text: str) -> dict[str, str]:
-    """Types from the command line.
+def parse_types(text: str) -> dict[str, str]:
+    """Parse the types given on the command line.
 
     Parameters
     ----------
     text
-        ``COLUMN=TYPE,...``, or the name of a TOML file with a line ``COLUMN = "TYPE"`` for each.
+        ``COLUMN=TYPE,...``, or the name of a TOML file with lines ``COLUMN = "TYPE"``.
+
+    Returns
+    -------
+    dict
+        Name of the type by column.
 
     Raises
     ------
     ManifestError
-        It is neither, or names a type that is not one of :data:`TYPES`.
+        The text is neither, or names a type that is not one of :data:`TYPES`.
     """
-    told = dict(_pairs(text)) if "=" in text else _from_toml(text)
-    for column, kind in told.items():
+    types = dict(_pairs(text)) if "=" in text else _from_toml(text)
+    for column, kind in types.items():
         if kind not in TYPES:
             raise ManifestError(
                 f"--types says {printable(kind)} of column {printable(column)}; a type is one of "
                 f"{', '.join(TYPES)}"
             )
-    return told
+    return types
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
@@ -116,51 +121,51 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 def _from_toml(file: str) -> dict[str, str]:
     try:
-        told = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        types = tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ManifestError(
             f"cannot read the types in {printable(file)} ({type(error).__name__}); give COLUMN=TYPE,... or a "
             'TOML file of lines such as age = "number"'
         ) from None
-    return {column: str(kind) for column, kind in told.items()}
+    return {column: str(kind) for column, kind in types.items()}
 
 
 def inferred(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of text as whole numbers, numbers or truth values, where each is written back as it was.
+    """Convert a text column to integers, numbers or booleans, if each value converts back to its text.
 
     Parameters
     ----------
     texts
-        Empty ones are missing beside numbers, and stay empty text else.
+        The column; empty texts are missing values beside numbers or booleans, and stay empty texts else.
     """
-    given = _without_empty(texts)
-    if given.null_count == len(given):
+    present = _without_empty(texts)
+    if present.null_count == len(present):
         return texts
     for convert in (_as_whole, _as_numbers, _as_truth):
-        found = convert(given)
-        if found is not None:
-            return found
+        converted = convert(present)
+        if converted is not None:
+            return converted
     return texts
 
 
 def held_as(texts: pa.ChunkedArray, held: Held) -> tuple[pa.ChunkedArray, int | None]:
-    """A column in the type that a run holds it in, and the row of the first value that does not fit."""
+    """Convert a text column to its type in the run; also the first row (from 0) that does not fit."""
     if pa.types.is_string(held.type):
         return texts, None
     if not held.exact:
-        return said_as(texts, name_of(held.type))
-    given = _without_empty(texts)
+        return given_as(texts, name_of(held.type))
+    present = _without_empty(texts)
     convert: Callable[[str], Any] = _EXACT[held.type]
-    return _converted(given, convert, held.type)
+    return _converted(present, convert, held.type)
 
 
-def said_as(texts: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, int | None]:
-    """A column in the type that its user says, and the row (from 0) of the first value that does not fit."""
+def given_as(texts: pa.ChunkedArray, kind: str) -> tuple[pa.ChunkedArray, int | None]:
+    """Convert a text column to a given type; also the first row (from 0) that does not fit."""
     return (texts, None) if kind == "text" else _converted(texts, _LENIENT[kind], TYPES[kind])
 
 
 def in_pieces(column: pa.ChunkedArray, change: Callable[[Any], Any], kind: pa.DataType) -> pa.ChunkedArray:
-    """A column with each value changed, a few of them as Python values at a time."""
+    """Apply ``change`` to each value of a column, a few rows at a time as Python objects."""
     pieces = [
         pa.array(map(change, column.slice(start, ROWS_AT_ONCE).to_pylist()), kind)
         for start in range(0, len(column), ROWS_AT_ONCE)
@@ -173,19 +178,19 @@ def _converted(
 ) -> tuple[pa.ChunkedArray, int | None]:
     row = 0
 
-    def one(text: str | None) -> Any:
+    def convert_next(text: str | None) -> Any:
         nonlocal row
         row += 1
         return None if text is None else convert(text)
 
     try:
-        return in_pieces(texts, one, kind), None
+        return in_pieces(texts, convert_next, kind), None
     except ValueError:
         return texts, row - 1
 
 
 def _without_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    # not if_else: before pyarrow 24 it gives other text where a column does not begin at its buffer's start
+    # not if_else: before pyarrow 24 it returns wrong text for a column with an offset into its buffer
     missing = pa.scalar(None, pa.string())
     pieces = [pc.replace_with_mask(piece, pc.equal(piece, ""), missing) for piece in texts.chunks]
     return pa.chunked_array(pieces, pa.string())
@@ -200,13 +205,13 @@ def _as_whole(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
 
 def _as_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    found, misfit = _converted(texts, _number, pa.float64())
-    return found if misfit is None else None
+    numbers, misfit = _converted(texts, _number, pa.float64())
+    return numbers if misfit is None else None
 
 
 def _as_truth(texts: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    found, misfit = _converted(texts, _truth, pa.bool_())
-    return found if misfit is None else None
+    booleans, misfit = _converted(texts, _truth, pa.bool_())
+    return booleans if misfit is None else None
 
 
 def _whole(text: str) -> int:
@@ -222,36 +227,36 @@ def _number(text: str) -> float:
 
 
 def _truth(text: str) -> bool:
-    return text == "True" if text in ("True", "False") else _no(text)
+    return text == "True" if text in ("True", "False") else _refuse(text)
 
 
-def _no(text: str) -> Any:
+def _refuse(text: str) -> Any:
     raise ValueError(text)
 
 
 def _lenient(convert: Callable[[str], Any]) -> Callable[[str], Any]:
-    def one(text: str) -> Any:
+    def convert_present(text: str) -> Any:
         bare = text.strip()
         return None if bare.lower() in MISSING else convert(bare)
 
-    return one
+    return convert_present
 
 
 def _any_whole(text: str) -> int:
-    return int(text) if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 else _no(text)
+    return int(text) if _WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 else _refuse(text)
 
 
 def _any_number(text: str) -> float:
-    return float(text) if _NUMBER.fullmatch(text) else _no(text)
+    return float(text) if _NUMBER.fullmatch(text) else _refuse(text)
 
 
 def _any_truth(text: str) -> bool:
     lower = text.lower()
-    return lower in _TRUE if lower in _TRUE | _FALSE else _no(text)
+    return lower in _TRUE if lower in _TRUE | _FALSE else _refuse(text)
 
 
 def _any_date(text: str) -> datetime.date:
-    return datetime.date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else _no(text)
+    return datetime.date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else _refuse(text)
 
 
 _EXACT: Mapping[pa.DataType, Callable[[str], Any]] = {

@@ -1,4 +1,4 @@
-"""The columns of a manifest: those that have a meaning, and any column just as its file has it."""
+"""The columns of a manifest as they are in its file, and the names that have a meaning."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from spinenet.printable import printable
 from spinenet.readers.dicom.overrides import OVERRIDABLE
 
 COLUMNS: tuple[str, ...] = ("scan_id", "path", "subject_id", "series_uid", "exclude")
-"""The columns that a manifest gives a meaning to; others are carried into ``scans``."""
+"""Names of columns with a meaning; other columns are carried into ``scans``."""
 
 OVERRIDES: tuple[str, ...] = tuple(OVERRIDABLE)
-"""Carried columns that also replace the tags of these names in a scan's headers, where they are not empty."""
+"""Carried columns whose values, where not empty, replace the tag of that name in a scan's headers."""
 
 TEXT, WHOLE, REAL, TRUTH, OTHER = "text", "whole", "real", "truth", "other"
-"""Kinds of values that a file may hold in a column."""
+"""Kinds of values in a column of a file."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column as its file has it.
+    """One column of a manifest's file.
 
     Attributes
     ----------
+    name
+        Name in the file.
     values
-        Text, or what a Parquet file types otherwise.
+        Texts, or values of a Parquet file's type.
     bare
-        Whether the values are text because the file states no type, as in CSV, or as JSON's numbers are
-        written.
+        Whether the values are text only because the file has no types (CSV), or because JSON numbers are
+        kept as they are written.
     kinds
-        Of :data:`TEXT`, :data:`WHOLE` ...: what the file says that its values are.
+        Kinds of the values according to the file: :data:`TEXT`, :data:`WHOLE` ...
     """
 
     name: str
@@ -43,12 +45,12 @@ class Column:
 
 
 def plain_name(name: str) -> str:
-    """A column's name without case, spaces and what stands for spaces: ``Scan ID`` is ``scanid``."""
+    """A column's name without case, spaces, underscores, dots and hyphens: ``Scan ID`` becomes ``scanid``."""
     return re.sub(r"[\s_.-]+", "", name).casefold()
 
 
 def no_plain_values(url: str, name: str, held: str) -> ManifestError:
-    """The error of a column whose values are no text, number, date or truth value."""
+    """The error of a column whose values are no text, number, date or boolean."""
     return ManifestError(
         f"column {printable(name)} of {url} holds {held}; a manifest carries plain values only, so write "
         "them as text or leave the column out"

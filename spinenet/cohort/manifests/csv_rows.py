@@ -1,4 +1,4 @@
-"""A manifest as text with a mark between values: CSV, TSV, and what spreadsheets write in their place."""
+"""Reads a manifest of delimited text: CSV, TSV, and the variants that spreadsheets write."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from spinenet.printable import printable
 _MARKS = (",", "\t", ";", "|")
 _NAMES: Mapping[str, str] = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _BLOCK = 16 << 20
-"""Bytes that Arrow reads at a time: no row may be longer."""
+"""Bytes that Arrow parses at a time: a row must not be longer."""
 
 
 def from_csv(url: str, data: bytes, tabs: bool) -> list[Column]:
-    """Columns of UTF-8 text; ``tabs`` where the name of the file promises them.
+    """Read the columns of UTF-8 text; ``tabs`` is true where the file's name ends in .tsv.
 
     Raises
     ------
@@ -36,11 +36,11 @@ def from_csv(url: str, data: bytes, tabs: bool) -> list[Column]:
     generated = [str(number) for number in range(len(header))]
     try:
         table = pyarrow.csv.read_csv(
-            # Arrow takes a missing value at the very end for an empty text.
+            # without a final line end Arrow reads a missing last value as an empty text
             arrow_file(data + b"\n"),
             read_options=pyarrow.csv.ReadOptions(column_names=generated, block_size=_BLOCK),
             parse_options=pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
-            # A missing value is an empty field; an empty text is one in quotes.
+            # an empty field is a missing value, a pair of quotation marks an empty text
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types={name: pa.string() for name in generated},
                 null_values=[""],
@@ -62,26 +62,26 @@ def from_csv(url: str, data: bytes, tabs: bool) -> list[Column]:
 
 
 def _header(url: str, data: bytes, tabs: bool) -> tuple[list[str], str]:
-    """Names of the columns, and what stands between them: spreadsheets write semicolons or tabs as CSV."""
+    """Names of the columns, and the delimiter, which in spreadsheets' CSV may be a semicolon or a tab."""
     marks = ("\t", *_MARKS) if tabs else _MARKS
     start = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
     lines = list(islice(start, 64))
-    found = []
+    headers = []
     for mark in marks:
         try:
             rows = csv.reader(lines, delimiter=mark, strict=True)
-            found.append((next((row for row in rows if row), []), mark))
+            headers.append((next((row for row in rows if row), []), mark))
         except csv.Error:
             continue
-    if not any(names for names, _ in found):
+    if not any(names for names, _ in headers):
         raise ManifestError(f"{url} cannot be parsed: it has no header; its first line names the columns")
     needed = {plain_name(name) for name in ("scan_id", "path")}
-    whole = [one for one in found if needed <= set(map(plain_name, one[0]))]
-    return whole[0] if whole else max(found, key=lambda one: len(one[0]))
+    whole = [candidate for candidate in headers if needed <= set(map(plain_name, candidate[0]))]
+    return whole[0] if whole else max(headers, key=lambda candidate: len(candidate[0]))
 
 
 def _check_rows(url: str, data: bytes, header: Sequence[str], mark: str) -> int:
-    """Number of rows after the header, each as long as that; what Arrow mends in silence is refused here."""
+    """Number of rows after the header, each of its length; Arrow would repair other rows silently."""
     lines = io.TextIOWrapper(io.BytesIO(data), "utf-8", newline="")
     rows = (row for row in csv.reader(lines, delimiter=mark, strict=True) if row)
     number = -1

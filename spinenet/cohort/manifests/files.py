@@ -1,4 +1,4 @@
-"""The bytes of a manifest (CSV, TSV, JSON lines, Parquet) as columns, whose values are what the file says."""
+"""Reads the columns of a manifest from the bytes of its file: CSV, TSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ _NO_TEXT: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_BE, f"is UTF-16 text; {_AS_UTF8}"),
     (b"<", "is a web page or another document, no table; save the table as CSV UTF-8"),
 )
-"""How files begin that are taken for tables, and what to do about each."""
+"""First bytes of files that users take for text tables, and the advice for each."""
 
 
 def read_columns(url: str, data: bytes) -> list[Column]:
-    """The columns of a manifest.
+    """Read the columns of a manifest.
 
     Parameters
     ----------
     url
-        Its ending says what it is; for messages, so it holds no secret.
+        URL of the file, without secrets, as messages quote it; its ending decides the format.
     data
-        The file, decompressed.
+        Bytes of the file, decompressed.
 
     Raises
     ------
     ManifestError
-        It is no such file, or is damaged.
+        The file has another format, or is damaged.
     """
     name = (urlsplit(url).path if "://" in url else url).lower()
     for ending in _COMPRESSED:
@@ -66,9 +66,9 @@ def read_columns(url: str, data: bytes) -> list[Column]:
 
 
 def _refuse_no_text(url: str, data: bytes) -> None:
-    for start, told in _NO_TEXT:
+    for start, advice in _NO_TEXT:
         if data.startswith(start) or (start == b"<" and data.lstrip()[:1] == start):
-            raise ManifestError(f"{url} {told}")
+            raise ManifestError(f"{url} {advice}")
     if data[:1] and b"\0" in (data[0:1], data[1:2]):
         raise ManifestError(f"{url} is UTF-16 text; {_AS_UTF8}")
     try:

@@ -1,4 +1,4 @@
-"""A manifest as JSON lines: numbers as they are written, however long."""
+"""Reads a manifest of JSON lines; numbers keep their digits as written."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from spinenet.printable import printable
 
 
 class _Whole(str):
-    """A number of JSON without a fraction, as it is written."""
+    """A JSON integer, as written."""
 
 
 class _Real(str):
-    """A number of JSON with a fraction or exponent, as it is written."""
+    """A JSON number with a fraction or exponent, as written."""
 
 
 _KINDS: Mapping[type, str] = {str: TEXT, _Whole: WHOLE, _Real: REAL, bool: TRUTH}
 
 
 def from_json_lines(url: str, data: bytes) -> list[Column]:
-    """Columns of UTF-8 text with one JSON object on each line; what an object lacks is missing.
+    """Read the columns of UTF-8 text with one JSON object on each line; absent keys are missing values.
 
     Raises
     ------
@@ -47,18 +47,18 @@ def from_json_lines(url: str, data: bytes) -> list[Column]:
     kinds: dict[str, set[str]] = {}
     n_rows = 0
     rows = _objects(url, data)
-    while some := list(islice(rows, ROWS_AT_ONCE)):
-        for name in dict.fromkeys(name for row in some for name in row):
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
+        for name in dict.fromkeys(name for row in batch for name in row):
             before = [pa.nulls(n_rows, pa.string())] if n_rows else []
-            values = [row.get(name) for row in some]
+            values = [row.get(name) for row in batch]
             kinds.setdefault(name, set()).update(_KINDS[type(v)] for v in values if v is not None)
-            pieces.setdefault(name, before).append(pa.array(map(_written, values), pa.string()))
-        for name in pieces.keys() - {name for row in some for name in row}:
-            pieces[name].append(pa.nulls(len(some), pa.string()))
-        n_rows += len(some)
+            pieces.setdefault(name, before).append(pa.array(map(_as_text, values), pa.string()))
+        for name in pieces.keys() - {name for row in batch for name in row}:
+            pieces[name].append(pa.nulls(len(batch), pa.string()))
+        n_rows += len(batch)
     columns = []
-    for name, found in pieces.items():
-        values = pa.chunked_array(found, pa.string())
+    for name, arrays in pieces.items():
+        values = pa.chunked_array(arrays, pa.string())
         if kinds[name] == {TRUTH}:
             values = pc.utf8_capitalize(values)
         columns.append(Column(name, values, TEXT not in kinds[name], frozenset(kinds[name])))
@@ -77,7 +77,7 @@ def _objects(url: str, data: bytes) -> Iterator[dict[str, Any]]:
                 parse_int=_Whole,
                 parse_float=_Real,
                 parse_constant=_Real,
-                object_pairs_hook=_once(url, number),
+                object_pairs_hook=_unique_keys(url, number),
             )
         except (json.JSONDecodeError, RecursionError):
             row = None
@@ -93,18 +93,18 @@ def _objects(url: str, data: bytes) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _once(url: str, number: int) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    def taken(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(url: str, number: int) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    def check_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         row = dict(pairs)
         if len(row) != len(pairs):
             twice = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
             raise ManifestError(f"{url} repeats {printable(twice)} in row {number}; name each column once")
         return row
 
-    return taken
+    return check_pairs
 
 
-def _written(value: str | bool | None) -> str | None:
+def _as_text(value: str | bool | None) -> str | None:
     return json.dumps(value) if isinstance(value, bool) else value
 
 

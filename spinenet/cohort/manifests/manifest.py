@@ -1,4 +1,4 @@
-"""A manifest: which scans a run is to read, one row each."""
+"""Reads and checks a manifest, the table of the scans of a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from spinenet.cohort.manifests.column_types import (
     ROWS_AT_ONCE,
     TYPES,
     ColumnTypes,
+    given_as,
     held_as,
     in_pieces,
     inferred,
     name_of,
-    said_as,
 )
 from spinenet.cohort.manifests.columns import COLUMNS, OVERRIDES, TEXT, WHOLE, Column, plain_name
 from spinenet.cohort.manifests.files import read_columns
@@ -50,14 +50,14 @@ _ABSOLUTE = re.compile(r"^(/|~|[A-Za-z]:[\\/])")
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a manifest, its path made absolute.
+    """One row of a manifest, with its path made absolute.
 
     Attributes
     ----------
     excluded
-        Whether the row is to be left out.
+        Whether the row is excluded from the run.
     note
-        Why, if the manifest says more than yes.
+        Reason of the exclusion, if the manifest gives one.
     overrides
         Values that replace tags, by keyword; see :data:`OVERRIDES`.
     """
@@ -78,11 +78,11 @@ class Manifest:
     Attributes
     ----------
     url
-        Where it was read.
+        URL of the manifest.
     table
-        The columns of :data:`COLUMNS` as text, paths absolute, then the carried ones.
+        The columns of :data:`COLUMNS` as text, with absolute paths, then the carried ones.
     types
-        Types of carried columns, as the user said them.
+        Names of the types of carried columns that a user gave.
     """
 
     url: str
@@ -96,11 +96,11 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of names, types and values, whatever file format held them."""
+        """SHA-256 (hex) of names, types and values, whatever the file format."""
         state = hashlib.sha256()
         for field, column in zip(self.table.schema, self.table.columns, strict=True):
             state.update(f"{field.name}:{field.type}\n".encode())
-            # One JSON list for each column, made piece by piece.
+            # the digest is that of one JSON list for each column, made piece by piece to bound memory
             for start in range(0, max(1, len(column)), ROWS_AT_ONCE):
                 piece = json.dumps(column.slice(start, ROWS_AT_ONCE).to_pylist(), default=str)
                 state.update((", " if start else "[").encode() + piece[1:-1].encode())
@@ -109,13 +109,13 @@ class Manifest:
 
 
 def entries(table: pa.Table) -> Iterator[Entry]:
-    """The rows of a manifest's table, or of a slice of it."""
+    """The entries of a manifest's table, or of a slice of it."""
     supplied = [name for name in OVERRIDES if name in table.column_names]
     for row in table.select([*COLUMNS, *supplied]).to_pylist():
         values = {name: str(value) for name in supplied if (value := row.pop(name)) not in (None, "")}
-        said = (row.pop("exclude") or "").strip()
-        excluded = said.lower() not in _NOT_EXCLUDED
-        note = said if excluded and said.lower() not in _PLAINLY_EXCLUDED else None
+        exclude = (row.pop("exclude") or "").strip()
+        excluded = exclude.lower() not in _NOT_EXCLUDED
+        note = exclude if excluded and exclude.lower() not in _PLAINLY_EXCLUDED else None
         yield Entry(**row, excluded=excluded, note=note, overrides=values)
 
 
@@ -129,47 +129,46 @@ def read_manifest(
     url
         A CSV, TSV, JSON lines or Parquet file at any fsspec URL.
     storage_options
-        Passed to fsspec.
+        Options for fsspec.
     types
-        Of carried columns, where they are said or held by a run. Without, those of a Parquet file are kept;
-        a column of any other is text, but for whole numbers, numbers and truth values of which each is
-        written back as the same text.
+        Fixed types of carried columns. Other columns keep the type of a Parquet file; in other files they
+        are text, or integers, numbers or booleans if each value converts back to its text.
 
     Raises
     ------
     ManifestError
-        It is absent, cannot be parsed, or lacks or repeats what each row needs.
+        The file does not exist, cannot be parsed, or fails a check.
     """
     if has_secret(url):
         raise ManifestError(secret_refusal(url))
     columns = _named(url, read_columns(url, _fetch(url, storage_options)))
     missing = [name for name in ("scan_id", "path") if name not in columns]
     if columns and missing:
-        found = ", ".join(printable(name, 40) for name in list(columns)[:40])
+        names = ", ".join(printable(name, 40) for name in list(columns)[:40])
         raise ManifestError(
-            f"{url} has no column {' and none named '.join(missing)}; its columns are {found}"
+            f"{url} has no column {' and none named '.join(missing)}; its columns are {names}"
         )
     n_rows = len(next(iter(columns.values())).values) if columns else 0
     if n_rows == 0:
         raise ManifestError(f"{url} has no rows; list at least one scan")
-    known = {name: _as_text(url, columns.pop(name, None), name, n_rows) for name in COLUMNS}
-    refuse_blank(url, "scan_id", known["scan_id"])
-    refuse_blank(url, "path", known["path"])
-    refuse_repeats(url, known["scan_id"])
-    known["path"] = in_pieces(known["path"], lambda path: resolve_path(path, url), pa.string())
-    refuse_secrets(url, known["path"])
+    standard = {name: _as_text(url, columns.pop(name, None), name, n_rows) for name in COLUMNS}
+    refuse_blank(url, "scan_id", standard["scan_id"])
+    refuse_blank(url, "path", standard["path"])
+    refuse_repeats(url, standard["scan_id"])
+    standard["path"] = in_pieces(standard["path"], lambda path: resolve_path(path, url), pa.string())
+    refuse_secrets(url, standard["path"])
     refuse_unknown_types(url, columns, types)
     carried = {name: _typed(url, column, types) for name, column in columns.items()}
-    table = pa.table({name: values.combine_chunks() for name, values in (known | carried).items()})
+    table = pa.table({name: values.combine_chunks() for name, values in (standard | carried).items()})
     refuse_shadows(url, table)
     refuse_bad_overrides(url, table)
-    said = {name: held for name, held in types.held.items() if not held.exact}
-    kept = {name: name_of(held.type) for name, held in said.items() if name in carried}
-    return Manifest(url, table, kept | dict(types.said))
+    given = {name: held for name, held in types.held.items() if not held.exact}
+    kept = {name: name_of(held.type) for name, held in given.items() if name in carried}
+    return Manifest(url, table, kept | dict(types.given))
 
 
 def resolve_path(path: str, manifest_url: str) -> str:
-    """``path`` as it stands if absolute or a URL, else seen from the manifest's folder."""
+    """Make a path absolute: it is relative to the manifest's folder, unless absolute or a URL."""
     if _ABSOLUTE.match(path) or is_url(path):
         return path
     protocol, separator, place = manifest_url.rpartition("://")
@@ -182,19 +181,19 @@ def resolve_path(path: str, manifest_url: str) -> str:
 
 
 def _fetch(url: str, storage_options: Mapping[str, Any] | None) -> bytes:
-    def whole() -> bytes:
+    def read_file() -> bytes:
         with fsspec.open(url, "rb", compression="infer", **dict(storage_options or {})) as file:
             return bytes(file.read())
 
     try:
-        return Retries().call(whole)
+        return Retries().call(read_file)
     except FileNotFoundError as error:
-        if Facts.of(error).passing:  # some filesystems say so of a server that is not there
+        if Facts.of(error).passing:  # some filesystems raise it where the server cannot be reached
             raise ManifestError(str(refusal("read", url, error, local=False))) from error
         raise ManifestError(f"there is no manifest at {redacted(url)}") from None
     except IsADirectoryError:
-        told = f"{redacted(url)} is a folder; name a CSV, TSV, JSON lines or Parquet file"
-        raise ManifestError(told) from None
+        message = f"{redacted(url)} is a folder; name a CSV, TSV, JSON lines or Parquet file"
+        raise ManifestError(message) from None
     except (ValueError, ImportError) as error:
         raise ManifestError(f"cannot read {redacted(url)}: {redacted(str(error))}") from error
     except Exception as error:
@@ -202,30 +201,30 @@ def _fetch(url: str, storage_options: Mapping[str, Any] | None) -> bytes:
 
 
 def _named(url: str, columns: Sequence[Column]) -> dict[str, Column]:
-    """Columns by name; one that is named nearly as one of :data:`COLUMNS` is taken for it."""
+    """Columns by name; a name that is nearly one of :data:`COLUMNS`, such as "Scan ID", is corrected."""
     exact = {column.name for column in columns}
-    meant = {plain_name(name): name for name in COLUMNS if name not in exact}
+    standard = {plain_name(name): name for name in COLUMNS if name not in exact}
     supplied = {name.casefold(): name for name in OVERRIDES}
-    found: dict[str, Column] = {}
+    by_name: dict[str, Column] = {}
     for column in columns:
-        name = meant.get(plain_name(column.name), column.name)
+        name = standard.get(plain_name(column.name), column.name)
         tag = supplied.get(name.replace(" ", "").casefold())
         if tag is not None and name != tag:
             raise ManifestError(
                 f"{url} has a column {printable(name)}; write it {tag} if it replaces that tag, else name it "
                 "otherwise"
             )
-        if name in found:
-            twice = " and ".join(dict.fromkeys(printable(n) for n in (found[name].name, column.name)))
+        if name in by_name:
+            twice = " and ".join(dict.fromkeys(printable(n) for n in (by_name[name].name, column.name)))
             raise ManifestError(
                 f"{url} repeats the column {printable(name)} (as {twice}); leave one, or rename the other"
             )
-        found[name] = column
-    return found
+        by_name[name] = column
+    return by_name
 
 
 def _as_text(url: str, column: Column | None, name: str, n_rows: int) -> pa.ChunkedArray:
-    """A column of :data:`COLUMNS`: text without spaces around it; whole numbers as their digits."""
+    """A column of :data:`COLUMNS` as text without surrounding spaces; integers as their digits."""
     if column is None:
         return pa.chunked_array([pa.nulls(n_rows, pa.string())])
     if name != "exclude" and not column.kinds <= {TEXT, WHOLE}:
@@ -239,9 +238,9 @@ def _as_text(url: str, column: Column | None, name: str, n_rows: int) -> pa.Chun
 
 
 def _typed(url: str, column: Column, types: ColumnTypes) -> pa.ChunkedArray:
-    """A carried column in the type that is said, else held by the run, else inferred."""
+    """Convert a carried column to the type given by the user, else held by the run, else inferred."""
     name, values = column.name, column.values
-    kind, held = types.said.get(name), types.held.get(name)
+    kind, held = types.given.get(name), types.held.get(name)
     if not (column.bare or pa.types.is_string(values.type)):
         if kind is not None and TYPES[kind] != values.type:
             raise ManifestError(
@@ -249,11 +248,11 @@ def _typed(url: str, column: Column, types: ColumnTypes) -> pa.ChunkedArray:
             )
         return values
     if kind is not None:
-        typed, misfit = said_as(values, kind)
-        what = f"which is no {kind}; correct it, or say text"
+        typed, misfit = given_as(values, kind)
+        advice = f"which is no {kind}; correct it, or say text"
     elif held is not None and (column.bare or not held.exact):
         typed, misfit = held_as(values, held)
-        what = (
+        advice = (
             f"and the run holds that column as {name_of(held.type)} since it began; write it alike, or do "
             f"the run anew: --regrade --types '{printable(name)}=text'"
         )
@@ -261,5 +260,5 @@ def _typed(url: str, column: Column, types: ColumnTypes) -> pa.ChunkedArray:
         return inferred(values) if column.bare else values
     if misfit is not None:
         value = printable(repr(values[misfit].as_py()), 60)
-        raise ManifestError(f"{url} has {value} in column {printable(name)}, row {misfit + 1}, {what}")
+        raise ManifestError(f"{url} has {value} in column {printable(name)}, row {misfit + 1}, {advice}")
     return typed

@@ -1,1 +1,1 @@
-"""A path becomes bytes: files, archives, and the limits to what they may hold."""
+"""Reads the bytes of a path: files and archives, within limits."""

@@ -1,4 +1,4 @@
-"""Archives are opened within limits; nothing in them is written anywhere."""
+"""Opens archives in memory, within limits; nothing is written to a disk."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ from spinenet.readers.sources.part10 import is_dicom
 from spinenet.storage.causes import scan_error
 
 ZIP_MAGIC = b"PK\x03\x04"
-"""First bytes of a zip that holds something."""
+"""First bytes of a zip archive with members."""
 
 HEAD = 4096
-"""First bytes of a file that tell whether it is an archive."""
+"""Number of a file's first bytes that show whether it is an archive."""
 
 MAX_DEPTH = 3
-"""Archives in one another that are opened: the outermost and two within it."""
+"""Levels of nested archives that are opened: the outermost and two within it."""
 
 _SMALLEST_ZIP = 22
-"""Bytes of a zip that holds nothing."""
+"""Size in bytes of a zip archive without members."""
 
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
 _TAR_END = b"\0" * 512
-"""What follows the last member of a tar."""
+"""Block after the last member of a tar archive."""
 
 MAX_HEADERS = 2 * MAX_FILES
-"""Members of an archive, folders and all."""
+"""Most members of an archive, folders included."""
 
 _LONGEST_HEADER = 1 << 20
-"""Bytes of a member's header in a tar; some are names without an end, which take a long time to read."""
+"""Longest header of a tar member in bytes: a hostile archive may hold an endless name."""
 
 _ZIP_ENTRY = b"PK\1\2"
 
 ArchiveMember = tuple[str, int, Callable[[], IO[bytes]]]
-"""Name, size in bytes, and what opens it."""
+"""(name, size in bytes, function that opens the member)."""
 
 
 def members(data: bytes) -> dict[str, bytes] | None:
-    """The files in an archive and in the archives in it, or None if the bytes are none.
+    """Read the files of an archive and of archives within it; None if the bytes are not an archive.
 
     Parameters
     ----------
     data
-        Of a zip, or of a tar as it is or packed with gzip, bzip2 or xz, told by their content.
+        Bytes of a file; zip, tar, and tar packed with gzip, bzip2 or xz are recognised by their content.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def members(data: bytes) -> dict[str, bytes] | None:
 
 def _opened(data: bytes) -> dict[str, bytes]:
     if data.startswith(GZIP_MAGIC):
-        # a packed tar is allowed nothing for what it takes unpacked
+        # 0 bytes stored: a tar packed with gzip gets no allowance for its unpacked size
         data = gunzip(data)
         if is_tar(data):
             return _contents(tar_members(BytesIO(data), 0))
@@ -91,15 +91,15 @@ def _opened(data: bytes) -> dict[str, bytes]:
 
 
 def ends_as_zip(file: Any, size: int) -> bool:
-    """Whether a file that does not begin as one is a zip all the same, with something before it.
+    """Whether a file is a zip archive behind other bytes, such as a self-extracting program.
 
-    Programs that unpack themselves are such. The file can go back, and is then anywhere.
+    The file must be seekable; its position is arbitrary afterwards.
     """
     return size >= _SMALLEST_ZIP and zipfile.is_zipfile(file)
 
 
 def is_archive(head: bytes) -> bool:
-    """Whether a file's first :data:`HEAD` bytes are those of an archive that is read."""
+    """Whether a file's first :data:`HEAD` bytes are those of a zip or tar archive, gzip-packed or not."""
     if head.startswith(GZIP_MAGIC):
         head = gunzipped_head(head, _TAR_MAGIC_AT + len(_TAR_MAGIC))
     return head.startswith(ZIP_MAGIC) or is_tar(head)
@@ -111,13 +111,13 @@ def unzip(data: bytes) -> dict[str, bytes]:
 
 
 def untar(data: bytes) -> dict[str, bytes]:
-    """Read every plain file of a tar archive, within the limits; links and devices are passed over.
+    """Read every plain file of a tar archive, within the limits; links and devices are skipped.
 
     Raises
     ------
     ScanError
-        too_large for an archive bomb; unsafe_archive for a member whose path points outside; unreadable
-        for one that is broken or encrypted; no_files.
+        too_large for an archive bomb; unsafe_archive for a member whose path leads outside; unreadable
+        for a broken or encrypted archive; no_files for an empty one.
     """
     return _contents(tar_members(BytesIO(data), len(data)))
 
@@ -139,27 +139,27 @@ def _contents(members: Iterator[ArchiveMember]) -> dict[str, bytes]:
 
 
 def zip_members(file: Any) -> Iterator[ArchiveMember]:
-    """The files in a zip, one after the other, each to be opened before the next is asked for.
+    """Iterate over the files of a zip archive; each must be opened before the next is asked for.
 
-    A member yields no more than the size it declares, and the sum of those is within the limits.
+    A member yields no more bytes than the size that it declares, and the sum of these is within the limits.
 
     Parameters
     ----------
     file
-        At its start; it can go back.
+        A seekable file, positioned at its start.
 
     Raises
     ------
     ScanError
         As :func:`untar`.
     Exception
-        What the format's library raises of a broken one.
+        Errors of :mod:`zipfile` for a broken archive.
     """
     stored = file.seek(0, 2)
     file.seek(0)
-    looked = _Looked(file)
-    with zipfile.ZipFile(cast(IO[bytes], looked)) as archive:
-        looked.opening = False
+    limited = _HeaderLimited(file)
+    with zipfile.ZipFile(cast(IO[bytes], limited)) as archive:
+        limited.opening = False
         listed = [member for member in archive.infolist() if not member.is_dir()]
         size = sum(member.file_size for member in listed)
         _check_held(len(listed), size, stored)
@@ -171,66 +171,68 @@ def zip_members(file: Any) -> Iterator[ArchiveMember]:
 
 
 def tar_members(file: Any, stored: int | None = None) -> Iterator[ArchiveMember]:
-    """The plain files in a tar that is not packed; otherwise as :func:`zip_members`.
+    """Iterate over the plain files of an unpacked tar archive; otherwise as :func:`zip_members`.
 
     Parameters
     ----------
+    file
+        A seekable file, positioned at its start.
     stored
-        Bytes of the tar as it is stored; 0 where it was packed, None for the file's own.
+        Size of the tar as stored, in bytes; 0 where it was packed, None for the size of ``file``.
     """
     if stored is None:
         stored = int(file.seek(0, 2))
         file.seek(0)
-    looked = _Looked(file)
-    with tarfile.open(fileobj=cast(IO[bytes], looked), mode="r:") as archive:
+    limited = _HeaderLimited(file)
+    with tarfile.open(fileobj=cast(IO[bytes], limited), mode="r:") as archive:
         files = size = headers = 0
         while (member := archive.next()) is not None:
-            looked.opening = False
+            limited.opening = False
             headers += 1
-            # the archive's reader would remember every header, and a folder takes no room in a packed tar
+            # tarfile would keep every header, and a packed tar can hold countless folders in few bytes
             archive.members = []  # type: ignore[attr-defined]
             _check_headers(headers)
-            # a size below zero would send the archive's reader back, and round for ever
+            # a negative size would send tarfile backwards, in an endless loop
             if member.size < 0:
                 raise ScanError("unreadable", "the archive is broken (a size below zero)")
             if not member.isreg():
                 continue
             _check_path(member.name)
             files, size = files + 1, size + member.size
-            # before it is read or passed over: a sparse member may be any size, and a packed one is unpacked
+            # before it is read or skipped: a sparse member may have any size, and skipping one unpacks it
             _check_held(files, size, stored)
             yield member.name, member.size, partial(_plain_file, archive, member)
-            looked.opening = True
+            limited.opening = True
         file.seek(archive.offset)
         if file.read(len(_TAR_END)) != _TAR_END:
-            # the archive's reader takes a broken or missing header for the end
+            # tarfile takes a broken or missing header for the end
             raise ScanError("unreadable", "the archive is broken or ends too early")
 
 
-class _Looked:
-    """An archive's file: while a member is looked for, no more is read than headers need."""
+class _HeaderLimited:
+    """An archive's file that limits what may be read while the next member's header is looked for."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
         self.opening = True
 
     def read(self, size: int = -1, /) -> bytes:
-        """As a file's; raises ScanError of what is too much for a header, or a list of too many members."""
+        """Read bytes; raises ScanError if they are too many for a header, or list too many members."""
         data: bytes = self._file.read(size)
         if self.opening and len(data) > _LONGEST_HEADER:
             _check_headers(data.count(_ZIP_ENTRY) or MAX_HEADERS + 1)
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """As a file's."""
+        """Set the position, as :meth:`io.IOBase.seek`."""
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
-        """As a file's."""
+        """The position, in bytes from the start."""
         return int(self._file.tell())
 
     def seekable(self) -> bool:
-        """True, as zip archives want to know."""
+        """True; :mod:`zipfile` asks."""
         return True
 
 
@@ -259,5 +261,5 @@ def _check_path(name: str) -> None:
 
 
 def is_tar(data: bytes) -> bool:
-    """Whether a file's first bytes are those of a tar that is not packed."""
+    """Whether a file's first bytes are those of an unpacked tar archive."""
     return data[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC

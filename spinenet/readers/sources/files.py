@@ -1,4 +1,4 @@
-"""A path becomes the bytes of its files: one listing, then one fetch."""
+"""Reads the bytes of a path's files: one listing, then one fetch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from spinenet.storage.addresses import open_address
 from spinenet.storage.causes import scan_error
 
 MAX_DEPTH = 16
-"""Levels of folders that are searched below a path."""
+"""Levels of folders searched below a path."""
 
 ARCHIVES = (*(".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),)
-"""Endings of archives, which in a folder are paths of their own."""
+"""Endings of archives; in a folder they are not opened with its files, but are paths of their own."""
 
 OTHER = (
     *(".json", ".txt", ".csv", ".tsv", ".pdf", ".xml", ".html", ".htm", ".jpg", ".jpeg", ".png", ".gif"),
@@ -32,48 +32,48 @@ OTHER = (
     *(".raw", ".zraw", ".sh", ".mat", ".parquet", ".doc", ".docx", ".xls", ".xlsx", ".mp4", ".avi"),
     *(".js", ".css"),
 )
-"""Endings of files that are no image, and are not opened where a folder holds anything else."""
+"""Endings of files that are no image; they are opened only where a folder holds nothing else."""
 
 BESIDE = (".json", ".raw", ".zraw")
-"""Endings of those of them that may belong to an image."""
+"""Those of the endings :data:`OTHER` whose files may belong to an image."""
 
 _T = TypeVar("_T")
 _SINGLE_FILE_SUFFIXES = (".zip", ".tar", ".tgz", ".nii", ".gz", ".dcm", ".ima")
 _REMOTE = frozenset(known_implementations) - {"file", "local"}
 _RETRIES = Retries()
-"""Of the whole process: a store that answered before is waited for longer."""
+"""Retries shared by the whole process: a store that answered once is waited for longer."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file's or folder's own name begins with a dot: such are passed over below any path."""
+    """Whether a file's or folder's name begins with a dot; such are skipped below any path."""
     return posixpath.basename(name.rstrip("/")).startswith(".")
 
 
 def is_archive_name(name: str) -> bool:
-    """Whether a file's name is one of an archive."""
+    """Whether a file's name has the ending of an archive."""
     return name.lower().endswith(ARCHIVES)
 
 
 def opened_in_folder(names: Iterable[str]) -> set[str]:
-    """Those of a folder's files that are opened: archives and files that are no image are so only alone."""
-    every = set(names)
-    likely = {name for name in every if not name.lower().endswith((*ARCHIVES, *OTHER))}
+    """The files of a folder to open; archives and files named like no image only if there is nothing else."""
+    all_names = set(names)
+    likely = {name for name in all_names if not name.lower().endswith((*ARCHIVES, *OTHER))}
     if any(map(is_image, likely)):
-        likely |= {name for name in every if name.lower().endswith(BESIDE)}
-    return likely or every
+        likely |= {name for name in all_names if name.lower().endswith(BESIDE)}
+    return likely or all_names
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a path holds.
+    """The files of a path.
 
     Attributes
     ----------
     files
-        Bytes by name; none for files that are passed over by their names, see :func:`opened_in_folder`. Names
-        may hold a person's name, so they belong in no message.
+        Bytes by name; empty for files that are not opened, see :func:`opened_in_folder`. Names may contain a
+        person's name, so they must not appear in messages.
     archive
-        Whether they are an archive's.
+        Whether they are members of an archive.
     """
 
     files: dict[str, bytes]
@@ -88,20 +88,20 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> Fetche
     path
         A folder (searched recursively), a file, a zip or tar archive or a glob, at any fsspec URL.
     storage_options
-        Passed to the filesystem.
+        Options for the fsspec filesystem.
 
     Raises
     ------
     ScanError
-        path_missing, no_files, permission_denied, storage_failed, too_large or unreadable; of an archive, as
+        path_missing, no_files, permission_denied, storage_failed, too_large or unreadable; for an archive, as
         :func:`spinenet.readers.sources.archives.members`.
     """
     fs, sizes, passed_over = list_files(path, storage_options)
     if not sizes:
         raise ScanError("no_files", "the path holds no files")
     check_total(len(sizes), sum(sizes.values()))
-    contents = _guarded(lambda: _cat(fs, list(sizes)), path)
-    # sizes are what the listing said, and some servers say nothing
+    contents = _retried(lambda: _cat(fs, list(sizes)), path)
+    # checked again, as some servers list no sizes
     check_total(len(contents), sum(map(len, contents.values())))
     if len(contents) == 1:
         ((name, only),) = contents.items()
@@ -115,12 +115,16 @@ def fetch(path: str, storage_options: Mapping[str, Any] | None = None) -> Fetche
 def fetch_beside(
     path: str, names: Sequence[str], storage_options: Mapping[str, Any] | None = None
 ) -> dict[str, bytes]:
-    """Read those of some files that there are, on the filesystem of a path.
+    """Read those of the named files that exist, on the filesystem of a path.
 
     Parameters
     ----------
+    path
+        The path, which chooses the filesystem.
     names
-        In the filesystem's own spelling.
+        Paths of the files on that filesystem.
+    storage_options
+        Options for the fsspec filesystem.
 
     Raises
     ------
@@ -128,42 +132,42 @@ def fetch_beside(
         permission_denied or unreadable.
     """
 
-    def there() -> dict[str, bytes]:
+    def read_existing() -> dict[str, bytes]:
         fs, _ = open_address(path, **dict(storage_options or {}))
-        found = {}
+        contents = {}
         for name in names:
             try:
-                found[name] = bytes(fs.cat_file(name))
+                contents[name] = bytes(fs.cat_file(name))
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 continue
-        return found
+        return contents
 
-    return _guarded(there, path)
+    return _retried(read_existing, path)
 
 
 def list_files(
     path: str, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[Any, dict[str, int], set[str]]:
-    """What a path stands for, without opening it.
+    """List the files of a path without opening them.
 
     Returns
     -------
     tuple
-        (filesystem, bytes by name of the files that are opened, names of the others).
+        (filesystem, sizes in bytes of the files to open by name, names of the others).
 
     Raises
     ------
     ScanError
-        As :func:`fetch`, but for the content of files.
+        As :func:`fetch`, except for errors of the files' content.
     """
-    fs, root = _guarded(lambda: open_address(path, **dict(storage_options or {})), path)
-    sizes = _guarded(lambda: _listing(fs, root), path)
+    fs, root = _retried(lambda: open_address(path, **dict(storage_options or {})), path)
+    sizes = _retried(lambda: _listing(fs, root), path)
     opened = opened_in_folder(sizes)
     return fs, {name: size for name, size in sizes.items() if name in opened}, set(sizes) - opened
 
 
-def _guarded(action: Callable[[], _T], path: str) -> _T:
-    """Turn what a filesystem may raise into a reason; its own text may name people's folders."""
+def _retried(action: Callable[[], _T], path: str) -> _T:
+    """Call a function with retries, and errors as ScanError, whose text names no folders of people."""
     try:
         return _RETRIES.call(action)
     except ScanError:
@@ -173,16 +177,16 @@ def _guarded(action: Callable[[], _T], path: str) -> _T:
         raise ScanError("package_missing", detail) from None
     except Exception as error:
         name = type(error).__name__
-        known = scan_error(error)
-        if known is None and isinstance(error, ValueError) and get_protocol(path) not in _REMOTE:
-            known = ScanError("unreadable", f"the path cannot be opened ({name})")
-        raise known or ScanError("storage_failed", f"storage failed ({name})") from None
+        reason = scan_error(error)
+        if reason is None and isinstance(error, ValueError) and get_protocol(path) not in _REMOTE:
+            reason = ScanError("unreadable", f"the path cannot be opened ({name})")
+        raise reason or ScanError("storage_failed", f"storage failed ({name})") from None
 
 
 def _listing(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
-    """Size by name of the files that ``root`` stands for; raises what the filesystem raises."""
+    """Sizes in bytes, by name, of the files of a file, folder or glob; raises the filesystem's errors."""
     if root.lower().endswith(_SINGLE_FILE_SUFFIXES):
-        # a listing of a file costs a web server the whole file
+        # listing a single file over HTTP would download it
         try:
             info = fs.info(root)
         except FileNotFoundError:
@@ -190,52 +194,52 @@ def _listing(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
         if info["type"] == "file":
             return {root: info.get("size") or 0}
     if any(mark in root for mark in "*?[") and not fs.exists(root):
-        found = fs.glob(root, detail=True)
-        if not found:
+        matches = fs.glob(root, detail=True)
+        if not matches:
             raise FileNotFoundError
-        wanted = posixpath.basename(root).startswith(".")
-        found = {name: info for name, info in found.items() if wanted or not is_hidden(name)}
-        # what lies directly in a folder is said by its files, and not by the folders beside them
-        sizes = _sizes(fs, found)
+        hidden_too = posixpath.basename(root).startswith(".")
+        matches = {name: info for name, info in matches.items() if hidden_too or not is_hidden(name)}
+        # a glob of a folder's own files must not include those of its subfolders
+        sizes = _sizes(fs, matches)
         if not sizes:
-            for name, info in found.items():
+            for name, info in matches.items():
                 sizes |= _below(fs, name) if info["type"] == "directory" else {}
         return sizes
     return _below(fs, root)
 
 
 def _below(fs: fsspec.AbstractFileSystem, root: str) -> dict[str, int]:
-    # other filesystems raise of themselves; the local one would leave out what it may not list
+    # the local filesystem would silently leave out folders that it may not list; others raise anyway
     strict = {"on_error": "raise"} if isinstance(fs, LocalFileSystem) and fs.isdir(root) else {}
-    found = fs.find(root, maxdepth=MAX_DEPTH, detail=True, **strict)
-    if not found:
+    infos = fs.find(root, maxdepth=MAX_DEPTH, detail=True, **strict)
+    if not infos:
         fs.ls(root)
     start = len(root.rstrip("/"))
-    seen = {name: info for name, info in found.items() if not any(map(is_hidden, name[start:].split("/")))}
-    return _sizes(fs, {name: info or fs.info(name) for name, info in seen.items()})
+    visible = {name: info for name, info in infos.items() if not any(map(is_hidden, name[start:].split("/")))}
+    return _sizes(fs, {name: info or fs.info(name) for name, info in visible.items()})
 
 
-def _sizes(fs: fsspec.AbstractFileSystem, found: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Plain files only: a pipe or a device would never end. Links that lead to nothing are no files."""
+def _sizes(fs: fsspec.AbstractFileSystem, infos: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Sizes of plain files, by name: a pipe or device might never end, a broken link has no content."""
     sizes = {}
-    lost = False
-    for name, listed in found.items():
+    broken_link = False
+    for name, listed in infos.items():
         try:
             info = fs.info(name) if listed.get("islink") else listed
         except OSError:
             if not listed.get("islink"):
                 raise
-            lost = True
+            broken_link = True
             continue
         if info["type"] == "file":
             sizes[name] = int(info.get("size") or 0)
-    if lost and not sizes:
+    if broken_link and not sizes:
         raise FileNotFoundError
     return sizes
 
 
 def _cat(fs: fsspec.AbstractFileSystem, names: Iterable[str]) -> dict[str, bytes]:
-    # cat expands globs, so a name that merely looks like one is read by itself
+    # cat expands globs, so a name with glob characters is read by itself
     plain = [name for name in names if not any(mark in name for mark in "*?[")]
     contents: dict[str, bytes] = dict(fs.cat(plain)) if plain else {}
     for name in names:

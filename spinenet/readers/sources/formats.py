@@ -1,4 +1,4 @@
-"""Files of formats that are not read, by their first bytes or their names, and what to do about each."""
+"""Recognises file formats that are not read, by first bytes or name, with advice for each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import posixpath
 from spinenet.errors import ScanError
 
 HEAD = 512
-"""First bytes of a file by which its format is told."""
+"""Number of a file's first bytes that show its format."""
 
 _UNPACK = "unpack it, or pack it as zip or tar"
 CLOSED = "an archive that is not opened where it lies: name it as the path, or unpack it"
-"""What an archive is that lies beside other files, or within too many others."""
+"""Description of an archive that lies beside other files, or is nested too deep."""
 
 _CONVERT = "convert it to DICOM, NIfTI or MetaImage"
 
@@ -37,7 +37,7 @@ _BY_CONTENT: tuple[tuple[int, bytes, str], ...] = (
     (344, b"n+1\0", "a NIfTI image with another name: let it end in .nii, or .nii.gz"),
     (4, b"n+2\0\r\n\x1a\n", "a NIfTI image with another name: let it end in .nii, or .nii.gz"),
 )
-"""Place, bytes there, and what the file then is."""
+"""(offset, bytes at it, description of the file and advice)."""
 
 _BY_NAME: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".7z", ".rar", ".zst", ".lz4", ".lz", ".lzma", ".z", ".cab", ".ace", ".arj"), f"an archive: {_UNPACK}"),
@@ -55,29 +55,29 @@ _BY_NAME: tuple[tuple[tuple[str, ...], str], ...] = (
     ),
     ((".npy", ".npz", ".nia", ".vista", ".ima.gz"), f"an image that is not read: {_CONVERT}"),
 )
-"""Endings of names, for files whose first bytes say nothing, and what the file then is."""
+"""(endings of names, description and advice), for files whose first bytes are not recognised."""
 
 
 def unread_format(name: str, head: bytes) -> str | None:
-    """What a file is that is no image here, and what to do; None where it is of no format of images known.
+    """Describe a file of a format that is not read, with advice; None if its format is not recognised.
 
     Parameters
     ----------
     name
-        Of the file.
+        Name of the file.
     head
-        Its first :data:`HEAD` bytes.
+        The file's first :data:`HEAD` bytes.
     """
-    for place, mark, what in _BY_CONTENT:
-        if head.startswith(mark, place):
-            return what
+    for offset, magic, description in _BY_CONTENT:
+        if head.startswith(magic, offset):
+            return description
     lower = posixpath.basename(name).lower()
     if lower == "2dseq":
         return f"a Bruker image: {_CONVERT}"
-    return next((what for endings, what in _BY_NAME if lower.endswith(endings)), None)
+    return next((description for endings, description in _BY_NAME if lower.endswith(endings)), None)
 
 
 def unsupported(what: str, *, among_others: bool = False) -> ScanError:
-    """The error of a file that is one of those, or of a path in which it is one, and none is an image."""
-    told = f"no file is an image, and one is {what}" if among_others else f"the file is {what}"
-    return ScanError("unsupported_format", told)
+    """The error of a file of such a format, or of a path that holds one and no image."""
+    detail = f"no file is an image, and one is {what}" if among_others else f"the file is {what}"
+    return ScanError("unsupported_format", detail)

@@ -1,4 +1,4 @@
-"""What one path may hold, kept to while its files are unpacked: a few bytes can stand for any number."""
+"""Limits of one path, enforced while its files are unpacked, as a few bytes can unpack to any number."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from spinenet.errors import ScanError
 from spinenet.types import MAX_VOXELS, square_voxels
 
 MAX_FILES = 20_000
-"""Files of one path, or members of one archive."""
+"""Most files of a path, or members of an archive."""
 
 MAX_BYTES = 2 << 30
-"""Bytes of one path together, as stored."""
+"""Most bytes of a path's files together, as stored."""
 
 MAX_UNPACKED = 320 << 20
 """Bytes that the compressed files of one path unpack to: a series of the most voxels that there may be takes
 256 MiB as float32, and unpacking takes as much again."""
 
 PIXEL_MM = (0.01, 100.0)
-"""Shortest and longest edge of a voxel, mm: beyond these a header's number is none of a scan of a person."""
+"""Shortest and longest edge of a voxel in mm; a number beyond is a fault of the header."""
 
 FIELD_MM = 3000.0
-"""Longest side of a slice, mm: longer than any person, whose whole body a joined scan may show."""
+"""Longest side of a slice in mm: longer than a person, as composed scans show the whole body."""
 
 SLICES_MM = 1000.0
-"""Most from the first slice to the last, mm: wider than the bore of any scanner."""
+"""Longest distance from the first slice to the last in mm: wider than the bore of any scanner."""
 
 PIXEL_RATIO = 20.0
-"""How much longer one edge of a pixel may be than the other: scanners make square ones, or nearly so, and
-of a slice that is resampled to square ones little else than invented pixels would be left."""
+"""Largest ratio of a pixel's edges: scanners make nearly square ones, and resampling longer ones to square
+pixels would leave little but interpolated values."""
 
 ARCHIVE_GAIN = 8
 """Bytes that a byte of an archive can stand for, beyond the first :data:`MAX_UNPACKED`: those of real scans
@@ -43,7 +43,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 """First bytes of a gzip'd file."""
 
 _GZIP = 31
-"""What :mod:`zlib` calls a gzip stream (its ``wbits``)."""
+"""``wbits`` of a gzip stream in :mod:`zlib`."""
 
 
 def check_total(files: int, size: int) -> None:
@@ -106,14 +106,14 @@ def check_voxels(voxels: float, what: str = "the series has") -> None:
     ScanError
         too_large.
     """
-    # not a number, or one beyond all numbers, is refused too
+    # NaN and infinity fail this comparison too
     if not voxels <= MAX_VOXELS:
-        told = f"{int(voxels) >> 20} Mi" if voxels < 1e15 else "countless"
-        raise ScanError("too_large", f"{what} {told} voxels; the most is {MAX_VOXELS >> 20} Mi")
+        count = f"{int(voxels) >> 20} Mi" if voxels < 1e15 else "countless"
+        raise ScanError("too_large", f"{what} {count} voxels; the most is {MAX_VOXELS >> 20} Mi")
 
 
 def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float], slice_spacing: float) -> None:
-    """Refuse a grid that is none of a scan of a person, or has too many voxels once its pixels are square.
+    """Refuse a grid with impossible lengths, or with too many voxels once its pixels are square.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float], 
     pixel_spacing
         (row, column) mm.
     slice_spacing
-        mm from slice to slice.
+        Distance between slices in mm.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def check_grid(shape: tuple[int, int, int], pixel_spacing: tuple[float, float], 
 
 
 def _check_extent(what: str, length: float, most: float) -> None:
-    # not a number is refused too
+    # NaN fails this comparison too
     if not length <= most:
         detail = f"by its spacings {what} would be {length / 1000:.3g} m long; the most is {most / 1000:g} m"
         raise ScanError("too_large", detail)

@@ -1,4 +1,4 @@
-"""Files packed with bzip2 or xz are unpacked whole, within limits; gzip is unpacked where it is read."""
+"""Unpacks files packed with bzip2 or xz, within limits; gzip is unpacked where a file is read."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_UNPACKED = 256 << 20
 """Bytes that one such file may unpack to."""
 
 MAGIC = 10
-"""First bytes of a file that tell how it is packed."""
+"""Number of a file's first bytes that show how it is packed."""
 
 _MEMORY = 128 << 20
-"""Bytes of xz's dictionary."""
+"""Most bytes of memory for xz's dictionary."""
 
 _PIECE = 1 << 20
 _BZIP2 = re.compile(rb"BZh[1-9]\x31\x41\x59\x26\x53\x59")
@@ -31,40 +31,40 @@ def is_packed(head: bytes) -> bool:
 
 
 def all_unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of a path, those packed with bzip2 or xz as what they hold.
+    """Unpack those files of a path that are packed with bzip2 or xz.
 
     Raises
     ------
     ScanError
         As :func:`unpacked`; and too_large, if they hold more together than a path may.
     """
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     total = UnpackedTotal()
     for name, data in files.items():
-        found[name] = data
+        contents[name] = data
         if is_packed(data):
-            found[name] = unpacked(data)
-            total.add(len(found[name]))
-    return found
+            contents[name] = unpacked(data)
+            total.add(len(contents[name]))
+    return contents
 
 
 def unpacked(data: bytes) -> bytes:
-    """What a file packed with bzip2 or xz holds.
+    """Unpack a file packed with bzip2 or xz.
 
     Raises
     ------
     ScanError
         too_large or unreadable.
     """
-    new: Callable[[], Any] = bz2.BZ2Decompressor
+    new_decompressor: Callable[[], Any] = bz2.BZ2Decompressor
     if data.startswith(_XZ):
-        new = _new_xz
+        new_decompressor = _new_xz
     pieces: list[bytes] = []
     size = 0
     rest = data
     try:
         while rest.rstrip(b"\0"):
-            stream = new()
+            stream = new_decompressor()
             while not stream.eof:
                 piece = stream.decompress(rest, _PIECE)
                 rest = b""

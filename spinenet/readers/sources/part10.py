@@ -1,4 +1,4 @@
-"""A file becomes a plain DICOM file (PS3.10): unpacked, and with the beginning that it may lack."""
+"""Brings a file to plain DICOM part 10 (PS3.10): unpacked, and with the preamble and meta header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 from spinenet.readers.sources.limits import GZIP_MAGIC, gunzip, gunzipped_head, inflate
 
 _ADDED = 256
-"""Bytes of a preamble and a meta header, at most, that are put before a bare data set."""
+"""Most bytes of the preamble and meta header that are put before a bare data set."""
 
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _META = b"\x02\x00"
@@ -23,17 +23,17 @@ _TRANSFER_SYNTAX = 0x0010
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1".ljust(len(_DEFLATED), b"\0")
 _HEAD = 2048
-"""Bytes of a packed file that are looked at before it is unpacked."""
+"""Bytes of a packed file that are unpacked to see whether it is DICOM."""
 
 _LOOKED_AT = 4
-"""Elements at the beginning of a bare data set that have to make sense."""
+"""Number of elements at the beginning of a bare data set that must be valid."""
 
 _SYNTAXES = (
     (b"\x08\x00", "<", True, ExplicitVRLittleEndian),
     (b"\x08\x00", "<", False, ImplicitVRLittleEndian),
     (b"\x00\x08", ">", True, ExplicitVRBigEndian),
 )
-"""First group, byte order, whether VRs are explicit, and the transfer syntax of that."""
+"""(bytes of the first group, byte order, whether VRs are explicit, transfer syntax)."""
 
 _VRS = frozenset(str(vr).encode() for vr in STANDARD_VR)
 _LONG_VRS = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
@@ -43,7 +43,7 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether a file is DICOM by its beginning, packed or not; no more of it is unpacked."""
+    """Whether a file, packed with gzip or not, begins as DICOM; only its beginning is unpacked."""
     head = gunzipped_head(data, _HEAD) if data.startswith(GZIP_MAGIC) else data
     return _lacking(head) is not None
 
@@ -74,7 +74,7 @@ def as_part10(data: bytes, *, whole: bool = True) -> bytes | None:
     ScanError
         too_large, if it unpacks to more than a path may hold; unreadable, if it cannot be unpacked.
     """
-    # most files that are gzip'd are none of ours, and are not worth unpacking
+    # most gzip files are not DICOM, so the beginning is checked before the whole is unpacked
     if not is_dicom(data):
         return None
     if data.startswith(GZIP_MAGIC):
@@ -86,7 +86,7 @@ def as_part10(data: bytes, *, whole: bool = True) -> bytes | None:
 
 
 def _lacking(data: bytes) -> bytes | None:
-    """What a file needs before its first byte, often nothing; None if it is no DICOM."""
+    """Bytes to put before a file, often none, to make it part 10; None if it is not DICOM."""
     if data[128:132] == b"DICM":
         return b""
     if data.startswith(_META) and _makes_sense(data, "<", explicit=True):
@@ -101,7 +101,7 @@ def _lacking(data: bytes) -> bytes | None:
 
 
 def _makes_sense(data: bytes, order: str, explicit: bool) -> bool:
-    """Whether the first elements are known tags, in order, with a sane VR, length and value."""
+    """Whether the first elements are tags of the dictionary, in order, with valid VR, length and value."""
     at, last = 0, -1
     for _ in range(_LOOKED_AT):
         if len(data) < at + 12:
@@ -118,11 +118,11 @@ def _makes_sense(data: bytes, order: str, explicit: bool) -> bool:
             length, begin = short, at + 8
         else:
             return False
-        known = dictionary_VR(tag) if dictionary_has_tag(tag) else "UL"
+        dictionary_vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UL"
         if length == _UNDEFINED_LENGTH:
-            return known == "SQ" and last >= 0
+            return dictionary_vr == "SQ" and last >= 0
         value = data[begin : begin + length]
-        if len(value) < length or (known in _PLAIN_VRS and not _PLAIN.fullmatch(value.rstrip(b"\0"))):
+        if len(value) < length or (dictionary_vr in _PLAIN_VRS and not _PLAIN.fullmatch(value.rstrip(b"\0"))):
             return False
         at, last = begin + length, tag
     return True
@@ -131,7 +131,7 @@ def _makes_sense(data: bytes, order: str, explicit: bool) -> bool:
 def _undeflated(data: bytes, whole: bool) -> bytes:
     """The file in explicit VR little endian, if it was deflated; else the same bytes.
 
-    Done here, with a limit, because pydicom would inflate a file to any size.
+    pydicom would inflate a file to any size; here a limit holds.
     """
     at, syntax_at = len(_PREAMBLE), 0
     while data.startswith(_META, at) and len(data) >= at + 12:
@@ -140,7 +140,7 @@ def _undeflated(data: bytes, whole: bool) -> bytes:
         if vr in _LONG_VRS:
             begin, length = at + 12, struct.unpack_from("<I", data, at + 8)[0]
         elif vr not in _VRS:
-            # the meta header is to be explicit, and pydicom takes an implicit one
+            # a meta header must have explicit VRs, but pydicom accepts implicit ones too
             (length,) = struct.unpack_from("<I", data, at + 4)
         if element == _TRANSFER_SYNTAX:
             syntax_at = begin if data.startswith(_DEFLATED, begin) else 0

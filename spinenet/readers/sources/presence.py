@@ -1,4 +1,4 @@
-"""Whether a path alone is absent, or the share that holds it: looked at from where scans are read."""
+"""Checks, on the machine that reads scans, whether a path alone is missing or the share that holds it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _MARKS = "*?["
 
 @dataclass(frozen=True)
 class Look:
-    """What is there of a path and of others.
+    """Presence of a path, and of others on the same storage.
 
     Attributes
     ----------
     there
-        Whether the path itself is.
+        Whether the path can be read.
     missing
-        The uppermost folder on the way to it that is absent, refused or empty, or the path itself; None where
-        the path is there, and on a store without folders, which says for certain what it holds.
+        Uppermost folder of the path that is absent, refused or empty, or the path itself; None where the path
+        can be read, and on an object store, whose answer is definite.
     seen
-        How many of the others can be read.
+        Number of the other paths that can be read.
     """
 
     there: bool
@@ -37,7 +37,7 @@ class Look:
 
 
 def look(path: str, others: Sequence[str]) -> Look:
-    """Look for a path, and for others that the same storage should hold."""
+    """Check a path, and others that the same storage should hold."""
     seen = sum(_can_be_read(other) for other in others)
     fs, root = url_to_fs(path)
     if not isinstance(fs, LocalFileSystem):
@@ -49,7 +49,7 @@ def look(path: str, others: Sequence[str]) -> Look:
 def first_missing(path: Path) -> str | None:
     """The uppermost part of a local path that is absent, refused or an empty folder; None if none is.
 
-    An empty folder above the path is what a share leaves that is not mounted.
+    An empty folder above the path is the mount point of a share that is not mounted.
     """
     for part in (*reversed(path.parents), path):
         try:
@@ -59,7 +59,7 @@ def first_missing(path: Path) -> str | None:
                         return str(part)
             part.stat()
         except PermissionError:
-            continue  # a folder may be passed through that may not be listed
+            continue  # a folder that may not be listed may still be passed through
         except OSError:
             return str(part)
     return None
@@ -75,6 +75,6 @@ def _can_be_read(path: str) -> bool:
 
 
 def _before_marks(path: str) -> str:
-    """A glob's part before its first mark."""
+    """The folder of a glob before its first wildcard; another path as it is."""
     at = min((path.find(mark) for mark in _MARKS if mark in path), default=-1)
     return path if at < 0 else path[:at].rsplit("/", 1)[0]

@@ -21,11 +21,11 @@ OBLIQUE_FLAG_DEGREES = 10.0
 """Angle from which a scan is flagged as oblique."""
 
 ROUNDING_MM = 1e-3
-"""Lengths that differ by less are one length that files of several kinds rounded in their own way."""
+"""Difference in mm below which two lengths are equal but for the rounding of file formats."""
 
 ISOTROPIC_MM = 1.5
-"""Longest edge of voxels that are fine in every direction: of such a volume sagittal slices can be taken
-in whichever plane it was acquired."""
+"""Longest edge in mm of a voxel that is fine in every direction: sagittal slices can be resliced from such a
+volume, whatever plane it was acquired in."""
 
 SHEAR_FLAG_DEGREES = 1.0
 """Angle between the stack's direction and the slices' normal from which it is flagged."""

@@ -1,4 +1,4 @@
-"""Thin slices become slabs as thick as the slices that the networks know."""
+"""Averages thin slices to slabs as thick as the slices that the networks were trained on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spinenet.readers.space.orientation import ROUNDING_MM
 from spinenet.types import Scan
 
 THIN_MM = 2.0
-"""Slices closer to one another than this are averaged: two-dimensional spine scans have 3 to 5 mm."""
+"""Slice distance in mm below which slices are averaged; two-dimensional spine scans have 3 to 5 mm."""
 
 SLAB_MM = 4.0
-"""Slabs come as near to this as whole slices do: from 3 to 5 mm, for half a thin slice is below 1 mm."""
+"""Thickness in mm that slabs of whole slices come nearest to; it is 3 to 5 mm, as slices are thin."""
 
 
 def to_thick_slices(scan: Scan) -> Scan:
@@ -55,15 +55,15 @@ def to_thick_slices(scan: Scan) -> Scan:
         slice_spacing=scan.slice_spacing * joined,
         affine=scan.affine @ mapping,
         flags=tuple(flag for flag in FLAGS if flag in {*scan.flags, "reformatted"}),
-        # what was found in slabs of another thickness must not pass for found in these
+        # detections in slabs of another thickness must not be reused for these
         fingerprint=sha256(f"{scan.fingerprint} {joined} slices joined".encode()).hexdigest(),
     )
 
 
 def slices_joined(slices: int, slice_spacing: float) -> int:
-    """How many neighbouring slices make one of the scan's, as :func:`to_thick_slices` has it; 1 for none."""
+    """Number of neighbouring slices that :func:`to_thick_slices` averages to one; 1 for none."""
     if slice_spacing > THIN_MM - ROUNDING_MM:
         return 1
-    # the nearer number, the lower of two equally near ones, however a file rounds its spacing
-    wanted = math.ceil(SLAB_MM / (slice_spacing + ROUNDING_MM) - 0.5)
-    return max(1, min(wanted, slices // MIN_SLICES))
+    # the nearest number, the lower of two equally near ones, whatever the rounding of the spacing
+    nearest = math.ceil(SLAB_MM / (slice_spacing + ROUNDING_MM) - 0.5)
+    return max(1, min(nearest, slices // MIN_SLICES))

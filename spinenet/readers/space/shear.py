@@ -1,4 +1,4 @@
-"""Slices that lie askew behind one another are moved until they lie straight."""
+"""Straightens sheared stacks: slices are shifted within their planes until they lie behind one another."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def straighten(scan: Scan) -> Scan:
     normal /= np.linalg.norm(normal)
     askew = step - (step @ normal) * normal
     middle = scan.shape[2] // 2
-    # (x, y) pixels by which a slice is off the one before it
+    # (x, y) pixels by which each slice is shifted against the one before it
     offset: Points = np.array([askew @ columns / (columns @ columns), askew @ rows / (rows @ rows)])
     volume = np.empty(scan.shape, dtype=np.float32)
     for index in range(scan.shape[2]):
@@ -51,7 +51,7 @@ def straighten(scan: Scan) -> Scan:
         scan,
         volume=np.clip(volume, scan.volume.min(), scan.volume.max(), out=volume),
         affine=affine,
-        # what was found in the askew pixels must not pass for found in these
+        # detections in the sheared pixels must not be reused for these
         fingerprint=sha256(f"{scan.fingerprint} straightened".encode()).hexdigest(),
     )
 

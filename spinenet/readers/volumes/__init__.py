@@ -1,1 +1,1 @@
-"""Files that hold a whole volume become one Scan: NIfTI and MetaImage."""
+"""Reads files that hold a whole volume: NIfTI and MetaImage."""

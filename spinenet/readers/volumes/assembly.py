@@ -1,4 +1,4 @@
-"""A volume that one file holds whole becomes a Scan, whatever its axes: NIfTI and MetaImage."""
+"""Builds a Scan from the volume of a NIfTI or MetaImage file, whatever its axes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from spinenet.readers.volumes.sidecars import other_modality, parse_sidecars, si
 from spinenet.types import Scan
 
 MAX_ANISOTROPY = 1.5
-"""How much longer than the left-right step the longest in-plane step may be: beyond, slices were taken
-in another plane than the sagittal one, and only voxels that are fine in every direction are read."""
+"""Largest ratio of the longest in-plane step to the left-right step: beyond it, slices were acquired in
+another plane than the sagittal one, and only volumes with fine voxels in every direction are read."""
 
 
 def check_held(shape: Sequence[int], itemsize: int, held: int | None) -> None:
@@ -66,11 +66,11 @@ def whole_volume(
     Parameters
     ----------
     stored
-        (3-D) values, any axes.
+        Values (3-D), along any axes.
     affine
         (4, 4): indices to patient mm (LPS).
     name
-        The file's name, of which only marks such as T2w are used.
+        Name of the file, from which only the contrast, such as T2w, is taken.
     digests
         SHA-256 of each file that the volume came from.
 
@@ -80,11 +80,11 @@ def whole_volume(
         missing_tags, not_sagittal or too_few_slices.
     """
     axes = _checked_axes(affine, stored.shape)
-    noted = {"oblique"} if axes.obliquity > OBLIQUE_FLAG_DEGREES else set()
+    flags = {"oblique"} if axes.obliquity > OBLIQUE_FLAG_DEGREES else set()
     if is_sheared(affine, axes.order[2]):
-        noted.add("sheared")
+        flags.add("sheared")
     if not np.isfinite(stored).all():
-        noted.add("not_finite")
+        flags.add("not_finite")
         stored = np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
     volume, affine = reorient(stored, affine, axes)
     return Scan(
@@ -93,7 +93,7 @@ def whole_volume(
         slice_spacing=slice_distance(affine),
         affine=affine,
         sequence=sequence_named(name),
-        flags=tuple(flag for flag in FLAGS if flag in noted),
+        flags=tuple(flag for flag in FLAGS if flag in flags),
         fingerprint=sha256("\n".join(sorted(digests)).encode()).hexdigest(),
     )
 
@@ -109,7 +109,7 @@ def sequence_named(name: str) -> str:
 
 
 def described(scan: Scan, name: str, sidecars: Iterable[bytes]) -> Scan:
-    """The scan with what its sidecars say of it, in the place of what its name says.
+    """Complete a scan with the sequence and facts of its sidecars, which override its name.
 
     Parameters
     ----------
@@ -123,15 +123,15 @@ def described(scan: Scan, name: str, sidecars: Iterable[bytes]) -> Scan:
     ScanError
         not_mr.
     """
-    sequence, facts = told_by(parse_sidecars(sidecars), name)
+    sequence, facts = sequence_and_facts(parse_sidecars(sidecars), name)
     return replace(scan, sequence=sequence, header={**facts, **scan.header})
 
 
-def told_by(said: Mapping[str, Any], name: str) -> tuple[str, dict[str, str | float]]:
-    """(sequence, facts) of an image; ``said`` and errors as :func:`described`."""
-    if other_modality(said):
+def sequence_and_facts(sidecar: Mapping[str, Any], name: str) -> tuple[str, dict[str, str | float]]:
+    """The sequence and the facts of an image, from its parsed sidecars; errors as :func:`described`."""
+    if other_modality(sidecar):
         raise ScanError("not_mr", "the image's JSON file states another modality than MR")
-    return sidecar_sequence(said, name), sidecar_facts(said, name)
+    return sidecar_sequence(sidecar, name), sidecar_facts(sidecar, name)
 
 
 def _checked_axes(affine: npt.NDArray[np.float64], shape: Sequence[int]) -> Axes:

@@ -1,4 +1,4 @@
-"""Files that hold a whole volume, NIfTI and MetaImage: which of a path's they are, and how they are read."""
+"""Chooses and reads the NIfTI or MetaImage file of a path."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_image(name: str) -> bool:
 
 
 def only_image(names: Iterable[str]) -> str | None:
-    """The one image among files by their names, those of masks aside; None where there is none.
+    """The only image among files, by their names and without masks; None if there is none.
 
     Raises
     ------

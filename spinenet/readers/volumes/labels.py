@@ -1,4 +1,4 @@
-"""Masks and label maps: volumes whose values are names of regions, and no image."""
+"""Recognises masks and label maps, whose values are regions and not intensities."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _ENDINGS = frozenset(
 """Last words of file names, and endings of them for those of four letters or more, in BIDS and outside it."""
 
 _MOST_VALUES = 64
-"""Values of a label map."""
+"""Most different values of a label map."""
 
 _LARGEST = 255
-"""Value of a label."""
+"""Largest value of a label."""
 
 _WORTH_COUNTING = 1 << 26
 """Voxels of the largest image whose values are counted."""
@@ -58,8 +58,8 @@ def is_label_name(name: str) -> bool:
 
 def images_among(names: Iterable[str]) -> list[str]:
     """The files that are images by their names; the masks where there are no others."""
-    every = sorted(names)
-    return [name for name in every if not is_label_name(name)] or every
+    all_names = sorted(names)
+    return [name for name in all_names if not is_label_name(name)] or all_names
 
 
 def check_name(name: str) -> None:
@@ -96,14 +96,17 @@ def check_values(stored: npt.NDArray[np.generic]) -> None:
         not_image.
     """
     flat = stored.reshape(-1)
-    seen: set[float] = set()
+    distinct: set[float] = set()
     for start in range(0, flat.size, _AT_ONCE):
         values = np.unique(flat[start : start + _AT_ONCE]).astype(np.float64)
-        seen.update(values.tolist())
-        if len(seen) > _MOST_VALUES or not ((values >= 0) & (values <= _LARGEST) & (values % 1 == 0)).all():
+        distinct.update(values.tolist())
+        if (
+            len(distinct) > _MOST_VALUES
+            or not ((values >= 0) & (values <= _LARGEST) & (values % 1 == 0)).all()
+        ):
             return
-    if len(seen) > 1:
+    if len(distinct) > 1:
         raise ScanError(
             "not_image",
-            f"the image has {len(seen)} different values: it is a mask or a label map, and no image",
+            f"the image has {len(distinct)} different values: it is a mask or a label map, and no image",
         )

@@ -1,4 +1,4 @@
-"""A MetaImage (.mha, or .mhd beside its voxels) becomes one Scan, by SimpleITK (the extra ``metaimage``)."""
+"""Reads a MetaImage (.mha, or .mhd beside its voxels) with SimpleITK (the extra ``metaimage``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spinenet.storage.causes import scan_error
 from spinenet.types import Scan
 
 MAX_HEADER = 64 << 10
-"""Bytes of a header."""
+"""Most bytes of a header."""
 
 _TYPES = MappingProxyType(
     {
@@ -49,10 +49,10 @@ _HANDED_ON = frozenset(
         *(*_DIRECTIONS, *_SPACINGS, *_ORIGINS),
     )
 )
-"""Keys that the library gets to see."""
+"""Keys of a header that are passed to SimpleITK."""
 
 _PACKING = 1032
-"""Bytes that a packed one stands for at most."""
+"""Most bytes that one byte of a zlib stream unpacks to."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.+ -]{1,200}")
 
@@ -113,13 +113,13 @@ def read_metaimage(name: str, files: Mapping[str, bytes]) -> Scan:
 
 
 def _split(data: bytes) -> tuple[dict[str, str], bytes]:
-    """(values by key, what follows the header)."""
-    found = re.search(rb"(?:^|\n)ElementDataFile[ \t]*=[^\n]*\n?", data[:MAX_HEADER])
-    if found is None:
+    """Split a file into (header values by key, bytes after the header)."""
+    last_line = re.search(rb"(?:^|\n)ElementDataFile[ \t]*=[^\n]*\n?", data[:MAX_HEADER])
+    if last_line is None:
         raise ScanError("unreadable", "the MetaImage header cannot be read")
-    lines = data[: found.end()].decode("latin-1").splitlines()
+    lines = data[: last_line.end()].decode("latin-1").splitlines()
     pairs = (line.partition("=") for line in lines if "=" in line)
-    return {key.strip(): value.strip() for key, _, value in pairs}, data[found.end() :]
+    return {key.strip(): value.strip() for key, _, value in pairs}, data[last_line.end() :]
 
 
 def _true(header: Mapping[str, str], key: str) -> bool:
@@ -127,11 +127,11 @@ def _true(header: Mapping[str, str], key: str) -> bool:
 
 
 def _states(header: Mapping[str, str], keys: tuple[str, ...], count: int) -> bool:
-    """Whether a key is there with so many numbers; the library reads anything else as zeros, or as ones."""
-    said = [header[key].split() for key in keys if key in header]
+    """Whether a key has ``count`` finite numbers; SimpleITK would read anything else as zeros or ones."""
+    values = [header[key].split() for key in keys if key in header]
     try:
-        return bool(said) and all(
-            len(words) == count and np.isfinite(list(map(float, words))).all() for words in said
+        return bool(values) and all(
+            len(words) == count and np.isfinite(list(map(float, words))).all() for words in values
         )
     except ValueError:
         return False
@@ -222,7 +222,7 @@ def _voxels(header: Mapping[str, str], held: bytes) -> bytes:
 
 
 def _unpacked(packed: bytes, size: int) -> bytes:
-    # the library would take a broken stream, and give whatever was in its memory
+    # SimpleITK would accept a broken stream and return uninitialised memory
     try:
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(packed, size)
     except zlib.error:
@@ -237,7 +237,7 @@ def _load(
     handed = {key: value for key, value in header.items() if key in _HANDED_ON and _PLAIN.fullmatch(value)}
     text = "".join(f"{key} = {value}\n" for key, value in handed.items())
     with tempfile.TemporaryDirectory() as folder:
-        # the library reads files only
+        # SimpleITK reads only files
         path = Path(folder) / "image.mha"
         begin = f"ObjectType = Image\n{text}BinaryData = True\nElementDataFile = LOCAL\n"
         path.write_bytes(begin.encode() + voxels)
@@ -257,7 +257,7 @@ def _load(
 def _library() -> Any:
     try:
         with warnings.catch_warnings():
-            # its bindings warn of themselves
+            # SimpleITK's bindings raise a DeprecationWarning on import
             warnings.simplefilter("ignore", DeprecationWarning)
             import SimpleITK
     except ImportError:

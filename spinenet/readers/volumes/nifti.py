@@ -1,4 +1,4 @@
-"""A NIfTI file becomes one Scan, by nibabel (the extra ``nifti``)."""
+"""Reads a NIfTI file with nibabel (the extra ``nifti``)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _may_be_labels(image: Any, n_bytes: int) -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back nibabel's warnings, and its log, in which it tells what of a header it mends."""
+    """Silence nibabel's warnings, and its log of the header values that it corrects."""
     log = logging.getLogger("nibabel.global")
     disabled, log.disabled = log.disabled, True
     try:
@@ -157,7 +157,7 @@ def _parse(data: bytes, *, paired: bool = False, voxels: bytes = b"") -> Any:
 
 
 def _check_image(image: Any, size: int | None) -> None:
-    """From the header alone, so that its claims allocate nothing; ``size`` is the file's, if known."""
+    """Check an image by its header before anything is allocated; ``size`` is the file's in bytes."""
     shape, dtype = image.shape, image.get_data_dtype()
     if (
         len([length for length in shape if length != 1]) > 3
@@ -169,7 +169,7 @@ def _check_image(image: Any, size: int | None) -> None:
         raise ScanError("unsupported_image", "the voxels are colours or complex numbers")
     if int(image.header["intent_code"]) in _LABEL_INTENTS:
         raise ScanError("not_image", "the header says that the image is a label map")
-    # how much a gzip'd file holds is not known from its head
+    # the unpacked size of a gzip file is unknown without reading all of it
     held = None if size is None else size - image.dataobj.offset
     check_held(shape, dtype.itemsize, held)
     if int(image.header["sform_code"]) == 0 and int(image.header["qform_code"]) == 0:

@@ -1,4 +1,4 @@
-"""JSON files that BIDS puts beside an image or above it: what they say counts as a DICOM header's tags do."""
+"""Reads the JSON sidecars that BIDS puts beside or above an image, whose values stand for DICOM tags."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from spinenet.readers.dicom.body_parts import known_body_part
 from spinenet.readers.dicom.facts import known_maker, known_model, known_words, sequence_of
 
 MAX_BYTES = 4 << 20
-"""Of a sidecar that is read."""
+"""Most bytes of a sidecar that is read."""
 
 _ENDINGS = (".nii.gz", ".img.gz", ".hdr.gz", ".nii", ".img", ".hdr", ".mha", ".mhd")
 LEVELS = 3
 """Folders above an image's own that hold sidecars for it: of the session, the subject and the dataset."""
 _MOST_ENTITIES = 5
-"""Entities of a name besides subject and session of which all selections are tried."""
+"""Most entities, besides subject and session, of which all combinations are looked for."""
 
 _SECONDS = {"EchoTime": 1.0, "RepetitionTime": 60.0, "InversionTime": 15.0}
 """Times, which BIDS has in seconds, and the longest of each that can be seconds; beyond, they are ms."""
@@ -35,7 +35,7 @@ def sidecar_of(volume: str) -> str:
 
 
 def sidecar_names(volume: str) -> tuple[str, ...]:
-    """Paths at which JSON files for an image may lie, the one that counts most last.
+    """Paths at which JSON sidecars of an image may lie; later ones override earlier ones.
 
     By the inheritance principle of BIDS: a sidecar has the image's suffix and no entity that the image lacks,
     and lies in the image's folder or in one above it, up to the dataset's. Where the name has no entities,
@@ -53,13 +53,15 @@ def sidecar_names(volume: str) -> tuple[str, ...]:
         above = folder
         for _ in range(level):
             above = posixpath.dirname(above)
-        # what lies above a subject's folder is of no one subject
+        # a sidecar above the subjects' folders names no subject
         people = [[]] if level == LEVELS or not _within(above, labels) else _people(labels)
-        for chosen in (list(some) for n in range(len(others) + 1) for some in combinations(others, n)):
+        for chosen in (
+            list(combination) for n in range(len(others) + 1) for combination in combinations(others, n)
+        ):
             for who in people:
                 sidecar = "_".join([*who, *chosen, suffix]) + ".json"
                 names.append(f"{above}/{sidecar}" if above else sidecar)
-    return tuple(dict.fromkeys([*(one for one in names if one != own), own]))
+    return tuple(dict.fromkeys([*(path for path in names if path != own), own]))
 
 
 def _levels(folder: str, labels: Mapping[str, str]) -> int:
@@ -82,51 +84,53 @@ def _people(labels: Mapping[str, str]) -> list[list[str]]:
 
 
 def parse_sidecars(files: Iterable[bytes]) -> dict[str, Any]:
-    """The values of several sidecars, where later ones come first; a broken one says nothing."""
-    said: dict[str, Any] = {}
+    """Merge the values of several sidecars: later ones override earlier ones, broken ones are skipped."""
+    merged: dict[str, Any] = {}
     for data in files:
         try:
-            found = json.loads(data)
+            values = json.loads(data)
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict):
-            said |= found
-    return said
+        if isinstance(values, dict):
+            merged |= values
+    return merged
 
 
-def sidecar_facts(said: Mapping[str, Any], name: str) -> dict[str, str | float]:
-    """What may be told of an image, with the names and units that :mod:`spinenet.readers.dicom.headers` has.
+def sidecar_facts(values: Mapping[str, Any], name: str) -> dict[str, str | float]:
+    """The facts of an image, with the names and units of :mod:`spinenet.readers.dicom.headers`.
 
     Parameters
     ----------
-    said
-        Of :func:`parse_sidecars`.
+    values
+        Result of :func:`parse_sidecars`.
     name
-        The image's file name, whose words count as a description does.
+        File name of the image, whose words count as part of the description.
     """
-    scanning = _words(said.get("ScanningSequence"))
-    written = " ".join(_text(said.get(key)) for key in ("SeriesDescription", "ProtocolName"))
+    scanning = _words(values.get("ScanningSequence"))
+    written = " ".join(_text(values.get(key)) for key in ("SeriesDescription", "ProtocolName"))
     named = posixpath.basename(sidecar_of(name)).removesuffix(".json").replace("_", " ")
     facts: dict[str, str | float | None] = {
-        "manufacturer": known_maker(_text(said.get("Manufacturer"))),
-        "model": known_model(_text(said.get("ManufacturersModelName") or said.get("ManufacturerModelName"))),
-        "field_strength": _number(said.get("MagneticFieldStrength")),
-        "body_part": known_body_part(_text(said.get("BodyPartExamined") or said.get("BodyPart"))),
+        "manufacturer": known_maker(_text(values.get("Manufacturer"))),
+        "model": known_model(
+            _text(values.get("ManufacturersModelName") or values.get("ManufacturerModelName"))
+        ),
+        "field_strength": _number(values.get("MagneticFieldStrength")),
+        "body_part": known_body_part(_text(values.get("BodyPartExamined") or values.get("BodyPart"))),
         "description": known_words(f"{written} {named}"),
         "scanning_sequence": " ".join(word for word in scanning if word in {"SE", "IR", "GR", "EP", "RM"}),
-        "echo_time": _milliseconds(said, "EchoTime"),
-        "repetition_time": _milliseconds(said, "RepetitionTime"),
-        "inversion_time": _milliseconds(said, "InversionTime"),
-        "slice_thickness": _number(said.get("SliceThickness")),
+        "echo_time": _milliseconds(values, "EchoTime"),
+        "repetition_time": _milliseconds(values, "RepetitionTime"),
+        "inversion_time": _milliseconds(values, "InversionTime"),
+        "slice_thickness": _number(values.get("SliceThickness")),
     }
     return {name: value for name, value in facts.items() if value not in (None, "")}
 
 
-def sidecar_sequence(said: Mapping[str, Any], name: str) -> str:
+def sidecar_sequence(values: Mapping[str, Any], name: str) -> str:
     """One of "T1", "T2", "STIR" and "other", by the rules that hold for DICOM; see :func:`sequence_of`."""
-    scanning = _words(said.get("ScanningSequence"))
-    written = [_text(said.get(key)) for key in ("SeriesDescription", "ProtocolName")]
-    echo, repetition, inversion = (_milliseconds(said, key) for key in _SECONDS)
+    scanning = _words(values.get("ScanningSequence"))
+    written = [_text(values.get(key)) for key in ("SeriesDescription", "ProtocolName")]
+    echo, repetition, inversion = (_milliseconds(values, key) for key in _SECONDS)
     return sequence_of(
         echo,
         repetition,
@@ -137,9 +141,9 @@ def sidecar_sequence(said: Mapping[str, Any], name: str) -> str:
     )
 
 
-def other_modality(said: Mapping[str, Any]) -> bool:
-    """Whether the sidecar states a modality that is not MR."""
-    return _text(said.get("Modality")).upper() not in ("", "MR", "MRI")
+def other_modality(values: Mapping[str, Any]) -> bool:
+    """Whether a sidecar's values state a modality that is not MR."""
+    return _text(values.get("Modality")).upper() not in ("", "MR", "MRI")
 
 
 def _text(value: Any) -> str:
@@ -163,8 +167,8 @@ def _number(value: Any) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def _milliseconds(said: Mapping[str, Any], key: str) -> float | None:
-    number = _number(said.get(key))
+def _milliseconds(values: Mapping[str, Any], key: str) -> float | None:
+    number = _number(values.get(key))
     if number is None:
         return None
     return 1000.0 * number if abs(number) <= _SECONDS[key] else number
