@@ -16,7 +16,7 @@ import pytest
 
 from flows.prefect_server.server import free_port
 from spinenet.networks.parts import CLASSES
-from spinenet.weights.published import SPINENET_V2
+from spinenet.weights.release import SPINENET_V2
 from support.local_server import serve
 from support.tiny_networks import write_checkpoint
 

@@ -22,7 +22,7 @@ from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import PARTS, read_description, sha256_of
 from spinenet.weights.downloads import download
 from spinenet.weights.networks import load_networks, save_bundle
-from spinenet.weights.published import SPINENET_V2
+from spinenet.weights.release import SPINENET_V2
 from support.local_server import LocalServer, serve
 from support.mounts import mounted
 from support.tiny_networks import (
@@ -478,8 +478,10 @@ class TestResolve:
     def test_files_are_read_once_and_without_torch(self, tmp_path: Path) -> None:
         folder = tiny_bundle(tmp_path / "bundle")
         code = (
-            "import sys; from spinenet import weights\n"
+            "import sys; from spinenet import weights; from spinenet.errors import WeightsError\n"
             f"bundle = weights.resolve(r'{folder}')\n"
+            "try: weights.resolve('nonesuch')\n"
+            "except WeightsError: assert weights.PUBLISHED_TERMS\n"
             "assert 'torch' not in sys.modules\n"
             "assert len(bundle.digests) == 4 and bundle.detector_digest in bundle.digests.values()\n"
             "import hashlib\n"

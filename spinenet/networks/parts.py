@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +11,7 @@ from spinenet.errors import WeightsError
 from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
-
-Architecture = Mapping[str, Mapping[str, Any]]
-
-PUBLISHED_ARCHITECTURE: Architecture = {
-    "detector": {"width": 64, "blocks": [3, 4, 6, 3]},
-    "appearance": {"width": 8, "hidden": 256},
-    "context": {"width": 16},
-    "grading": {"width": 64, "blocks": [3, 4, 6, 3]},
-}
-"""Sizes of the published SpineNetV2 networks."""
+from spinenet.networks.shapes import Architecture
 
 CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "detector": Detector,

@@ -1,6 +1,9 @@
-"""Shapes of what the four networks read and answer, and the order of the detector's channels; no torch."""
+"""What the four networks read and answer, and the published ones' sizes; without torch."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 PATCH_SIZE = 224
 """Rows and columns of a patch, the detector's input (arXiv:2007.02606, detection)."""
@@ -23,3 +26,14 @@ RESPONSE_CHANNELS = 13
 
 TEMPERATURE = 10.0
 """Temperature of the softmax of both labelling networks (arXiv:2205.01683, labelling)."""
+
+Architecture = Mapping[str, Mapping[str, Any]]
+"""Keyword arguments of each network's class, by the network's name."""
+
+PUBLISHED_ARCHITECTURE: Architecture = {
+    "detector": {"width": 64, "blocks": [3, 4, 6, 3]},
+    "appearance": {"width": 8, "hidden": 256},
+    "context": {"width": 16},
+    "grading": {"width": 64, "blocks": [3, 4, 6, 3]},
+}
+"""Sizes of the published SpineNetV2 networks."""

@@ -11,8 +11,9 @@ from spinenet.errors import WeightsError
 from spinenet.published.two_names import one_of
 from spinenet.storage.disk import move_folder
 from spinenet.weights.downloads import download, forget, storage_errors
+from spinenet.weights.release import PUBLISHER_URL
 
-EXAMPLE_SCANS_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet/example_scans"
+EXAMPLE_SCANS_URL = f"{PUBLISHER_URL}/example_scans"
 EXAMPLE_SCANS = ("t2_lumbar_scan_1", "t2_lumbar_scan_2", "stir_whole_spine", "t2_whole_spine")
 """Names of the published example scans."""
 

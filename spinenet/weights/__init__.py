@@ -10,7 +10,8 @@ from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
 if TYPE_CHECKING:
     from spinenet.weights.bundle import Bundle
     from spinenet.weights.fetching import fetch, fetch_release, terms_of
-    from spinenet.weights.published import PUBLISHED_TERMS, import_published
+    from spinenet.weights.published import import_published
+    from spinenet.weights.release import PUBLISHED_TERMS
     from spinenet.weights.resolving import resolve
     from spinenet.weights.store import Installed, folder_of, installed, is_url, verify
 
@@ -35,7 +36,7 @@ __all__ = [
 # Looked up on first use: they import torch, and the command's help needs the names alone.
 _HOMES = {
     "Bundle": "bundle",
-    "PUBLISHED_TERMS": "published",
+    "PUBLISHED_TERMS": "release",
     "Installed": "store",
     "fetch": "fetching",
     "fetch_release": "fetching",

@@ -28,7 +28,8 @@ from spinenet.weights.description import (
 )
 from spinenet.weights.downloads import Progress, download, forget, storage_errors
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
-from spinenet.weights.published import SPINENET_V2, Release, import_published, read_checkpoint
+from spinenet.weights.published import import_published, read_checkpoint
+from spinenet.weights.release import SPINENET_V2, Release
 from spinenet.weights.store import folder_of, is_url, store, verify
 
 MANIFEST_FILE = "SHA256SUMS"
@@ -52,7 +53,7 @@ def fetch(
     weights
         "spinenet-v2" or the URL of a bundle.
     accept_licence
-        Whether the user has read and accepted the terms (``spinenet.weights.published.PUBLISHED_TERMS``, or a
+        Whether the user has read and accepted the terms (``spinenet.weights.release.PUBLISHED_TERMS``, or a
         bundle's own ``licence`` where it demands that).
     base_url
         A mirror of the published files; by default the variable SPINENET_WEIGHTS_URL, else the

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from spinenet.errors import WeightsError
-from spinenet.networks.parts import Architecture, build, check_state, load_state
+from spinenet.networks.parts import build, check_state, load_state
+from spinenet.networks.shapes import Architecture
 from spinenet.storage.disk import Content, sweep, write_together
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import DESCRIPTION_FILE, FORMAT_VERSION, PARTS, file_name, sha256_of

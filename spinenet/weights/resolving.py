@@ -11,6 +11,7 @@ from spinenet.redaction import bare
 from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import DESCRIPTION_FILE, is_bundle
 from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+from spinenet.weights.release import SPINENET_V2
 from spinenet.weights.store import folder_of, is_url, store
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
             f"The bundle {bare(text)} is not in {store()}: fetch it with"
             f" `spinenet weights fetch {bare(text)}`, or use `--weights {SYNTHETIC}`."
         )
-    from spinenet.weights.published import SPINENET_V2
-
     if any((folder / item.path).exists() for item in SPINENET_V2.checkpoints.values()):
         raise WeightsError(
             f"{folder} holds published checkpoints, not a bundle: convert them with"

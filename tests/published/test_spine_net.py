@@ -30,7 +30,7 @@ from spinenet.published import spine_net
 from spinenet.stages.windows import tile
 from spinenet.synthetic.dicom import write_series
 from spinenet.types import Scan
-from spinenet.weights.published import SPINENET_V2
+from spinenet.weights.release import SPINENET_V2
 from support.golden_cases import (
     Array,
     assert_samples,

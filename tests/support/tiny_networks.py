@@ -11,7 +11,7 @@ from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
 from spinenet.weights.networks import Networks, save_bundle
-from spinenet.weights.published import SPINENET_V2, Checkpoint, Release
+from spinenet.weights.release import SPINENET_V2, Checkpoint, Release
 
 TINY = {
     "detector": {"width": 8, "blocks": [1, 1, 1, 1]},
