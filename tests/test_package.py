@@ -50,7 +50,7 @@ def declared(extras: Iterable[str] = ()) -> set[str]:
 
 def imported() -> dict[str, str]:
     """Top-level module to one of our files that imports it, without the standard library."""
-    found = {}
+    found: dict[str, str] = {}
     for file in [*ROOT.glob("spinenet/**/*.py"), *ROOT.glob("flows/**/*.py")]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -95,7 +95,8 @@ def test_metadata() -> None:
 @pytest.mark.parametrize("name", ["lock.txt", "lowest.txt"])
 def test_locks_hold_every_dependency_and_no_place(name: str) -> None:
     lines = (ROOT / ".ci" / name).read_text(encoding="utf-8").splitlines()
-    pinned = dict(re.fullmatch(r"([a-z0-9-]+)==([\w.]+)", line).groups() for line in lines[1:])  # type: ignore[union-attr]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+", line) for line in lines[1:])
+    pinned = dict(line.split("==") for line in lines[1:])
     extras = ["nifti"] if name == "lowest.txt" else ["nifti", "dev", "docs", "tutorials", "s3", "azure"]
     assert declared(extras) <= set(pinned), "run .ci/lock"
     # with and without CUDA, the same

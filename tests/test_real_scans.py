@@ -26,7 +26,8 @@ PIXEL_MM, SLICE_MM = 0.46875, 4.0
 
 def real_scan(patient: str) -> Scan:
     files = sorted(DATA.glob(f"{patient}-*.jpg"), key=lambda file: int(file.stem.split("-")[1]))
-    volume = np.stack([cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files], axis=-1)
+    slices = [np.asarray(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)) for file in files]
+    volume = np.stack(slices, axis=-1)
     return Scan(volume.astype(np.float32), (PIXEL_MM, PIXEL_MM), SLICE_MM, np.eye(4), "T2")
 
 

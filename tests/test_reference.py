@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from spinenet.anatomy import FINDINGS
-from spinenet.inference.pipeline import Settings, label
+from spinenet.inference.pipeline import label
 from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
+from spinenet.settings import Settings
 from spinenet.stages.crops import disc_pairs, disc_volume, vertebra_volume
 from spinenet.stages.grades import published_table
 from spinenet.stages.grouping import group
@@ -238,7 +239,7 @@ def test_levels_end_to_end(case: dict[str, Any], labelling_networks: Networks) -
     labelled = label(scan, vertebrae, labelling_networks, Settings())
     assert [v.level for v in labelled] == case["names"]
     np.testing.assert_allclose(
-        [v.level_probabilities for v in labelled], case["level_probabilities"], rtol=0, atol=1e-7
+        np.array([v.level_probabilities for v in labelled]), case["level_probabilities"], rtol=0, atol=1e-7
     )
 
 

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.encaps import encapsulate
@@ -73,7 +74,8 @@ def frames() -> np.ndarray:
     enlarged = zoom(volume, [size / n for size, n in zip((SIZE, SIZE, FRAMES), volume.shape, strict=True)])
     scaled = enlarged / enlarged.max() * (0.8 * 2**BITS)
     noise = np.random.default_rng(0).normal(0, 2**BITS / 100, scaled.shape)
-    return np.clip(scaled + noise, 0, 2**BITS - 1).round().astype(np.uint16).transpose(2, 0, 1).copy()
+    stored: np.ndarray = np.clip(scaled + noise, 0, 2**BITS - 1).round().astype(np.uint16)
+    return stored.transpose(2, 0, 1).copy()
 
 
 def encoders() -> dict[str, Callable[[np.ndarray], bytes]]:
@@ -90,7 +92,7 @@ def encoders() -> dict[str, Callable[[np.ndarray], bytes]]:
     return {"JPEG lossless": jpeg_lossless.encode} | named
 
 
-def described() -> dict[str, object]:
+def described() -> dict[str, Any]:
     """What pydicom is told of a frame."""
     return {
         "rows": SIZE,
@@ -128,7 +130,9 @@ def decode(name: str, plugin: str, stream: bytes) -> np.ndarray:
 
         by_name = {"JPEG lossless": "jpeg8_decode", "JPEG-LS": "jpegls_decode", "JPEG 2000": "jpeg2k_decode"}
         # CharLS does not come back from a stream that is cut off without this marker
-        return getattr(imagecodecs, by_name[name])(stream + (b"\xff\xd9" if name == "JPEG-LS" else b""))
+        whole = stream + (b"\xff\xd9" if name == "JPEG-LS" else b"")
+        frame: np.ndarray = getattr(imagecodecs, by_name[name])(whole)
+        return frame
     decoder = get_decoder(SYNTAXES[name])
     options = described() | {"pixel_keyword": "PixelData"}
     pixels, _ = decoder.as_array(encapsulate([stream]), index=0, raw=True, decoding_plugin=plugin, **options)
@@ -218,7 +222,7 @@ def environment(folder: Path, packages: Sequence[str]) -> tuple[Path, int]:
     wheels = folder / "wheels"
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", *BASE, *packages], check=True, stderr=subprocess.DEVNULL)
     if packages:
         subprocess.run(

@@ -9,15 +9,18 @@ work. The cohort is read twice: the first run also loads the networks.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import get_task_stream
 
 from flows.clusters.address import cluster_address, connected, wait_for_slots
+from flows.clusters.certificates import write_certificates
 from flows.cohort import run_cohort
 from spinenet.synthetic.cohort import write_cohort
 from spinenet.weights.names import SYNTHETIC
@@ -54,9 +57,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="spinenet-idle-") as scratch,
-        cluster_address("local") as address,
-        connected(address) as client,
+        cluster_address("local") as cluster,
+        connected(cluster) as client,
     ):
+        assert cluster.security is not None
+        os.environ.update(write_certificates(cluster.security, Path(scratch, "certificates")))
+        dask.config.refresh()
         manifest = write_cohort(Path(scratch, "cohort"), arguments.subjects, 0)
         slots = wait_for_slots(client)
         say(f"{arguments.subjects} scans, shards of {arguments.shard_size}; {slots}")
@@ -66,7 +72,7 @@ def main() -> None:
                     str(manifest),
                     str(Path(scratch, attempt.split()[0])),
                     SYNTHETIC,
-                    cluster=address,
+                    cluster=cluster.address,
                     shard_size=arguments.shard_size,
                 )
             say(f"{attempt}: {summary.states['done']} of {summary.n_rows} done in {summary.seconds:.1f} s")

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pydicom
+from pydicom.uid import UID
 
 from flows.index_run import index_root
 from spinenet.synthetic.dicom import write_series
@@ -40,7 +41,7 @@ MARKS = (0.1, 0.5, 1.0)
 _UID = "1.2.826.0.1.3680043.8.498.{}{:037d}"
 """With a kind, 1 to 9, and a number; as long for each."""
 
-_STUDY, _SERIES, _INSTANCE = (_UID.format(9, number) for number in range(3))
+_STUDY, _SERIES, _INSTANCE = (UID(_UID.format(9, number)) for number in range(3))
 _PATIENT = "P00000000"
 
 

@@ -112,6 +112,9 @@ class Timekeeper:
         self.began = time.monotonic()
         self.first = self.last = 0.0
 
+    def waiting(self, what: str) -> None:
+        """See :class:`flows.progress.Reporter`."""
+
     def started(self, n_rows: int, n_before: int, n_shards: int) -> None:
         """See :class:`flows.progress.Reporter`."""
         self.n_rows = n_rows
@@ -217,7 +220,7 @@ def through_plain_futures(manifest: Path, out: Path) -> dict[str, Any]:
         waiting = iter(entries(read_manifest(str(manifest)).table))
         began, rows = time.monotonic(), 0
 
-        def submit(some: Iterable[Any]) -> list[Future]:
+        def submit(some: Iterable[Any]) -> list[Future[Any]]:
             started = []
             for entry in some:
                 prepared = client.submit(STEPS.prepare, entry, orders, resources={CPU: 1}, pure=False)

@@ -102,7 +102,7 @@ def images(files: dict[str, object]) -> Callable[[Path], str]:
             if isinstance(held, dict):
                 path.write_text(json.dumps(held), encoding="utf-8")
             else:
-                kind = nibabel.Nifti1Pair if path.suffix == ".img" else nibabel.Nifti1Image
+                kind: Any = nibabel.Nifti1Pair if path.suffix == ".img" else nibabel.Nifti1Image
                 nibabel.save(kind(held, AFFINE), path)
         return told(folder)
 

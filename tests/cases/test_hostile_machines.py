@@ -41,7 +41,7 @@ def ran(within: tuple[str, ...] = (), variables: Mapping[str, str] | None = None
         ended = subprocess.run(
             [*within, sys.executable, "-m", "flows.cli", "run", "m.csv", "out", "--weights", "synthetic"],
             cwd=folder,
-            env=clean | {"PYTHONPATH": paths} | (variables or {}),
+            env=clean | {"PYTHONPATH": paths} | dict(variables or {}),
             capture_output=True,
             text=True,
             timeout=500,

@@ -34,7 +34,9 @@ def like_t1(series: Sequence[pydicom.Dataset]) -> list[pydicom.Dataset]:
     return list(series)
 
 
-def t2_and_t1(uids: tuple[Any, Any], t1: dict[str, Any], change: Callable[[Any], None] = lambda data: None):
+def t2_and_t1(
+    uids: tuple[Any, Any], t1: dict[str, Any], change: Callable[[Any], None] = lambda data: None
+) -> Callable[[Path], str]:
     """A T2 and a T1 in its gaps, in one folder."""
 
     def make(folder: Path) -> str:
@@ -64,7 +66,7 @@ def without(*keywords: str) -> Callable[[pydicom.Dataset], None]:
 
 def changed(
     change: Callable[[int, pydicom.Dataset], None], told: Callable[[Path], str] = said_of, **tags: Any
-):
+) -> Callable[[Path], str]:
     """One series, each slice changed by its index."""
 
     def make(folder: Path) -> str:
@@ -116,7 +118,7 @@ def one_uid_for_all(apart: bool, **same: str) -> Callable[[Path], str]:
 
     def make(folder: Path) -> str:
         for number in range(3):
-            tags = {"StudyInstanceUID": f"1.2.99.{number}", "PatientID": f"P{number}"} | same
+            tags: dict[str, Any] = {"StudyInstanceUID": f"1.2.99.{number}", "PatientID": f"P{number}"} | same
             series = drawn_series("1.2.3.4.5", **tags)
             for data in series:
                 data.PixelData = (np.frombuffer(data.PixelData, "<u2") + 10 * number).astype("<u2").tobytes()

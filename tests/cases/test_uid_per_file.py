@@ -16,14 +16,16 @@ from support.cases import Case
 from support.drawn_series import drawn_series, drawn_slice, save_series
 from support.verdicts import flags_of, rows_below, said_of
 
-T1 = {"EchoTime": "10", "RepetitionTime": "500", "SeriesDescription": "SAG T1 TSE LSPINE"}
+T1: dict[str, Any] = {"EchoTime": "10", "RepetitionTime": "500", "SeriesDescription": "SAG T1 TSE LSPINE"}
 BETWEEN = -14.0
 """First place of slices that lie in the gaps of others."""
 AXIAL = [1, 0, 0, 0, 1, 0]
 ONE = "T2 9 slices, 4 mm"
 
 
-def parted(*several: Iterable[pydicom.Dataset], told: Callable[[Path], str] = said_of):
+def parted(
+    *several: Iterable[pydicom.Dataset], told: Callable[[Path], str] = said_of
+) -> Callable[[Path], str]:
     """Slices in one folder, each with a UID of its own, made anew in each test."""
 
     def make(folder: Path) -> str:

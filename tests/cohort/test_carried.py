@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -84,7 +85,12 @@ def written_back(value: object) -> str | None:
 def test_text_comes_back_as_it_was(first: list[str | None], second: list[str | None]) -> None:
     n_rows = min(len(first), len(second))
     ids = [str(i) for i in range(n_rows)]
-    columns = {"scan_id": ids, "path": ids, "first": first[:n_rows], "second": second[:n_rows]}
+    columns: dict[str, list[Any]] = {
+        "scan_id": ids,
+        "path": ids,
+        "first": first[:n_rows],
+        "second": second[:n_rows],
+    }
     rows = [list(columns), *zip(*columns.values(), strict=True)]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"m.{kind}") for kind in ("csv", "tsv", "jsonl", "parquet")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -80,7 +81,8 @@ def test_tables_do_not_depend_on_the_sharding(
         assert sum(states.values()) == 11
         assert is_final(store)
         frames.append(read_results(str(folder / name)).scans)
-    pd.testing.assert_frame_equal(*frames)
+    first, second = frames
+    pd.testing.assert_frame_equal(first, second)
     assert frames[0]["scan_id"].tolist() == [f"s{i}" for i in range(11)]
     assert frames[0]["age"].tolist() == list(range(11))
 
@@ -131,7 +133,7 @@ def test_damage_is_found_and_mended_by_a_later_generation(tmp_path: Path) -> Non
         ({"settings": {}}, "other settings"),
     ],
 )
-def test_other_conditions_are_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_other_conditions_are_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     store, manifest = Store.at(str(tmp_path / "out")), manifest_of(tmp_path)
     plan_of(store, manifest, 4)
     with pytest.raises(OtherRun, match=said):

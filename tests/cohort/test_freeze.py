@@ -138,7 +138,7 @@ def test_all_is_read_anew_and_nothing_of_before_counts(store: Store) -> None:
 def test_a_run_that_fits_is_not_changed(store: Store) -> None:
     finished(store, 10)
     for change in ("append", "regrade"):
-        assert ledger_of(store, 10, change).plan.revision == 0  # type: ignore[arg-type]
+        assert ledger_of(store, 10, change).plan.revision == 0
     assert len(store.sizes(COMMITS)) == 3
 
 

@@ -29,7 +29,7 @@ from support.run_without_models import CONDITIONS, do_shard, manifest_of
 RECORD = f"{COMMITS}/00001-00.json"
 
 
-class TakesBoth(MemoryFileSystem):
+class TakesBoth(MemoryFileSystem):  # type: ignore[misc]
     """An object store that knows no create-only writes and says nothing of it, as some do."""
 
     protocol = "takesboth"

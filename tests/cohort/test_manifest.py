@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from spinenet.cohort.manifests.manifest import COLUMNS, Manifest, entries, read_manifest, resolve_path
+from spinenet.cohort.manifests.columns import COLUMNS
+from spinenet.cohort.manifests.manifest import Manifest, entries, read_manifest, resolve_path
 from spinenet.errors import ManifestError
 
 

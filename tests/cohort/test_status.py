@@ -34,7 +34,7 @@ def ledger_of(store: Store, n_rows: int = 40, shard_size: int = 8) -> Ledger:
 def do(ledger: Ledger, index: int, at: str = "", seconds: float = 0.0) -> Commit:
     shard = ledger.plan.shard(index)
     states: dict[str, int] = {}
-    rows = []
+    rows: list[dict[str, str | None]] = []
     for number, entry in enumerate(shard.entries):
         reason = REASONS[number % len(REASONS)]
         status = {None: "done", "excluded": "excluded"}.get(reason, "failed")

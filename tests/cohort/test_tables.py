@@ -19,13 +19,17 @@ from spinenet.cohort.rows import (
     failed_rows,
     result_rows,
 )
-from spinenet.cohort.tables import SCANS, TABLES, Row, from_parquet, schema, to_parquet, to_table
+from spinenet.cohort.tables import SCANS, TABLES, from_parquet, schema, to_parquet, to_table
 from spinenet.types import DiscFailure, DiscGrade, Scan, SpineReading, Vertebra
 
 ENTRY = Entry("s1", "/scans/s1", subject_id="p1")
 MADE_BY = Provenance("tiny", "f" * 64, "0.1", "2.9")
 AFFINE = np.array([[0, 0, -4.0, 10], [0, 0.5, 0, 20], [-0.5, 0, 0, 30], [0, 0, 0, 1]])
-HEADER = {"series_uid": "1.2", "field_strength": 3, "PatientName": "Nobody^Else"}
+HEADER: dict[str, str | int | float] = {
+    "series_uid": "1.2",
+    "field_strength": 3,
+    "PatientName": "Nobody^Else",
+}
 SCAN = Scan(np.zeros((8, 6, 3), np.float32), (0.5, 0.5), 4.0, AFFINE, "T2", HEADER, ("unsorted",), "c" * 64)
 
 
@@ -162,7 +166,7 @@ def test_corners_and_centre_of_a_vertebra() -> None:
 def test_grades_and_their_probabilities() -> None:
     (told,) = to_table("grades", rows_of("L4", "L5", discs=("L4-L5",)).grades).to_pylist()
     for finding in FINDINGS:
-        weights: Row = dict(zip(finding.values, range(1, finding.n_classes + 1), strict=True))
+        weights = dict(zip(finding.values, range(1, finding.n_classes + 1), strict=True))
         total = sum(weights.values())
         assert told[finding.name] == finding.values[-1]
         shown = finding.values if finding.ordinal else finding.values[-1:]

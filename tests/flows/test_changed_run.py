@@ -52,7 +52,7 @@ def test_rows_are_appended_and_all_is_graded_anew(tmp_path: Path) -> None:
     assert (before["scans"]["n_vertebrae"] > 0).all()
     assert (scans["seconds_detect"].dropna() < 0.1 * first_seconds).all()
     again = tables(out)
-    corners = [column for column in after["vertebrae"] if column.endswith(("_x", "_y"))]
+    corners = [column for column in after["vertebrae"] if str(column).endswith(("_x", "_y"))]
     pd.testing.assert_frame_equal(again["vertebrae"][corners], after["vertebrae"][corners])
 
 

@@ -96,7 +96,7 @@ def test_run_on_a_deployment(deployment: Deployment, tmp_path: Path) -> None:
     manifest, out = tmp_path / "manifest.csv", tmp_path / "out"
     manifest.write_text("scan_id,path\na,a\nb,b\n", encoding="utf-8")
     ran = subprocess.run(
-        command("run", manifest, out, "--weights", "synthetic", "--cluster", scheduler, "--shard-size", 1),
+        command("run", manifest, out, "--weights", "synthetic", "--cluster", scheduler, "--shard-size", "1"),
         env=os.environ | deployment.environment,
         capture_output=True,
         text=True,

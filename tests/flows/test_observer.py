@@ -28,7 +28,7 @@ from flows.cohort import RunSummary, run_cohort
 from flows.prefect_server.observer import observer
 from flows.prefect_server.server import NoServer, OwnServer, free_port, own_server
 from flows.progress import LogReporter
-from flows.tasks import About, Done
+from flows.tasks import About, Done, Tasks
 from spinenet.cohort.results import read_results
 from support.cohorts import assert_same_tables
 from support.no_op_steps import STEPS
@@ -240,6 +240,9 @@ def test_an_error_of_the_body_is_its_own(server: str) -> None:
     def fail() -> Done:
         raise KeyError("mine")
 
+    def failing(tasks: Tasks) -> None:
+        tasks.submit("kind", "name", fail).result()
+
     for wanted in (True, False):
         with (
             temporary_settings({PREFECT_API_URL: server}),
@@ -248,7 +251,7 @@ def test_an_error_of_the_body_is_its_own(server: str) -> None:
             observer(wanted) as observing,
             observing.started(),
         ):
-            observing.run(ABOUT, lambda tasks: tasks.submit("kind", "name", fail).result() and None)
+            observing.run(ABOUT, failing)
         assert lines == []
     (failed,) = [run for run in asked(server, "flow_runs") if run["name"] == ABOUT.name]
     assert failed["state_type"] == "FAILED"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from distributed import Client, get_worker
@@ -166,11 +167,8 @@ def read_on_a_broken_gpu(prepared: Prepared, orders: Orders, known: Detections |
     def fails(*args: object) -> None:
         raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be ...")
 
-    infer, flows.workers._infer = flows.workers._infer, fails
-    try:
+    with patch.object(flows.workers, "_infer", fails):
         return read(prepared, orders, known)
-    finally:
-        flows.workers._infer = infer
 
 
 def test_a_gpu_that_fails_ends_its_worker_and_the_scan_is_tried_again(

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.clusters.address import CPU, GPU, THREADS_VARIABLE, Cluster, cluster_address, nanny
+from flows.clusters.address import CPU, GPU, Cluster, cluster_address, nanny
 from flows.clusters.certificates import write_certificates
+from flows.workers import THREADS_VARIABLE
 from spinenet.cohort.tables import TABLES
 from support.cohorts import Undisturbed, assert_same_tables, spinenet, tables
 

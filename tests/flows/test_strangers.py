@@ -67,7 +67,7 @@ def unverified(own: Security | None) -> Security:
         written = write_certificates(own, Path(os.environ["STRANGER"]))
         prefix = "DASK_DISTRIBUTED__COMM__TLS__CLIENT__"
         files = (written[prefix + "CERT"], written[prefix + "KEY"])
-    return Stranger()
+    return Stranger()  # type: ignore[no-untyped-call]
 
 
 def test_strangers_are_refused_by_scheduler_workers_and_nannies(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from distributed import Client
@@ -50,11 +51,8 @@ def prepare_stalled(entry: Entry, orders: Orders) -> Prepared:
     """Stands in for a reader whose storage never answers."""
     import flows.workers
 
-    read_scan, flows.workers.read_scan = flows.workers.read_scan, stall
-    try:
+    with patch.object(flows.workers, "read_scan", stall):
         return prepare(entry, orders)
-    finally:
-        flows.workers.read_scan = read_scan
 
 
 def prepare_stuck(entry: Entry, orders: Orders) -> Prepared:

@@ -95,14 +95,20 @@ def textured(path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(values, np.diag([4.4, 0.6, 0.7, 1.0])), path)
 
 
-def pair(path: Path) -> None:
+def pair(path: Path) -> Path:
     values = np.arange(5 * 16 * 20, dtype=np.int16).reshape(5, 16, 20)
     nibabel.save(nibabel.Nifti1Pair(values, np.diag([4.4, 0.6, 0.7, 1.0])), path)
+    return path
 
 
-def put(name: str, make: Callable[[dict[str, bytes]], bytes]) -> Callable[[Path, str], None]:
+def removed(*paths: Path) -> None:
+    for path in paths:
+        path.unlink()
+
+
+def put(name: str, make: Callable[[dict[str, bytes]], bytes]) -> Callable[[Path, str], object]:
     """What writes one file that is made of a series."""
-    return lambda folder, uid: (folder / name).write_bytes(make(files_of(folder, uid))) and None
+    return lambda folder, uid: (folder / name).write_bytes(make(files_of(folder, uid)))
 
 
 def each(change: Callable[[bytes], bytes], suffix: str) -> Callable[[Path, str], None]:
@@ -115,7 +121,7 @@ def each(change: Callable[[bytes], bytes], suffix: str) -> Callable[[Path, str],
 
 THINGS: dict[str, Callable[[Path, str], object]] = {
     "series": lambda folder, uid: series(folder, uid),
-    "half a series": lambda folder, uid: [path.unlink() for path in series(folder, uid)[:2]],
+    "half a series": lambda folder, uid: removed(*series(folder, uid)[:2]),
     "zip": lambda folder, uid: packed(series(folder, uid), folder / "a.zip"),
     "tgz": lambda folder, uid: packed(series(folder, uid), folder / "a.tgz"),
     "zip without a suffix": put("archive", zipped),
@@ -141,7 +147,7 @@ THINGS: dict[str, Callable[[Path, str], object]] = {
     ),
     "zeros": lambda folder, uid: nifti(folder / "l.nii.gz"),
     "pair": lambda folder, uid: pair(folder / "m.img"),
-    "header without voxels": lambda folder, uid: (pair(folder / "n.img"), (folder / "n.img").unlink()),
+    "header without voxels": lambda folder, uid: removed(pair(folder / "n.img")),
     "metaimage": lambda folder, uid: metaimage(folder / "o.mhd"),
     "nrrd": lambda folder, uid: (folder / "p.nrrd").write_bytes(b"NRRD0004\n"),
     "7z": lambda folder, uid: (folder / "q").write_bytes(b"7z\xbc\xaf\x27\x1c\0\4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -47,7 +48,8 @@ class Indexer:
         rules = load_rules(None, SERIES.names, NUMBERS)
         rows = list(choose_all(found.rows, rules, lambda path: folder_subject(str(self.root), path)))
         write_index(str(self.out), rows, found.places.values(), made_with)
-        return pq.read_table(self.out).to_pylist()
+        read: list[dict[str, Any]] = pq.read_table(self.out).to_pylist()
+        return read
 
 
 @pytest.fixture

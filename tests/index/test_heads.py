@@ -51,7 +51,7 @@ def whole(data: bytes) -> list[Frame]:
 
 
 def bytes_of(dataset: pydicom.Dataset, uid: str = ExplicitVRLittleEndian) -> bytes:
-    dataset.file_meta.TransferSyntaxUID = uid
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(uid)
     big = uid == ExplicitVRBigEndian
     buffer = io.BytesIO()
     pydicom.dcmwrite(

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from spinenet.geometry import rescale_quads, to_square_pixels
-from spinenet.inference.pipeline import Settings, detect, grade, label, read_spine
+from spinenet.inference.pipeline import detect, grade, label, read_spine
+from spinenet.settings import Settings
 from spinenet.stages.windows import tile
 from spinenet.types import Scan, Vertebra
 from spinenet.weights.networks import Networks
@@ -39,7 +40,8 @@ class Knowing(nn.Module):
 
 def truth(n: int = 5) -> Array:
     """(n, 4, 2) bodies below one another."""
-    return BODY + np.array([[110 + 2 * i, 50 + 40 * i] for i in range(n)], dtype=float)[:, None]
+    bodies: Array = BODY + np.array([[110 + 2 * i, 50 + 40 * i] for i in range(n)], dtype=float)[:, None]
+    return bodies
 
 
 def knowing_networks(scan: Scan, quads: Array) -> Networks:
@@ -64,6 +66,7 @@ def test_every_step_of_a_scan(scan: Scan) -> None:
         assert vertebra.slices == (0, 1, 2, 3, 4)
         # A corner is a pixel of a patch, here of 1.2 pixels of the scan.
         assert np.abs(vertebra.mean_quad - quad).max() < 2
+        assert vertebra.level_probabilities is not None
         assert vertebra.level_probabilities.sum() == pytest.approx(1)
     levels = [v.level for v in reading.vertebrae]
     assert [g.level for g in reading.grades] == [f"{a}-{b}" for a, b in itertools.pairwise(levels)]
@@ -91,10 +94,12 @@ def test_batches_change_nothing(scan: Scan) -> None:
     )
     for a, b in zip(one.vertebrae, many.vertebrae, strict=True):
         np.testing.assert_allclose(a.quads, b.quads)
+        assert a.level_probabilities is not None
+        assert b.level_probabilities is not None
         np.testing.assert_allclose(a.level_probabilities, b.level_probabilities, atol=1e-6)
-    for a, b in zip(one.grades, many.grades, strict=True):
-        for name, row in a.probabilities.items():
-            np.testing.assert_allclose(row, b.probabilities[name], atol=1e-5)
+    for disc, other in zip(one.grades, many.grades, strict=True):
+        for name, row in disc.probabilities.items():
+            np.testing.assert_allclose(row, other.probabilities[name], atol=1e-5)
 
 
 def test_oblong_pixels_are_squared_and_mapped_back() -> None:
@@ -111,10 +116,11 @@ def test_oblong_pixels_are_squared_and_mapped_back() -> None:
 
 def test_empty_detection_is_an_empty_reading(scan: Scan) -> None:
     networks = tiny_networks()
-    nn.init.zeros_(networks.detector.out.weight)
-    nn.init.zeros_(networks.detector.out.bias)
+    with torch.no_grad():
+        for parameter in networks.detector.get_submodule("out").parameters():
+            parameter.zero_()
     reading = read_spine(scan, networks)
-    assert reading.vertebrae == reading.grades == reading.failures == ()
+    assert (reading.vertebrae, reading.grades, reading.failures) == ((), (), ())
     assert label(scan, (), networks, Settings()) == ()
     assert grade(scan, (), networks, Settings()) == ((), ())
     assert read_spine(scan, networks, vertebrae=()).vertebrae == ()

@@ -205,7 +205,8 @@ class TestDiscs:
         volume = formula_scan(200, 180, 2, 0.0)
         assert reader.get_ivds_from_vert_dicts(vert_dicts=[], scan_volume=volume) == []
         assert reader.get_ivds_from_vert_dicts([], volume=volume) == []
-        for names in ({}, {"scan_volume": volume, "volume": volume}):
+        several: tuple[dict[str, Any], ...] = ({}, {"scan_volume": volume, "volume": volume})
+        for names in several:
             with pytest.raises(TypeError, match="give scan_volume, or volume"):
                 reader.get_ivds_from_vert_dicts([], **names)
 
@@ -299,7 +300,7 @@ class TestDownloads:
             ):
                 archive.writestr(name, b"one")
         with serve(served) as server:
-            names = {"example_scan_name": "t2_lumbar_scan_1", "file_path": tmp_path / "x"}
+            names: dict[str, Any] = {"example_scan_name": "t2_lumbar_scan_1", "file_path": tmp_path / "x"}
             folder = spinenet.download_example_scan(**names, base_url=server.url)
         assert [path.relative_to(folder).as_posix() for path in folder.rglob("*")] == ["IM1.dcm"]
 

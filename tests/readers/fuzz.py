@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
@@ -88,7 +89,7 @@ def _peak_bytes() -> int:
     return int(found.group(1)) * 1024 if found else 0
 
 
-def _child(connection, first: int, last: int) -> None:
+def _child(connection: Any, first: int, last: int) -> None:
     sys.setrecursionlimit(1000)
     for warm in range(30):
         outcome(10**9 + warm)

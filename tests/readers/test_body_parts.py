@@ -108,7 +108,7 @@ def test_every_way_to_read_a_header_tells_the_region(
     edit(paths, change)
     for path in paths:
         with path.open("rb") as file:
-            assert parts(read_head(path.name, file).frames) == {"KNEE"}  # type: ignore[arg-type]
+            assert parts(read_head(path.name, file).frames) == {"KNEE"}
         assert parts(read_frames(path.name, path.read_bytes())) == {"KNEE"}
     # what is not plain is read by pydicom each time
     assert bool(siblings._known) != open_ended

@@ -6,6 +6,8 @@ import random
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -57,15 +59,19 @@ def image(bits: int, signed: bool = False) -> np.ndarray:
 
 
 def jpeg_lossless(pixels: np.ndarray, bits: int) -> bytes:
-    return imagecodecs.jpeg8_encode(pixels.view(f"u{pixels.itemsize}"), bitspersample=bits, lossless=True)
+    return bytes(
+        imagecodecs.jpeg8_encode(pixels.view(f"u{pixels.itemsize}"), bitspersample=bits, lossless=True)
+    )
 
 
 def jpeg_ls(pixels: np.ndarray, bits: int, near: int = 0) -> bytes:
-    return imagecodecs.jpegls_encode(pixels.view(f"u{pixels.itemsize}"), level=near)
+    return bytes(imagecodecs.jpegls_encode(pixels.view(f"u{pixels.itemsize}"), level=near))
 
 
 def jpeg_2000(pixels: np.ndarray, bits: int) -> bytes:
-    return imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k", bitspersample=bits)
+    return bytes(
+        imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="j2k", bitspersample=bits)
+    )
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -78,7 +84,9 @@ def jpeg_2000(pixels: np.ndarray, bits: int) -> bytes:
         *((JPEG2000Lossless, jpeg_2000, bits) for bits in (8, 16)),
     ],
 )
-def test_lossless_encodings_are_bit_for_bit(uid, encode, bits, signed):
+def test_lossless_encodings_are_bit_for_bit(
+    uid: str, encode: Callable[..., bytes], bits: int, signed: bool
+) -> None:
     pixels = image(bits, signed)
     decoded = decode(encode(pixels, bits), pixel_format(uid, bits, signed))
     np.testing.assert_array_equal(decoded, pixels)
@@ -89,24 +97,24 @@ def test_lossless_encodings_are_bit_for_bit(uid, encode, bits, signed):
     ("uid", "encode"),
     [(JPEGLosslessSV1, jpeg_lossless), (JPEGLSLossless, jpeg_ls), (JPEG2000Lossless, jpeg_2000)],
 )
-def test_twelve_bits_are_bit_for_bit(uid, encode):
+def test_twelve_bits_are_bit_for_bit(uid: str, encode: Callable[..., bytes]) -> None:
     pixels = image(12)
     np.testing.assert_array_equal(decode(encode(pixels, 12), pixel_format(uid, 12)), pixels)
 
 
 @pytest.mark.parametrize("near", [1, 3])
-def test_near_lossless_is_as_near_as_it_says(near):
+def test_near_lossless_is_as_near_as_it_says(near: int) -> None:
     pixels = image(12)
     decoded = decode(jpeg_ls(pixels, 12, near), pixel_format(JPEGLSNearLossless, 12))
     assert 0 < np.abs(decoded.astype(int) - pixels).max() <= near
 
 
 @pytest.mark.parametrize(("uid", "bits"), [(JPEGBaseline8Bit, 8), (JPEGExtended12Bit, 12)])
-def test_lossy_jpeg_is_near(uid, bits):
+def test_lossy_jpeg_is_near(uid: str, bits: int) -> None:
     pixels = (np.add.outer(np.arange(ROWS), np.arange(COLUMNS)) << bits - 8).astype(
         np.uint8 if bits == 8 else np.uint16
     )
-    encoded = imagecodecs.jpeg8_encode(pixels, level=98, bitspersample=bits)
+    encoded = bytes(imagecodecs.jpeg8_encode(pixels, level=98, bitspersample=bits))
     decoded = decode(encoded, pixel_format(uid, bits)).astype(int)
     assert np.abs(decoded - pixels).max() <= 3 << bits - 8
 
@@ -148,9 +156,9 @@ def precincts() -> bytes:
     return bytes(big)
 
 
-HIDDEN = {
+HIDDEN: dict[str, tuple[str, bytes]] = {
     "JPEG lossless": (JPEGLosslessSV1, claiming(jpeg_lossless(image(16), 16), 65500, 65500)),
-    "JPEG baseline": (JPEGBaseline8Bit, claiming(imagecodecs.jpeg8_encode(image(8)), 65500, 65500)),
+    "JPEG baseline": (JPEGBaseline8Bit, claiming(bytes(imagecodecs.jpeg8_encode(image(8))), 65500, 65500)),
     "JPEG-LS": (JPEGLSLossless, claiming(jpeg_ls(image(16), 16), 65500, 65500)),
     "JPEG 2000 in a file": (JPEG2000Lossless, of_jp2(40000, 40000)),
     "JPEG 2000 in tiny pieces": (JPEG2000Lossless, precincts()),
@@ -163,7 +171,7 @@ HIDDEN = {
     ),
     "progressive JPEG": (
         JPEGBaseline8Bit,
-        imagecodecs.jpeg8_encode(image(8)).replace(b"\xff\xc0", b"\xff\xc2", 1),
+        bytes(imagecodecs.jpeg8_encode(image(8))).replace(b"\xff\xc0", b"\xff\xc2", 1),
     ),
     "JPEG 2000 of many components": (
         JPEG2000Lossless,
@@ -175,10 +183,12 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_codestream_that_claims_another_image_is_refused(name, monkeypatch):
+def test_a_codestream_that_claims_another_image_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     uid, encoded = HIDDEN[name]
 
-    def forbidden(*arguments, **keywords):
+    def forbidden(*arguments: Any, **keywords: Any) -> None:
         raise AssertionError("the decoder was asked")
 
     for decoder in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode"):
@@ -192,8 +202,9 @@ def test_a_codestream_that_claims_another_image_is_refused(name, monkeypatch):
     ("uid", "encode"),
     [(JPEGLosslessSV1, jpeg_lossless), (JPEGLSLossless, jpeg_ls), (JPEG2000Lossless, jpeg_2000)],
 )
-def test_damaged_streams_come_back(uid, encode):
-    dice, whole, told = random.Random(3), encode(image(16), 16), set()
+def test_damaged_streams_come_back(uid: str, encode: Callable[..., bytes]) -> None:
+    dice, whole = random.Random(3), encode(image(16), 16)
+    told: set[str | tuple[int, ...]] = set()
     for _ in range(200):
         data = bytearray(whole)
         for _ in range(dice.choice((1, 3, 10))):
@@ -229,7 +240,7 @@ assert not BLOCKED & set(sys.modules)
 """
 
 
-def test_no_other_decoder_is_needed_or_imported():
+def test_no_other_decoder_is_needed_or_imported() -> None:
     """Those that are installed beside may be under other licences, or end the process on a damaged stream."""
     script = WITHOUT_OTHERS.replace("PATH", repr(sys.path))
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import random
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -42,7 +44,7 @@ def assert_same_but_fingerprint(read: Scan, wanted: Scan) -> None:
 
 @pytest.mark.parametrize("converted", [False, True])
 @pytest.mark.parametrize("sequence", ["T1", "T2", "STIR"])
-def test_enhanced_and_classic_are_one_scan(tmp_path, sequence, converted):
+def test_enhanced_and_classic_are_one_scan(tmp_path: Path, sequence: str, converted: Any) -> None:
     scan = stored_as(make_scan(sequence=sequence, tilt_degrees=8), (1, 0, 2), (True, False, True))
     paths = save(tmp_path / "classic", scan, description="")
     write_enhanced(tmp_path / "enhanced", [paths[i] for i in (3, 0, 4, 1, 2)], converted=converted)
@@ -54,7 +56,7 @@ def test_enhanced_and_classic_are_one_scan(tmp_path, sequence, converted):
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
 @pytest.mark.parametrize("compression", [None, *COMPRESSIONS])
-def test_every_encoding_of_many_frames(tmp_path, compression, dtype):
+def test_every_encoding_of_many_frames(tmp_path: Path, compression: str | None, dtype: Any) -> None:
     if compression and not can_compress(compression):
         pytest.skip(f"no encoder for {compression} is installed")
     # an odd number of bytes a frame
@@ -64,7 +66,7 @@ def test_every_encoding_of_many_frames(tmp_path, compression, dtype):
 
 
 @pytest.mark.parametrize(("dtype", "word"), [("uint8", "OB"), ("uint8", "OW"), ("uint16", "OW")])
-def test_big_endian_frames(tmp_path, dtype, word):
+def test_big_endian_frames(tmp_path: Path, dtype: Any, word: str) -> None:
     scan = make_scan((5, 3, 4))
     scan.volume[:] %= 251
     path = tmp_path / "enhanced"
@@ -78,14 +80,14 @@ def test_big_endian_frames(tmp_path, dtype, word):
     assert_same(read_scan(path), scan)
 
 
-def test_rescale_is_each_frames_own(tmp_path, series, scan):
+def test_rescale_is_each_frames_own(tmp_path: Path, series: list[Path], scan: Scan) -> None:
     edit(series, lambda ds: setattr(ds, "RescaleSlope", ds.InstanceNumber))
     write_enhanced(tmp_path / "enhanced", series)
     np.testing.assert_array_equal(read_scan(tmp_path / "enhanced").volume, scan.volume * np.arange(1, 6))
 
 
-def test_geometry_may_be_each_frames_own_and_timing_too(enhanced, scan):
-    def move(dataset):
+def test_geometry_may_be_each_frames_own_and_timing_too(enhanced: Path, scan: Scan) -> None:
+    def move(dataset: pydicom.Dataset) -> None:
         (shared,) = dataset.SharedFunctionalGroupsSequence
         for item in dataset.PerFrameFunctionalGroupsSequence:
             item.update(shared)
@@ -96,7 +98,9 @@ def test_geometry_may_be_each_frames_own_and_timing_too(enhanced, scan):
 
 
 @pytest.mark.parametrize("table", [True, False])
-def test_frames_of_several_fragments_need_a_table(tmp_path, series, scan, table):
+def test_frames_of_several_fragments_need_a_table(
+    tmp_path: Path, series: list[Path], scan: Scan, table: bool
+) -> None:
     path = tmp_path / "enhanced"
     write_enhanced(path, series, compression="rle")
     dataset = pydicom.dcmread(path)
@@ -109,20 +113,27 @@ def test_frames_of_several_fragments_need_a_table(tmp_path, series, scan, table)
         assert reason_of(path) == "bad_pixels"
 
 
-def test_a_decoded_file_is_gone_through_once(tmp_path, monkeypatch):
+def test_a_decoded_file_is_gone_through_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # 40 frames whose codestreams are copied once each, not the whole file for each
     path = tmp_path / "enhanced"
     write_enhanced(path, save(tmp_path / "classic", make_scan((8, 8, 40))), compression="rle")
-    parsed = []
+    parsed: list[object] = []
     original = pydicom.dcmread
-    monkeypatch.setattr(pydicom, "dcmread", lambda *a, **k: parsed.append(1) or original(*a, **k))
+
+    def counting(file: Any, **options: Any) -> pydicom.FileDataset:
+        parsed.append(file)
+        return original(file, **options)
+
+    monkeypatch.setattr(pydicom, "dcmread", counting)
     read_scan(path)
     assert len(parsed) == 1
 
 
 @pytest.mark.parametrize("count", [4, 6, 10**6, 2**31 - 1])
 @pytest.mark.parametrize("compression", [None, "rle"])
-def test_another_number_of_frames_than_is_described(tmp_path, series, count, compression):
+def test_another_number_of_frames_than_is_described(
+    tmp_path: Path, series: list[Path], count: int, compression: str | None
+) -> None:
     path = tmp_path / "enhanced"
     write_enhanced(path, series, compression=compression)
     edit([path], lambda ds: setattr(ds, "NumberOfFrames", count))
@@ -130,11 +141,13 @@ def test_another_number_of_frames_than_is_described(tmp_path, series, count, com
 
 
 @pytest.mark.parametrize("compression", [None, "rle"])
-def test_more_frames_described_than_the_file_holds(tmp_path, series, compression):
+def test_more_frames_described_than_the_file_holds(
+    tmp_path: Path, series: list[Path], compression: str | None
+) -> None:
     path = tmp_path / "enhanced"
     write_enhanced(path, series, compression=compression)
 
-    def claim(dataset):
+    def claim(dataset: pydicom.Dataset) -> None:
         dataset.PerFrameFunctionalGroupsSequence.extend([pydicom.Dataset() for _ in range(3)])
         for place, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
             item.PlanePositionSequence = [pydicom.Dataset()]
@@ -148,36 +161,36 @@ def test_more_frames_described_than_the_file_holds(tmp_path, series, compression
     assert reason_of(path) == "bad_pixels"
 
 
-def test_frames_that_share_positions(tmp_path, series, scan):
+def test_frames_that_share_positions(tmp_path: Path, series: list[Path], scan: Scan) -> None:
     path = tmp_path / "enhanced"
     write_enhanced(path, [*series, *series])
     read = read_scan(path)
     assert_same(read, scan)
     assert read.flags == ("duplicate_files",)
 
-    def differ(dataset):
+    def differ(dataset: pydicom.Dataset) -> None:
         dataset.PixelData = dataset.PixelData[:-2] + b"\1\1"
 
     edit([path], differ)
     assert reason_of(path) == "duplicate_positions"
 
 
-def item(**tags):
+def item(**tags: Any) -> list[pydicom.Dataset]:
     made = pydicom.Dataset()
     for keyword, value in tags.items():
         setattr(made, keyword, value)
     return [made]
 
 
-def echo(second, group):
+def echo(second: bool, group: pydicom.Dataset) -> None:
     group.MREchoSequence = item(EffectiveEchoTime=94 if second else 9.4)
 
 
-def time_point(second, group):
+def time_point(second: bool, group: pydicom.Dataset) -> None:
     group.FrameContentSequence = item(TemporalPositionIndex=2 if second else 1)
 
 
-def dixon(second, group):
+def dixon(second: bool, group: pydicom.Dataset) -> None:
     kind = "FAT" if second else "WATER"
     group.MRImageFrameTypeSequence = item(FrameType=["DERIVED", "PRIMARY", "DIXON", kind])
 
@@ -190,12 +203,14 @@ def dixon(second, group):
         (dixon, "several_image_types", "image_type=fat"),
     ],
 )
-def test_several_images_of_each_place(tmp_path, told, reason, label):
+def test_several_images_of_each_place(
+    tmp_path: Path, told: Callable[[bool, pydicom.Dataset], None], reason: str, label: str
+) -> None:
     first, second = (make_scan(seed=seed) for seed in (1, 2))
     path = tmp_path / "enhanced"
     write_enhanced(path, [*save(tmp_path / "a", first), *save(tmp_path / "b", second)])
 
-    def tell(dataset):
+    def tell(dataset: pydicom.Dataset) -> None:
         for index, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
             told(index >= 5, group)
 
@@ -205,8 +220,8 @@ def test_several_images_of_each_place(tmp_path, told, reason, label):
     assert_same(read_scan(path, series_uid=f"{uid}#{label}"), second)
 
 
-def test_many_frames_without_geometry(series, tmp_path):
-    def pile(dataset):
+def test_many_frames_without_geometry(series: list[Path], tmp_path: Path) -> None:
+    def pile(dataset: pydicom.Dataset) -> None:
         dataset.NumberOfFrames, dataset.PixelData = 3, dataset.PixelData * 3
 
     path = tmp_path / "enhanced"
@@ -214,7 +229,7 @@ def test_many_frames_without_geometry(series, tmp_path):
     edit(series[:1], pile)
     assert reason_of(series[0]) == "unsupported_image"
 
-    def forget(dataset):
+    def forget(dataset: pydicom.Dataset) -> None:
         for item in dataset.PerFrameFunctionalGroupsSequence:
             del item.PlanePositionSequence
 
@@ -225,23 +240,25 @@ def test_many_frames_without_geometry(series, tmp_path):
     assert read.shape == (20, 16, 5)
 
 
-def test_a_header_alone_is_enough(enhanced):
+def test_a_header_alone_is_enough(enhanced: Path) -> None:
     data = enhanced.read_bytes()
     whole = read_frames("a", data)
     assert [frame.pixels.index for frame in whole] == [0, 1, 2, 3, 4]
     assert read_frame("a", data) == whole[0]
-    first = read_frames("a", data[: whole[0].pixels.start + 12])
+    start = whole[0].pixels.start
+    assert start is not None
+    first = read_frames("a", data[: start + 12])
     assert [replace(frame, digest="") for frame in first] == [replace(frame, digest="") for frame in whole]
-    assert all(frame.pixels.start is None for frame in read_frames("a", data[: whole[0].pixels.start]))
+    assert all(frame.pixels.start is None for frame in read_frames("a", data[:start]))
     assert read_frames("a", b"no DICOM") == ()
-    for end in range(140, whole[0].pixels.start, 7):
+    for end in range(140, start, 7):
         try:
             assert all(frame.pixels.start is None for frame in read_frames("a", data[:end]))
         except ScanError as error:
             assert error.reason == "unreadable"  # noqa: PT017 - both ends are right
 
 
-def test_a_series_that_is_there_in_both_forms(enhanced, series, scan):
+def test_a_series_that_is_there_in_both_forms(enhanced: Path, series: list[Path], scan: Scan) -> None:
     enhanced.rename(series[0].parent / "enhanced.dcm")
     read = read_scan(series[0].parent)
     assert_same(read, scan)
@@ -249,10 +266,14 @@ def test_a_series_that_is_there_in_both_forms(enhanced, series, scan):
 
 
 @pytest.mark.parametrize("compression", [None, "rle"])
-def test_claims_allocate_nothing(tmp_path, series, compression):
+def test_claims_allocate_nothing(tmp_path: Path, series: list[Path], compression: str | None) -> None:
     path = tmp_path / "enhanced"
     write_enhanced(path, series, compression=compression)
-    edit([path], lambda ds: (setattr(ds, "Rows", 2000), setattr(ds, "Columns", 3000)))
+
+    def claims(dataset: pydicom.Dataset) -> None:
+        dataset.Rows, dataset.Columns = 2000, 3000
+
+    edit([path], claims)
     tracemalloc.start()
     try:
         assert reason_of(path) == "bad_pixels"
@@ -262,11 +283,12 @@ def test_claims_allocate_nothing(tmp_path, series, compression):
 
 
 @pytest.mark.parametrize("compression", [None, "rle", "jpeg2000"])
-def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
+def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path: Path, compression: str | None) -> None:
     path = tmp_path / "enhanced"
     write_enhanced(path, save(tmp_path / "classic", make_scan((40, 36, 3))), compression=compression)
     whole = path.read_bytes()
     start = read_frames("a", whole)[0].pixels.start
+    assert start is not None
     dice = random.Random(11)
     for _ in range(150):
         # anything but a ScanError fails the test
@@ -274,10 +296,10 @@ def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
             read_dicom({"a": damaged_bytes(whole, dice, start + 200)})
 
 
-def test_no_text_of_a_functional_group_gets_out(enhanced, scan):
+def test_no_text_of_a_functional_group_gets_out(enhanced: Path, scan: Scan) -> None:
     secret = "Kanarienvogel"
 
-    def plant(dataset):
+    def plant(dataset: pydicom.Dataset) -> None:
         dataset.PatientName = dataset.SeriesDescription = dataset.ImageComments = secret
         for item in (dataset.SharedFunctionalGroupsSequence[0], *dataset.PerFrameFunctionalGroupsSequence):
             item.FrameAnatomySequence = [pydicom.Dataset()]

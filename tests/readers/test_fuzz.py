@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+from pathlib import Path
 
 from fuzz import outcome, run
 
@@ -16,7 +17,7 @@ from support.fuzz_cases import corpus, damaged
 CASES = 300
 
 
-def test_undamaged_series_are_read(tmp_path):
+def test_undamaged_series_are_read(tmp_path: Path) -> None:
     for name, files in corpus():
         folder = tmp_path / name.replace(":", "")
         folder.mkdir()
@@ -26,12 +27,12 @@ def test_undamaged_series_are_read(tmp_path):
         assert read_scan(path).volume.size, name
 
 
-def test_a_case_is_made_of_its_number_alone():
+def test_a_case_is_made_of_its_number_alone() -> None:
     assert damaged(17) == damaged(17)
     assert damaged(17) != damaged(18)
 
 
-def test_every_case_ends_as_a_scan_or_a_reason():
+def test_every_case_ends_as_a_scan_or_a_reason() -> None:
     found = run(0, CASES)
     assert found.failures == {}
     assert sum(found.outcomes.values()) == CASES
@@ -39,11 +40,11 @@ def test_every_case_ends_as_a_scan_or_a_reason():
     assert found.outcomes["scan"] > CASES / 20
 
 
-def test_the_runner_tells_what_each_case_comes_to():
+def test_the_runner_tells_what_each_case_comes_to() -> None:
     assert dict(run(3, 5).outcomes) == collections.Counter(map(outcome, (3, 4)))
 
 
-def test_what_was_read_before_changes_nothing():
+def test_what_was_read_before_changes_nothing() -> None:
     def told(data: bytes) -> object:
         try:
             whole = as_part10(data)

@@ -6,6 +6,7 @@ import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -48,7 +49,9 @@ def posed_scans(draw: st.DrawFn) -> Scan:
     order=st.sampled_from(list(itertools.permutations(range(3)))),
     flips=st.tuples(*[st.booleans()] * 3),
 )
-def test_dicom_and_nifti_of_any_pose_are_the_same_scan(scan, plane, order, flips):
+def test_dicom_and_nifti_of_any_pose_are_the_same_scan(
+    scan: Scan, plane: Any, order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         save(Path(name), stored_as(scan, plane, flips))
         dicom = read_scan(name)
@@ -72,7 +75,9 @@ def test_dicom_and_nifti_of_any_pose_are_the_same_scan(scan, plane, order, flips
     flips=st.tuples(*[st.booleans()] * 3),
     data=st.data(),
 )
-def test_a_pixel_lies_where_its_own_tags_put_it(scan, plane, flips, data):
+def test_a_pixel_lies_where_its_own_tags_put_it(
+    scan: Scan, plane: Any, flips: tuple[bool, bool, bool], data: st.DataObject
+) -> None:
     """By the equation of PS3.3 C.7.6.2.1.1 from one file's tags alone."""
     # every voxel another value, so that it is found again
     scan.volume[:] = np.random.default_rng(0).permutation(scan.volume.size).reshape(scan.shape)
@@ -95,7 +100,9 @@ def test_a_pixel_lies_where_its_own_tags_put_it(scan, plane, flips, data):
 
 @settings(max_examples=10, deadline=None)
 @given(numbers=st.lists(st.integers(0, 5), min_size=5, max_size=5), spacing=st.floats(0.1, 99))
-def test_numbers_names_and_stated_distances_decide_nothing(numbers, spacing):
+def test_numbers_names_and_stated_distances_decide_nothing(
+    numbers: Any, spacing: tuple[float, float]
+) -> None:
     scan = make_scan()
     with tempfile.TemporaryDirectory() as name:
         for path, number in zip(save(Path(name), scan), numbers, strict=True):

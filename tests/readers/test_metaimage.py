@@ -7,6 +7,7 @@ import sys
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from spinenet.errors import ScanError
 from spinenet.readers.series import read_scan
 from spinenet.readers.volumes.metaimage import read_metaimage
+from spinenet.types import Scan
 from support.small_scans import make_scan, stored_as
 
 
@@ -23,7 +25,7 @@ def reason_of(data: bytes, **beside: bytes) -> str:
     return caught.value.reason
 
 
-def header_of(scan, voxels="LOCAL", **changes) -> bytes:
+def header_of(scan: Scan, voxels: Any = "LOCAL", **changes: Any) -> bytes:
     """As a program would write it, axes in the scan's own order."""
     steps = np.linalg.norm(scan.affine[:3, :3], axis=0)
     values = {
@@ -42,15 +44,15 @@ def header_of(scan, voxels="LOCAL", **changes) -> bytes:
     return "\n".join([*lines, f"ElementDataFile = {voxels}\n"]).encode()
 
 
-def voxels_of(scan) -> bytes:
-    return scan.volume.astype("<i2").tobytes(order="F")
+def voxels_of(scan: Scan) -> bytes:
+    return bytes(scan.volume.astype("<i2").tobytes(order="F"))
 
 
-def test_any_axes_give_the_same_scan():
+def test_any_axes_give_the_same_scan() -> None:
     pytest.importorskip("SimpleITK")
     scan = make_scan(tilt_degrees=12)
-    for order in itertools.permutations(range(3)):
-        stored = stored_as(scan, order, (True, False, True))
+    for first, second, third in itertools.permutations(range(3)):
+        stored = stored_as(scan, (first, second, third), (True, False, True))
         read = read_metaimage("1_t2.mha", {"1_t2.mha": header_of(stored) + voxels_of(stored)})
         np.testing.assert_array_equal(read.volume, scan.volume)
         np.testing.assert_allclose(read.affine, scan.affine, atol=1e-9)
@@ -61,7 +63,7 @@ def test_any_axes_give_the_same_scan():
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("suffix", [".mha", ".mhd"])
-def test_files_of_the_library_itself(tmp_path, packed, suffix):
+def test_files_of_the_library_itself(tmp_path: Path, packed: bool, suffix: str) -> None:
     sitk = pytest.importorskip("SimpleITK")
     scan = make_scan()
     image = sitk.GetImageFromArray(scan.volume.transpose(2, 1, 0))
@@ -84,7 +86,7 @@ def test_files_of_the_library_itself(tmp_path, packed, suffix):
         assert read.fingerprint == reads[0].fingerprint
 
 
-def test_big_endian_and_a_header_to_be_skipped():
+def test_big_endian_and_a_header_to_be_skipped() -> None:
     pytest.importorskip("SimpleITK")
     scan = make_scan()
     head = header_of(scan, "a.raw", BinaryDataByteOrderMSB=True, HeaderSize=-1)
@@ -92,7 +94,7 @@ def test_big_endian_and_a_header_to_be_skipped():
     np.testing.assert_array_equal(read_metaimage("a.mhd", {"a.mhd": head, "a.raw": raw}).volume, scan.volume)
 
 
-def test_reasons():
+def test_reasons() -> None:
     scan = make_scan()
     good, voxels = header_of(scan), voxels_of(scan)
     assert reason_of(b"") == "unreadable"
@@ -109,7 +111,7 @@ def test_reasons():
     assert reason_of(header_of(scan, HeaderSize=12) + voxels) == "unsupported_image"
 
 
-def test_packed_voxels_are_checked():
+def test_packed_voxels_are_checked() -> None:
     scan = make_scan()
     head = header_of(scan, CompressedData=True)
     packed = zlib.compress(voxels_of(scan))
@@ -123,7 +125,7 @@ def test_packed_voxels_are_checked():
 @pytest.mark.parametrize(
     "elsewhere", ["/etc/passwd", "../a.raw", "sub/a.raw", "LIST", "a%03d.raw 1 5 1", "C:\\a.raw"]
 )
-def test_voxels_elsewhere_are_not_fetched(tmp_path, elsewhere):
+def test_voxels_elsewhere_are_not_fetched(tmp_path: Path, elsewhere: str) -> None:
     head = header_of(make_scan(), elsewhere)
     assert reason_of(head, **{elsewhere: voxels_of(make_scan())}) == "unsupported_image"
     (tmp_path / "a.mhd").write_bytes(head)
@@ -132,7 +134,7 @@ def test_voxels_elsewhere_are_not_fetched(tmp_path, elsewhere):
     assert caught.value.reason == "unsupported_image"
 
 
-def test_voxels_that_are_gone(tmp_path):
+def test_voxels_that_are_gone(tmp_path: Path) -> None:
     assert reason_of(header_of(make_scan(), "a.raw")) == "no_pixels"
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.mhd").write_bytes(header_of(make_scan(), "a.raw"))
@@ -145,7 +147,7 @@ def test_voxels_that_are_gone(tmp_path):
 
 @pytest.mark.parametrize("key", ["TransformMatrix", "ElementSpacing", "Offset"])
 @pytest.mark.parametrize("value", [None, "x y z", "nan 0 0", "1 2", "0 0 0 0 0 0 0 0 0"])
-def test_geometry_that_makes_no_sense(key, value):
+def test_geometry_that_makes_no_sense(key: str, value: Any) -> None:
     scan = make_scan()
     if key == "TransformMatrix" and value == "0 0 0 0 0 0 0 0 0":
         pytest.importorskip("SimpleITK")
@@ -153,14 +155,14 @@ def test_geometry_that_makes_no_sense(key, value):
     assert reason_of(header_of(scan, **{key: value}) + voxels_of(scan)) in wanted
 
 
-def test_without_the_library_the_extra_is_named(monkeypatch):
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     scan = make_scan()
     with pytest.raises(ScanError, match=r"spinenet\[metaimage\]"):
         read_metaimage("a.mha", {"a.mha": header_of(scan) + voxels_of(scan)})
 
 
-def test_other_planes_and_too_few_slices():
+def test_other_planes_and_too_few_slices() -> None:
     pytest.importorskip("SimpleITK")
     few, axial = make_scan((20, 16, 2)), make_scan()
     axial.affine[:3, :3] = axial.affine[[2, 1, 0], :3]
@@ -168,6 +170,6 @@ def test_other_planes_and_too_few_slices():
     assert reason_of(header_of(axial) + voxels_of(axial)) == "not_sagittal"
 
 
-def test_folders_with_a_dicom_series_are_read_as_dicom(tmp_path: Path, series):
+def test_folders_with_a_dicom_series_are_read_as_dicom(tmp_path: Path, series: list[Path]) -> None:
     (series[0].parent / "a.mha").write_bytes(header_of(make_scan()) + voxels_of(make_scan()))
     assert read_scan(series[0].parent).flags == ("files_ignored",)

@@ -7,6 +7,7 @@ import itertools
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from spinenet.errors import ScanError
 from spinenet.readers.series import read_scan
 from spinenet.readers.volumes.nifti import read_nifti
+from spinenet.types import Scan
 from support.small_scans import make_scan, save, stored_as
 
 nibabel = pytest.importorskip("nibabel")
@@ -24,11 +26,11 @@ REAL = Path(os.environ.get("SPINENET_REAL_SCANS", Path(__file__).parents[3] / "s
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def image_of(scan, kind=nibabel.Nifti1Image, dtype=np.int16):
+def image_of(scan: Scan, kind: Any = nibabel.Nifti1Image, dtype: Any = np.int16) -> Any:
     return kind(scan.volume.astype(dtype), TO_RAS @ scan.affine)
 
 
-def reason_of(data: bytes, name="a.nii") -> str:
+def reason_of(data: bytes, name: str = "a.nii") -> str:
     with pytest.raises(ScanError) as caught:
         read_nifti(name, data)
     return caught.value.reason
@@ -42,7 +44,9 @@ def reason_of(data: bytes, name="a.nii") -> str:
     packed=st.booleans(),
     kind=st.sampled_from([nibabel.Nifti1Image, nibabel.Nifti2Image]),
 )
-def test_any_axes_give_the_same_scan(order, flips, tilt, packed, kind):
+def test_any_axes_give_the_same_scan(
+    order: tuple[int, int, int], flips: tuple[bool, bool, bool], tilt: float, packed: bool, kind: Any
+) -> None:
     scan = make_scan(tilt_degrees=tilt)
     data = image_of(stored_as(scan, order, flips), kind).to_bytes()
     read = read_nifti("x_T2w.nii.gz", gzip.compress(data) if packed else data)
@@ -53,7 +57,7 @@ def test_any_axes_give_the_same_scan(order, flips, tilt, packed, kind):
     assert read.sequence == "T2"
 
 
-def test_nifti_and_dicom_of_one_scan_agree(tmp_path):
+def test_nifti_and_dicom_of_one_scan_agree(tmp_path: Path) -> None:
     scan = make_scan(tilt_degrees=12)
     save(tmp_path / "dicom", scan)
     nibabel.save(image_of(scan), tmp_path / "sub-1_T2w.nii.gz")
@@ -67,7 +71,7 @@ def test_nifti_and_dicom_of_one_scan_agree(tmp_path):
     assert read_scan(tmp_path / "bids").fingerprint == nifti.fingerprint
 
 
-def test_reasons():
+def test_reasons() -> None:
     scan = make_scan()
     data = image_of(scan).to_bytes()
     assert reason_of(b"not a header") == "unreadable"
@@ -93,7 +97,7 @@ def test_reasons():
     assert reason_of(header.binaryblock + data[348:]) == "too_large"
 
 
-def test_voxels_that_are_no_numbers_become_zero():
+def test_voxels_that_are_no_numbers_become_zero() -> None:
     scan = make_scan()
     scan.volume[3, 4, 2] = np.nan
     read = read_nifti("a.nii", image_of(scan, dtype=np.float32).to_bytes())
@@ -101,7 +105,7 @@ def test_voxels_that_are_no_numbers_become_zero():
     assert read.flags == ("not_finite",)
 
 
-def test_scaled_voxels():
+def test_scaled_voxels() -> None:
     scan = make_scan()
     plain = image_of(scan).to_bytes()
     # scl_slope and scl_inter lie at byte 112 of the header
@@ -111,7 +115,7 @@ def test_scaled_voxels():
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the folder of real scans (SPINENET_REAL_SCANS) is not here")
-def test_real_scans_lie_as_they_should():
+def test_real_scans_lie_as_they_should() -> None:
     paths = sorted(path for path in REAL.glob("*.nii.gz") if not path.name.endswith("_msk.nii.gz"))
     assert paths
     for path in paths:
@@ -129,7 +133,7 @@ def test_real_scans_lie_as_they_should():
         assert read.volume[row, column, at] == pytest.approx(float(image.dataobj[index]))
 
 
-def test_fine_volumes_are_read_in_any_plane_and_coarse_ones_are_not(tmp_path):
+def test_fine_volumes_are_read_in_any_plane_and_coarse_ones_are_not(tmp_path: Path) -> None:
     scan = make_scan((12, 10, 40))
     scan.affine[:3, 2] *= 0.75 / scan.slice_spacing
     scan.affine[:3, 0] *= 2  # 1.4 mm: longer than 1.5 times the slices' distance
@@ -145,7 +149,7 @@ def test_fine_volumes_are_read_in_any_plane_and_coarse_ones_are_not(tmp_path):
 @pytest.mark.parametrize(
     ("axis", "along", "flags"), [(2, 1, ("sheared",)), (2, 0, ("sheared",)), (0, 1, None)]
 )
-def test_askew_affines(axis, along, flags):
+def test_askew_affines(axis: int, along: Any, flags: Any) -> None:
     scan = make_scan()
     scan.affine[:3, axis] += 0.1 * scan.affine[:3, along] / np.linalg.norm(scan.affine[:3, along])
     if flags is None:

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
@@ -88,7 +89,7 @@ def bundled() -> list[str]:
     return sorted(str(path.relative_to(BUNDLED)) for path in paths if path.name != "dicomdirtests")
 
 
-def classic(change: Callable[[pydicom.Dataset], None] = lambda dataset: None, **options) -> Make:
+def classic(change: Callable[[pydicom.Dataset], object] = lambda dataset: None, **options: Any) -> Make:
     def make(folder: Path) -> Path:
         edit(save(folder / "series", SCAN, **options), change)
         return folder / "series"
@@ -96,7 +97,7 @@ def classic(change: Callable[[pydicom.Dataset], None] = lambda dataset: None, **
     return make
 
 
-def enhanced(change: Callable[[pydicom.Dataset], None] = lambda dataset: None, **options) -> Make:
+def enhanced(change: Callable[[pydicom.Dataset], None] = lambda dataset: None, **options: Any) -> Make:
     def make(folder: Path) -> Path:
         write_enhanced(folder / "enhanced", save(folder / "classic", SCAN), **options)
         edit([folder / "enhanced"], change)
@@ -131,8 +132,8 @@ def alone(data: bytes) -> Make:
     return make
 
 
-def setting(**values) -> Callable[[pydicom.Dataset], None]:
-    def change(dataset):
+def setting(**values: Any) -> Callable[[pydicom.Dataset], None]:
+    def change(dataset: pydicom.Dataset) -> None:
         for keyword, value in values.items():
             setattr(dataset, keyword, value)
 
@@ -186,7 +187,9 @@ def into_zip(path: Path, files: Mapping[str, bytes]) -> None:
             archive.writestr(name, data)
 
 
-def into_tar(path: Path, files: Mapping[str, bytes], mode: str = "w") -> None:
+def into_tar(
+    path: Path, files: Mapping[str, bytes], mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w"
+) -> None:
     with tarfile.open(path, mode) as archive:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
@@ -282,12 +285,12 @@ def outcome_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", bundled())
-def test_files_of_pydicom(name):
+def test_files_of_pydicom(name: str) -> None:
     assert outcome_of(BUNDLED / name) == expected_of(name)
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_files(tmp_path, name):
+def test_odd_files(tmp_path: Path, name: str) -> None:
     expected, make = ODD[name]
     assert outcome_of(make(tmp_path)) == expected
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -10,9 +12,10 @@ import pytest
 from pydicom.tag import Tag
 
 from spinenet.geometry import to_square_pixels
-from spinenet.inference.pipeline import Settings, detect
+from spinenet.inference.pipeline import detect
 from spinenet.readers.dicom.assembly import read_dicom
 from spinenet.readers.series import read_scan
+from spinenet.settings import Settings
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.synthetic.image import render
 from spinenet.types import Scan
@@ -25,7 +28,9 @@ BORDER = np.s_[:, :3]
 """Columns that are padded."""
 
 
-def padded(value: int, *, bits: int = 16, signed: bool = True, also: int | None = None, **tags: object):
+def padded(
+    value: int, *, bits: int = 16, signed: bool = True, also: int | None = None, **tags: object
+) -> Callable[[pydicom.Dataset], None]:
     """Fill the border's pixels with ``value``, one of them with ``also``, and set tags."""
 
     def change(dataset: pydicom.Dataset) -> None:
@@ -93,7 +98,11 @@ def test_implicit_files(series: list[Path], scan: Scan) -> None:
 
 
 def test_rescaled_and_turned_round(series: list[Path], scan: Scan) -> None:
-    more = {"RescaleSlope": 2, "RescaleIntercept": -10, "PhotometricInterpretation": "MONOCHROME1"}
+    more: dict[str, Any] = {
+        "RescaleSlope": 2,
+        "RescaleIntercept": -10,
+        "PhotometricInterpretation": "MONOCHROME1",
+    }
     edit(series, padded(-32768, PixelPaddingValue=-32768, **more))
     turned = Scan((-1 - scan.volume) * 2 - 10, scan.pixel_spacing, scan.slice_spacing, scan.affine)
     read = read_scan(series[0].parent)

@@ -26,6 +26,7 @@ def decode(name: str) -> np.ndarray:
         pytest.skip(f"this pydicom does not bring {name}")
     data = Path(path).read_bytes()
     frame = read_frame(name, data)
+    assert frame is not None
     check_format(frame.pixels)
     return stored_pixels(data, frame.pixels)[0]
 
@@ -42,16 +43,16 @@ def decode(name: str) -> np.ndarray:
         "MR_small_padded.dcm",
     ],
 )
-def test_every_encoding_of_one_image_is_the_same(name):
+def test_every_encoding_of_one_image_is_the_same(name: str) -> None:
     np.testing.assert_array_equal(decode(name), decode("MR_small.dcm"))
 
 
-def test_jpeg_lossless_is_bit_for_bit(tmp_path):
+def test_jpeg_lossless_is_bit_for_bit(tmp_path: Path) -> None:
     scan = make_scan((40, 36, 3))
     scan.volume[:2] = 65535 * (np.arange(36 * 2).reshape(2, 36, 1) % 2)
     paths = save(tmp_path, scan)
 
-    def compress(dataset):
+    def compress(dataset: pydicom.Dataset) -> None:
         pixels = scan.volume[:, :, dataset.InstanceNumber - 1].astype(np.uint16)
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.JPEGLosslessSV1
         dataset.PixelData = pydicom.encaps.encapsulate([jpeg_lossless.encode(pixels)])
@@ -67,14 +68,14 @@ def test_jpeg_lossless_is_bit_for_bit(tmp_path):
             stored_pixels(whole[:end], frame.pixels)
 
 
-def test_truncated_image_of_pydicom():
+def test_truncated_image_of_pydicom() -> None:
     with pytest.raises(ScanError) as caught:
         decode("MR_truncated.dcm")
     assert caught.value.reason == "bad_pixels"
 
 
 @pytest.mark.parametrize("compression", [None, "rle", "jpeg2000"])
-def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path, compression):
+def test_damaged_files_end_as_a_scan_or_a_reason(tmp_path: Path, compression: str | None) -> None:
     whole = [path.read_bytes() for path in save(tmp_path, make_scan((40, 36, 3)), compression=compression)]
     dice = random.Random(7)
     for _ in range(150):

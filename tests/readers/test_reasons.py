@@ -6,6 +6,9 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import fsspec
 import nibabel
@@ -24,7 +27,7 @@ from spinenet.types import Scan
 from support.small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 
-def reason_of(path, **options) -> str:
+def reason_of(path: str | Path, **options: Any) -> str:
     with pytest.raises(ScanError) as caught:
         read_scan(str(path), **options)
     assert caught.value.reason in REASONS
@@ -33,38 +36,38 @@ def reason_of(path, **options) -> str:
     return caught.value.reason
 
 
-def setting(**values):
-    def change(dataset):
+def setting(**values: Any) -> Callable[[pydicom.Dataset], None]:
+    def change(dataset: pydicom.Dataset) -> None:
         for keyword, value in values.items():
             setattr(dataset, keyword, value)
 
     return change
 
 
-def deleting(*keywords):
-    def change(dataset):
+def deleting(*keywords: str) -> Callable[[pydicom.Dataset], None]:
+    def change(dataset: pydicom.Dataset) -> None:
         for keyword in keywords:
             del dataset[keyword]
 
     return change
 
 
-def axial(dataset):
+def axial(dataset: pydicom.Dataset) -> None:
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
     dataset.ImagePositionPatient = [0, 0, 5 * int(dataset.InstanceNumber)]
 
 
-def colour(dataset):
+def colour(dataset: pydicom.Dataset) -> None:
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "RGB"
     dataset.PlanarConfiguration = 0
     dataset.PixelData = dataset.PixelData * 3
 
 
-def truncated(dataset):
+def truncated(dataset: pydicom.Dataset) -> None:
     dataset.PixelData = dataset.PixelData[:100]
 
 
-def mpeg(dataset):
+def mpeg(dataset: pydicom.Dataset) -> None:
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
     dataset.PixelData = pydicom.encaps.encapsulate([dataset.PixelData])
     dataset["PixelData"].is_undefined_length = True
@@ -84,7 +87,7 @@ CHANGES_OF_ALL = {
 
 
 @pytest.mark.parametrize("reason", CHANGES_OF_ALL)
-def test_reason_when_every_file_is_changed(series, reason):
+def test_reason_when_every_file_is_changed(series: list[Path], reason: str) -> None:
     edit(series, CHANGES_OF_ALL[reason])
     assert reason_of(series[0].parent) == reason
 
@@ -107,7 +110,7 @@ def test_reason_when_every_file_is_changed(series, reason):
         ("not_mr", setting(Modality="CT")),
     ],
 )
-def test_reason_when_one_file_is_changed(series, reason, change):
+def test_reason_when_one_file_is_changed(series: list[Path], reason: str, change: Callable[..., Any]) -> None:
     edit(series[2:3], change)
     assert reason_of(series[0].parent) == reason
 
@@ -116,18 +119,18 @@ def test_reason_when_one_file_is_changed(series, reason, change):
     "change",
     [setting(BitsAllocated=12), setting(BitsStored=0), setting(HighBit=3), deleting("BitsAllocated")],
 )
-def test_impossible_pixel_formats(series, change):
+def test_impossible_pixel_formats(series: list[Path], change: Callable[..., Any]) -> None:
     edit(series, change)
     assert reason_of(series[0].parent) == "unsupported_image"
 
 
-def test_values_that_are_not_numbers_count_as_missing(series):
+def test_values_that_are_not_numbers_count_as_missing(series: list[Path]) -> None:
     for path in series:
         path.write_bytes(path.read_bytes().replace(b"0.7\\0.6 ", b"x.y\\abc "))
     assert reason_of(series[0].parent) == "missing_tags"
 
 
-def test_slices_that_are_gone_or_too_few(series):
+def test_slices_that_are_gone_or_too_few(series: list[Path]) -> None:
     series[2].unlink()
     assert reason_of(series[0].parent) == "missing_slices"
     series[3].unlink()
@@ -135,12 +138,12 @@ def test_slices_that_are_gone_or_too_few(series):
     assert reason_of(series[0].parent) == "too_few_slices"
 
 
-def test_slices_off_the_line_are_mixed_geometry(series):
+def test_slices_off_the_line_are_mixed_geometry(series: list[Path]) -> None:
     edit(series[2:3], lambda ds: setattr(ds, "ImagePositionPatient", [ds.ImagePositionPatient[0], -90, 200]))
     assert reason_of(series[0].parent) == "mixed_geometry"
 
 
-def test_a_straight_shear_is_undone(series, scan):
+def test_a_straight_shear_is_undone(series: list[Path], scan: Scan) -> None:
     edit(series, lambda ds: setattr(ds, "ImagePositionPatient", [
         ds.ImagePositionPatient[0], ds.ImagePositionPatient[1] + 0.5 * ds.InstanceNumber, 200]))  # fmt: skip
     read = read_scan(str(series[0].parent))
@@ -152,14 +155,14 @@ def test_a_straight_shear_is_undone(series, scan):
     np.testing.assert_array_equal(read.volume[:, :, 2], scan.volume[:, :, 2])
 
 
-def test_header_that_claims_more_than_the_file_holds(series):
+def test_header_that_claims_more_than_the_file_holds(series: list[Path]) -> None:
     edit(series, setting(Rows=65535, Columns=65535))
     assert reason_of(series[0].parent) == "too_large"
     edit(series, setting(Rows=2000, Columns=2000))
     assert reason_of(series[0].parent) == "bad_pixels"
 
 
-def test_file_cut_off_in_its_pixels_or_before(series):
+def test_file_cut_off_in_its_pixels_or_before(series: list[Path]) -> None:
     data = series[2].read_bytes()
     series[2].write_bytes(data[: len(data) - 50])
     assert reason_of(series[0].parent) == "bad_pixels"
@@ -168,14 +171,16 @@ def test_file_cut_off_in_its_pixels_or_before(series):
 
 
 @pytest.mark.parametrize("compression", ["rle", "jpeg2000"])
-def test_damaged_compressed_pixels(tmp_path, compression):
+def test_damaged_compressed_pixels(tmp_path: Path, compression: str | None) -> None:
     paths = save(tmp_path, make_scan((64, 48, 3)), compression=compression)
     data = paths[1].read_bytes()
     paths[1].write_bytes(data[:-600])
     assert reason_of(tmp_path) == "bad_pixels"
 
 
-def test_codestream_that_claims_another_size_is_not_decoded(tmp_path, monkeypatch):
+def test_codestream_that_claims_another_size_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = save(tmp_path, make_scan((64, 48, 3)), compression="jpeg2000")
     data = paths[1].read_bytes()
     at = data.index(b"\xff\x4f\xff\x51")
@@ -183,7 +188,9 @@ def test_codestream_that_claims_another_size_is_not_decoded(tmp_path, monkeypatc
     assert reason_of(tmp_path) == "bad_pixels"
 
 
-def test_unreadable_alone_and_ignored_beside_good_ones(tmp_path, series, scan):
+def test_unreadable_alone_and_ignored_beside_good_ones(
+    tmp_path: Path, series: list[Path], scan: Scan
+) -> None:
     broken = b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\x04\0" + b"\xff" * 3
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.dcm").write_bytes(broken)
@@ -192,7 +199,7 @@ def test_unreadable_alone_and_ignored_beside_good_ones(tmp_path, series, scan):
     assert_same(read_scan(str(series[0].parent)), scan)
 
 
-def test_paths(tmp_path, series):
+def test_paths(tmp_path: Path, series: list[Path]) -> None:
     assert reason_of(tmp_path / "nowhere") == "path_missing"
     assert reason_of(tmp_path / "nowhere.dcm") == "path_missing"
     assert reason_of(series[0] / "below") == "path_missing"
@@ -205,10 +212,10 @@ def test_paths(tmp_path, series):
     assert reason_of("nosuch://bucket/x") == "unreadable"
 
 
-class Refusing(MemoryFileSystem):
+class Refusing(MemoryFileSystem):  # type: ignore[misc]
     protocol = "refusing"
 
-    def find(self, path, **options):
+    def find(self, path: str, **options: Any) -> None:
         raise PermissionError("the secret name of a folder")
 
     info = ls = find
@@ -217,20 +224,20 @@ class Refusing(MemoryFileSystem):
 class Failing(Refusing):
     protocol = "failing"
 
-    def find(self, path, **options):
+    def find(self, path: str, **options: Any) -> None:
         raise OSError("the secret name of a folder")
 
     info = ls = find
 
 
-def test_refused_and_failing_storage():
+def test_refused_and_failing_storage() -> None:
     fsspec.register_implementation("refusing", Refusing, clobber=True)
     fsspec.register_implementation("failing", Failing, clobber=True)
     assert reason_of("refusing://a/b") == "permission_denied"
     assert reason_of("failing://a/b.zip") == "storage_failed"
 
 
-def test_several_series_lists_the_candidates(tmp_path, scan):
+def test_several_series_lists_the_candidates(tmp_path: Path, scan: Scan) -> None:
     other = uid_from("other")
     save(tmp_path / "a", scan, description="t2_tse_sag Mustermann")
     save(tmp_path / "b", make_scan(sequence="T1"), series_uid=other, description="t1")
@@ -243,7 +250,7 @@ def test_several_series_lists_the_candidates(tmp_path, scan):
     assert reason_of(tmp_path, series_uid="1.2.3") == "series_missing"
 
 
-def test_when_no_series_is_usable_the_largest_speaks(tmp_path, scan):
+def test_when_no_series_is_usable_the_largest_speaks(tmp_path: Path, scan: Scan) -> None:
     edit(save(tmp_path / "a", scan), setting(Modality="CT"))
     save(tmp_path / "b", make_scan((8, 8, 2)), series_uid=uid_from("short"))
     with pytest.raises(ScanError, match="none of 2 series is usable: not_mr 1, too_few_slices 1") as caught:
@@ -252,7 +259,7 @@ def test_when_no_series_is_usable_the_largest_speaks(tmp_path, scan):
 
 
 @pytest.mark.parametrize(("angle", "usable"), [(29.5, True), (30.5, False), (-29.5, True), (90, False)])
-def test_accepted_obliquity(tmp_path, angle, usable):
+def test_accepted_obliquity(tmp_path: Path, angle: float, usable: bool) -> None:
     scan = make_scan(tilt_degrees=angle)
     save(tmp_path, scan)
     if usable:
@@ -261,14 +268,14 @@ def test_accepted_obliquity(tmp_path, angle, usable):
         assert reason_of(tmp_path) == "not_sagittal"
 
 
-def test_coronal_is_not_sagittal(tmp_path, scan):
+def test_coronal_is_not_sagittal(tmp_path: Path, scan: Scan) -> None:
     # rows down, columns to the left, slices to the back
     scan.affine[:2, :3] = scan.affine[[1, 0], :3]
     save(tmp_path, scan)
     assert reason_of(tmp_path) == "not_sagittal"
 
 
-def test_too_large(series, monkeypatch):
+def test_too_large(series: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     folder = series[0].parent
     with monkeypatch.context() as patch:
         patch.setattr(limits_module, "MAX_FILES", 4)
@@ -293,7 +300,15 @@ def test_too_large(series, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("stored", ["DICOM", "NIfTI"])
-def test_field_that_no_person_fills(tmp_path, shape, spacing, gap, reason, said, stored):
+def test_field_that_no_person_fills(
+    tmp_path: Path,
+    shape: tuple[int, int, int],
+    spacing: tuple[float, float],
+    gap: float,
+    reason: str,
+    said: str,
+    stored: Any,
+) -> None:
     affine = np.array([[0, 0, gap, 0], [0, spacing[1], 0, 0], [-spacing[0], 0, 0, 0], [0, 0, 0, 1.0]])
     path = tmp_path
     if stored == "DICOM":
@@ -312,14 +327,14 @@ def test_field_that_no_person_fills(tmp_path, shape, spacing, gap, reason, said,
         assert refused.value.reason == reason
 
 
-def zipped(tmp_path, members):
+def zipped(tmp_path: Path, members: Any) -> Path:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     return tmp_path / "a.zip"
 
 
-def test_archives(tmp_path, monkeypatch, series):
+def test_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, series: list[Path]) -> None:
     good = {path.name: path.read_bytes() for path in series}
     assert reason_of(zipped(tmp_path, good | {"../../etc/x": b"x"})) == "unsafe_archive"
     assert reason_of(zipped(tmp_path, good | {"/etc/x": b"x"})) == "unsafe_archive"
@@ -336,14 +351,14 @@ def test_archives(tmp_path, monkeypatch, series):
     assert reason_of(zipped(tmp_path, {"bomb": b"\0" * 1_000_000})) == "too_large"
 
 
-def test_member_that_lies_about_its_size(tmp_path, monkeypatch):
+def test_member_that_lies_about_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path, {"bomb": b"\0" * 1_000_000})
     data = path.read_bytes().replace(struct.pack("<I", 1_000_000), struct.pack("<I", 10))
     path.write_bytes(data)
     assert reason_of(path) == "unreadable"
 
 
-def test_deflated_bomb(series, monkeypatch):
+def test_deflated_bomb(series: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     data = series[0].read_bytes()
     end = 144 + struct.unpack("<I", data[140:144])[0]
     meta = pydicom.dcmread(io.BytesIO(data)).file_meta
@@ -357,7 +372,7 @@ def test_deflated_bomb(series, monkeypatch):
     assert reason_of(series[0].parent) == "too_large"
 
 
-def test_overrides_supply_tags(tmp_path, scan):
+def test_overrides_supply_tags(tmp_path: Path, scan: Scan) -> None:
     paths = save(tmp_path, stored_as(scan, (1, 0, 2), (True, False, True)))
     edit(paths, deleting("PixelSpacing", "ImageOrientationPatient"))
     assert reason_of(tmp_path) == "missing_tags"
@@ -370,7 +385,7 @@ def test_overrides_supply_tags(tmp_path, scan):
         read_scan(str(tmp_path), overrides={"PatientName": "x"})
 
 
-def test_slices_without_position_need_a_thickness_from_the_user(series, scan):
+def test_slices_without_position_need_a_thickness_from_the_user(series: list[Path], scan: Scan) -> None:
     edit(series, deleting("ImagePositionPatient"))
     assert reason_of(series[0].parent) == "missing_tags"
     read = read_scan(str(series[0].parent), overrides={"SliceThickness": "4.4"})
@@ -379,8 +394,10 @@ def test_slices_without_position_need_a_thickness_from_the_user(series, scan):
     assert read.shape == scan.shape
 
 
-def mosaic_count(value, creator="SIEMENS MR HEADER", vr="US"):
-    def change(dataset):
+def mosaic_count(
+    value: object, creator: str = "SIEMENS MR HEADER", vr: str = "US"
+) -> Callable[[pydicom.Dataset], None]:
+    def change(dataset: pydicom.Dataset) -> None:
         dataset.add_new(0x00190010, "LO", creator)
         dataset.add_new(0x0019100A, vr, value)
 
@@ -399,7 +416,7 @@ def mosaic_count(value, creator="SIEMENS MR HEADER", vr="US"):
         ("colour", setting(PhotometricInterpretation="PALETTE COLOR")),
     ],
 )
-def test_other_kinds_of_objects(series, reason, change):
+def test_other_kinds_of_objects(series: list[Path], reason: str, change: Callable[..., Any]) -> None:
     edit(series, change)
     assert reason_of(series[0].parent) == reason
 
@@ -413,14 +430,16 @@ def test_other_kinds_of_objects(series, reason, change):
         setting(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
     ],
 )
-def test_what_is_no_mosaic_and_no_localizer(series, scan, change):
+def test_what_is_no_mosaic_and_no_localizer(
+    series: list[Path], scan: Scan, change: Callable[..., Any]
+) -> None:
     edit(series, change)
     read = read_scan(series[0].parent)
     assert_same(read, scan)
     assert read.flags == ()
 
 
-def test_objects_within_a_series_are_passed_over(series, scan, tmp_path):
+def test_objects_within_a_series_are_passed_over(series: list[Path], scan: Scan, tmp_path: Path) -> None:
     edit(series[:1], setting(SOPClassUID=pydicom.uid.KeyObjectSelectionDocumentStorage, Modality="KO"))
     series[0].rename(tmp_path / "ko.dcm")
     save(series[0].parent, scan)
@@ -430,13 +449,13 @@ def test_objects_within_a_series_are_passed_over(series, scan, tmp_path):
     assert read.flags == ("objects_ignored",)
 
 
-def test_three_planes_in_one_series(series):
+def test_three_planes_in_one_series(series: list[Path]) -> None:
     planes = ([0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1], [1, 0, 0, 0, 1, 0])
     edit(series, lambda ds: setattr(ds, "ImageOrientationPatient", planes[ds.InstanceNumber % 3]))
     assert reason_of(series[0].parent) == "localizer"
 
 
-def test_a_marked_localizer_needs_less_of_an_angle(series):
+def test_a_marked_localizer_needs_less_of_an_angle(series: list[Path]) -> None:
     edit(series[1:2], setting(ImageOrientationPatient=[0.259, 0.966, 0, 0, 0, -1]))
     assert reason_of(series[0].parent) == "mixed_geometry"
     edit(series, setting(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
@@ -444,7 +463,7 @@ def test_a_marked_localizer_needs_less_of_an_angle(series):
 
 
 @pytest.mark.parametrize("tag", [0x00091001, 0x00081140, 0x52009230])
-def test_deeply_nested_sequences_end_in_a_reason(series, tag):
+def test_deeply_nested_sequences_end_in_a_reason(series: list[Path], tag: Any) -> None:
     depth = 50_000
     item = struct.pack("<2HI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     begin = struct.pack("<2H2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, 0xFFFFFFFF) + item
@@ -455,7 +474,7 @@ def test_deeply_nested_sequences_end_in_a_reason(series, tag):
     assert reason_of(series[0].parent) == "unreadable"
 
 
-def test_deeply_nested_sequences_of_known_length_are_not_entered(series, scan):
+def test_deeply_nested_sequences_of_known_length_are_not_entered(series: list[Path], scan: Scan) -> None:
     value = b""
     for _ in range(3000):
         item = struct.pack("<2HI", 0xFFFE, 0xE000, len(value)) + value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from support.small_scans import SERIES, assert_same, make_scan, save, stored_as
 AXIAL, CORONAL = (1, 2, 0), (0, 2, 1)
 
 
-def thin_scan(slices: int = 64, spacing: float = 1.0, tilt: float = 0.0, rows=12, columns=10) -> Scan:
+def thin_scan(
+    slices: int = 64, spacing: float = 1.0, tilt: float = 0.0, rows: int = 12, columns: int = 10
+) -> Scan:
     """Grey values that are the patient's x in tenths of a mm, so that a slab's mean tells where it lies."""
     scan = make_scan((rows, columns, slices), tilt_degrees=tilt)
     affine = scan.affine.copy()
@@ -32,7 +35,7 @@ def thin_scan(slices: int = 64, spacing: float = 1.0, tilt: float = 0.0, rows=12
 
 @settings(max_examples=40, deadline=None)
 @given(slices=st.integers(3, 90), spacing=st.floats(0.3, 1.99), tilt=st.floats(-29, 29))
-def test_slabs_lie_where_their_slices_lay(slices, spacing, tilt):
+def test_slabs_lie_where_their_slices_lay(slices: int, spacing: float, tilt: float) -> None:
     scan = thin_scan(slices, spacing, tilt, 3, 4)
     slabs = to_thick_slices(scan)
     index = np.moveaxis(np.indices(slabs.shape), 0, -1)
@@ -58,13 +61,13 @@ def _middle(scan: Scan) -> float:
     return float(middle @ step / np.linalg.norm(step))
 
 
-def test_thick_slices_and_few_slices_stay_as_they_are():
+def test_thick_slices_and_few_slices_stay_as_they_are() -> None:
     for scan in (make_scan(), thin_scan(spacing=THIN_MM), thin_scan(5)):
         assert to_thick_slices(scan) is scan
 
 
 @pytest.mark.parametrize("spacing", [0.8, 1.0, 1.2, 1.6, 2.0])
-def test_rounded_spacings_make_the_same_slabs(spacing):
+def test_rounded_spacings_make_the_same_slabs(spacing: float) -> None:
     shapes = {
         to_thick_slices(thin_scan(spacing=spacing * (1 + error))).shape for error in (-1e-5, -1e-7, 0, 1e-7)
     }
@@ -73,7 +76,9 @@ def test_rounded_spacings_make_the_same_slabs(spacing):
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
 @pytest.mark.parametrize("flips", [(False, False, False), (True, False, True)])
-def test_thin_series_are_read_as_slabs(tmp_path, order, flips):
+def test_thin_series_are_read_as_slabs(
+    tmp_path: Path, order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
     scan = thin_scan(66)
     save(tmp_path, stored_as(scan, order, flips))
     read = read_scan(str(tmp_path))
@@ -87,7 +92,9 @@ def test_thin_series_are_read_as_slabs(tmp_path, order, flips):
 
 @pytest.mark.parametrize("order", [AXIAL, CORONAL, (2, 1, 0), (2, 0, 1)])
 @pytest.mark.parametrize("flips", [(False, False, False), (True, False, True), (False, True, False)])
-def test_fine_volumes_of_any_plane_are_read_as_sagittal_slabs(tmp_path, order, flips):
+def test_fine_volumes_of_any_plane_are_read_as_sagittal_slabs(
+    tmp_path: Path, order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
     scan = thin_scan(30, 1.3, tilt=8)
     scan.volume[:] = make_scan(scan.shape).volume
     save(tmp_path, stored_as(scan, order, flips))
@@ -98,7 +105,9 @@ def test_fine_volumes_of_any_plane_are_read_as_sagittal_slabs(tmp_path, order, f
 
 @pytest.mark.parametrize("order", [AXIAL, CORONAL])
 @pytest.mark.parametrize("spacing", [1.5, 1.6])
-def test_coarse_volumes_of_other_planes_are_refused(tmp_path, order, spacing):
+def test_coarse_volumes_of_other_planes_are_refused(
+    tmp_path: Path, order: tuple[int, int, int], spacing: float
+) -> None:
     save(tmp_path, stored_as(thin_scan(30, spacing), order, (False, False, False)))
     if spacing <= ISOTROPIC_MM:
         assert read_scan(str(tmp_path)).shape == (12, 10, 10)
@@ -108,7 +117,7 @@ def test_coarse_volumes_of_other_planes_are_refused(tmp_path, order, spacing):
     assert caught.value.reason == "not_sagittal"
 
 
-def test_askew_slices_of_another_plane_are_refused(tmp_path):
+def test_askew_slices_of_another_plane_are_refused(tmp_path: Path) -> None:
     scan = stored_as(thin_scan(30, 1.0), AXIAL, (False, False, False))
     scan.affine[1, 2] += 0.05
     save(tmp_path, scan)
@@ -117,14 +126,14 @@ def test_askew_slices_of_another_plane_are_refused(tmp_path):
     assert caught.value.reason == "not_sagittal"
 
 
-def test_planes_that_are_too_few_are_refused(tmp_path):
+def test_planes_that_are_too_few_are_refused(tmp_path: Path) -> None:
     save(tmp_path, stored_as(thin_scan(2, 1.0), AXIAL, (False, False, False)))
     with pytest.raises(ScanError, match="2 slices") as caught:
         read_scan(str(tmp_path))
     assert caught.value.reason == "too_few_slices"
 
 
-def test_sagittal_slices_come_before_a_volume_to_be_cut(tmp_path):
+def test_sagittal_slices_come_before_a_volume_to_be_cut(tmp_path: Path) -> None:
     sagittal, volume = make_scan(seed=1), thin_scan()
     save(tmp_path / "a", sagittal)
     save(tmp_path / "b", stored_as(volume, AXIAL, (False, False, False)), series_uid=uid_from("volume"))

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from spinenet.readers.series import read_scan
 from spinenet.synthetic.dicom import COMPRESSIONS, can_compress, uid_from
+from spinenet.types import Scan
 from support.small_scans import SERIES, assert_same, edit, make_scan, save, stored_as
 
 ORDERS = [(0, 1, 2), (1, 0, 2)]
@@ -26,7 +28,9 @@ FLIPS = list(itertools.product((False, True), repeat=3))
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("flips", FLIPS)
-def test_every_storage_order_gives_the_same_scan(tmp_path, scan, order, flips):
+def test_every_storage_order_gives_the_same_scan(
+    tmp_path: Path, scan: Scan, order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
     save(tmp_path, stored_as(scan, order, flips))
     read = read_scan(str(tmp_path))
     assert_same(read, scan)
@@ -43,7 +47,15 @@ def test_every_storage_order_gives_the_same_scan(tmp_path, scan, order, flips):
     compression=st.sampled_from([None, "rle"]),
     dtype=st.sampled_from(["uint16", "int16"]),
 )
-def test_shuffled_oblique_series_come_back_exactly(shape, order, flips, tilt, seed, compression, dtype):
+def test_shuffled_oblique_series_come_back_exactly(
+    shape: tuple[int, int, int],
+    order: tuple[int, int, int],
+    flips: tuple[bool, bool, bool],
+    tilt: float,
+    seed: int,
+    compression: str | None,
+    dtype: Any,
+) -> None:
     scan = make_scan(shape, tilt_degrees=tilt, seed=seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -61,7 +73,7 @@ def test_shuffled_oblique_series_come_back_exactly(shape, order, flips, tilt, se
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
 @pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_lossless_encodings_are_bit_for_bit(tmp_path, compression, dtype):
+def test_lossless_encodings_are_bit_for_bit(tmp_path: Path, compression: str, dtype: str) -> None:
     scan = make_scan((64, 48, 4))
     if not can_compress(compression):
         pytest.skip(f"no encoder for {compression} is installed")
@@ -78,7 +90,7 @@ def test_lossless_encodings_are_bit_for_bit(tmp_path, compression, dtype):
     ["ImplicitVRLittleEndian", "ExplicitVRBigEndian", "DeflatedExplicitVRLittleEndian"],
 )
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_uncompressed_syntaxes(tmp_path, syntax, dtype):
+def test_uncompressed_syntaxes(tmp_path: Path, syntax: str, dtype: Any) -> None:
     scan = make_scan((5, 3, 4))
     scan.volume[:] %= 251
     uid = getattr(pydicom.uid, syntax)
@@ -95,7 +107,7 @@ def test_uncompressed_syntaxes(tmp_path, syntax, dtype):
     assert_same(read_scan(str(tmp_path)), scan)
 
 
-def test_big_endian_words_of_bytes_are_turned(tmp_path):
+def test_big_endian_words_of_bytes_are_turned(tmp_path: Path) -> None:
     scan = make_scan((5, 3, 4))
     scan.volume[:] %= 251
     for path in save(tmp_path, scan, pixel_dtype="uint8"):
@@ -107,20 +119,22 @@ def test_big_endian_words_of_bytes_are_turned(tmp_path):
     assert_same(read_scan(str(tmp_path)), scan)
 
 
-def test_float_volumes_keep_16_bits(tmp_path, scan):
+def test_float_volumes_keep_16_bits(tmp_path: Path, scan: Scan) -> None:
     volume = np.random.default_rng(1).normal(size=scan.shape).astype(np.float32)
     written = type(scan)(volume, scan.pixel_spacing, scan.slice_spacing, scan.affine, "T1")
     save(tmp_path, written)
-    np.testing.assert_allclose(read_scan(str(tmp_path)).volume, volume, atol=np.ptp(volume) / 65535)
+    np.testing.assert_allclose(read_scan(str(tmp_path)).volume, volume, atol=float(np.ptp(volume)) / 65535)
 
 
 @pytest.mark.parametrize("sequence", ["T1", "T2", "STIR"])
-def test_sequence_comes_from_the_timing(tmp_path, sequence):
+def test_sequence_comes_from_the_timing(tmp_path: Path, sequence: str) -> None:
     save(tmp_path, make_scan(sequence=sequence), description="")
     assert read_scan(str(tmp_path)).sequence == sequence
 
 
-def test_zip_folder_glob_and_memory_give_the_same_scan(tmp_path, scan, series):
+def test_zip_folder_glob_and_memory_give_the_same_scan(
+    tmp_path: Path, scan: Scan, series: list[Path]
+) -> None:
     from_folder = read_scan(series[0].parent)
     with zipfile.ZipFile(tmp_path / "visit.zip", "w") as archive:
         for path in series:
@@ -147,26 +161,27 @@ def test_zip_folder_glob_and_memory_give_the_same_scan(tmp_path, scan, series):
         memory.rm("/bucket2", recursive=True)
 
 
-def test_one_fetch_reads_a_series(series, monkeypatch):
+def test_one_fetch_reads_a_series(series: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     original = fsspec.implementations.local.LocalFileSystem.cat
-    monkeypatch.setattr(
-        fsspec.implementations.local.LocalFileSystem,
-        "cat",
-        lambda fs, paths, **options: calls.append(len(paths)) or original(fs, paths, **options),
-    )
+
+    def counting(fs: Any, paths: list[str], **options: Any) -> Any:
+        calls.append(len(paths))
+        return original(fs, paths, **options)
+
+    monkeypatch.setattr(fsspec.implementations.local.LocalFileSystem, "cat", counting)
     read_scan(str(series[0].parent))
     assert calls == [len(series)]
 
 
-def test_names_that_look_like_globs_are_read(tmp_path, scan):
+def test_names_that_look_like_globs_are_read(tmp_path: Path, scan: Scan) -> None:
     folder = tmp_path / "a[1]"
     for path in save(folder, scan):
         path.rename(folder / f"{path.stem}[0].dcm")
     assert_same(read_scan(str(folder)), scan)
 
 
-def test_fingerprint_is_of_the_bytes_not_of_names_or_strangers(series, tmp_path):
+def test_fingerprint_is_of_the_bytes_not_of_names_or_strangers(series: list[Path], tmp_path: Path) -> None:
     first = read_scan(str(series[0].parent)).fingerprint
     for path in series:
         path.rename(path.with_name(f"x{path.name}"))
@@ -178,14 +193,14 @@ def test_fingerprint_is_of_the_bytes_not_of_names_or_strangers(series, tmp_path)
     assert read_scan(str(series[0].parent)).fingerprint != first
 
 
-def test_second_copies_are_read_once(series, scan):
+def test_second_copies_are_read_once(series: list[Path], scan: Scan) -> None:
     shutil.copytree(series[0].parent, series[0].parent / "copy")
     read = read_scan(str(series[0].parent))
     assert_same(read, scan)
     assert read.flags == ("duplicate_files",)
 
 
-def test_the_named_or_the_only_usable_series_is_taken(tmp_path, scan):
+def test_the_named_or_the_only_usable_series_is_taken(tmp_path: Path, scan: Scan) -> None:
     other, axial = make_scan(seed=5, sequence="T1"), make_scan(seed=6)
     axial.affine[:3, :3] = axial.affine[[2, 1, 0], :3]
     save(tmp_path / "a", scan)
@@ -198,12 +213,12 @@ def test_the_named_or_the_only_usable_series_is_taken(tmp_path, scan):
     assert_same(read_scan(str(tmp_path), series_uid=uid_from("other")), other)
 
 
-def test_equal_seeds_write_equal_files(tmp_path, scan):
+def test_equal_seeds_write_equal_files(tmp_path: Path, scan: Scan) -> None:
     for first, second in zip(save(tmp_path / "a", scan), save(tmp_path / "b", scan), strict=True):
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_written_files_hold_the_required_attributes(series):
+def test_written_files_hold_the_required_attributes(series: list[Path]) -> None:
     dataset = pydicom.dcmread(series[1])
     assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
@@ -214,7 +229,7 @@ def test_written_files_hold_the_required_attributes(series):
     assert len({pydicom.dcmread(path).SOPInstanceUID for path in series}) == len(series)
 
 
-def test_writer_refuses_what_it_cannot_write(tmp_path, scan):
+def test_writer_refuses_what_it_cannot_write(tmp_path: Path, scan: Scan) -> None:
     with pytest.raises(ValueError, match="compression"):
         save(tmp_path, scan, compression="mp3")
     with pytest.raises(ValueError, match="pixel_dtype"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,12 +32,14 @@ def sheared_scan(along_rows: float, along_columns: float, slices: int = 5, tilt:
     tilt=st.floats(-29, 29),
     axis=st.sampled_from([0, 1, 2]),
 )
-def test_what_a_voxel_shows_lies_where_it_did(rows, columns, slices, tilt, axis):
+def test_what_a_voxel_shows_lies_where_it_did(
+    rows: float, columns: float, slices: int, tilt: float, axis: int
+) -> None:
     scan = sheared_scan(rows, columns, slices, tilt)
 
-    def coordinate(affine):
+    def coordinate(affine: np.ndarray) -> np.ndarray:
         index = np.moveaxis(np.indices(scan.shape), 0, -1)
-        return index @ affine[axis, :3] + affine[axis, 3]
+        return np.asarray(index @ affine[axis, :3] + affine[axis, 3])
 
     straight = straighten(replace(scan, volume=coordinate(scan.affine).astype(np.float32)))
     # edges that were not imaged are zero, and cubic kernels reach two pixels further
@@ -49,7 +52,7 @@ def test_what_a_voxel_shows_lies_where_it_did(rows, columns, slices, tilt, axis)
 
 
 @pytest.mark.parametrize("slices", [4, 5])
-def test_whole_pixels_are_moved_exactly(slices):
+def test_whole_pixels_are_moved_exactly(slices: int) -> None:
     scan = make_scan((30, 30, slices))
     middle = slices // 2
     volume = np.stack([np.roll(scan.volume[:, :, k], -2 * (k - middle), axis=1) for k in range(slices)], 2)
@@ -61,7 +64,7 @@ def test_whole_pixels_are_moved_exactly(slices):
     np.testing.assert_array_equal(straight.volume[:, :, middle], scan.volume[:, :, middle])
 
 
-def test_straight_slices_are_not_touched():
+def test_straight_slices_are_not_touched() -> None:
     scan = make_scan(tilt_degrees=20)
     assert straighten(scan) is scan
     slight = replace(scan, affine=sheared_scan(0.1, 0).affine)
@@ -70,7 +73,9 @@ def test_straight_slices_are_not_touched():
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
 @pytest.mark.parametrize("flips", [(False, True, False), (True, False, True)])
-def test_storage_orders_of_a_sheared_series_are_one_scan(tmp_path, order, flips):
+def test_storage_orders_of_a_sheared_series_are_one_scan(
+    tmp_path: Path, order: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
     scan = sheared_scan(0.7, -1.2)
     save(tmp_path, stored_as(scan, order, flips))
     read = read_scan(tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +90,14 @@ def assert_same_reading(read: Scan, reading: SpineReading, scan: Scan, wanted: S
 
 
 @pytest.mark.parametrize(("order", "flips"), ORDERS)
-def test_left_is_left_however_the_series_is_stored(tmp_path, networks, scan, unstored, order, flips):
+def test_left_is_left_however_the_series_is_stored(
+    tmp_path: Path,
+    networks: Networks,
+    scan: Scan,
+    unstored: Any,
+    order: tuple[int, int, int],
+    flips: tuple[bool, bool, bool],
+) -> None:
     save(tmp_path, stored_as(scan, order, flips))
     read = read_scan(tmp_path)
     reading = read_spine(read, networks)
@@ -97,7 +106,7 @@ def test_left_is_left_however_the_series_is_stored(tmp_path, networks, scan, uns
     assert all(found[level][0] > found[level][1] for level in left_discs(SEED))
 
 
-def test_a_mirrored_patient_has_it_on_the_right(tmp_path, networks, oblong):
+def test_a_mirrored_patient_has_it_on_the_right(tmp_path: Path, networks: Networks, oblong: Any) -> None:
     """The same planes, stacked from the other side of the patient."""
     scan, _ = oblong
     save(tmp_path, replace(scan, volume=scan.volume[:, :, ::-1]))
@@ -105,7 +114,7 @@ def test_a_mirrored_patient_has_it_on_the_right(tmp_path, networks, oblong):
     assert all(found[level][1] > found[level][0] for level in left_discs(OBLONG_SEED))
 
 
-def test_oblong_pixels_stored_crosswise(tmp_path, networks, oblong):
+def test_oblong_pixels_stored_crosswise(tmp_path: Path, networks: Networks, oblong: Any) -> None:
     scan, wanted = oblong
     assert scan.pixel_spacing[0] < 0.95 * scan.pixel_spacing[1]
     save(tmp_path, stored_as(scan, TRANSPOSED, (True, False, True)))
@@ -113,7 +122,7 @@ def test_oblong_pixels_stored_crosswise(tmp_path, networks, oblong):
     assert_same_reading(read, read_spine(read, networks), scan, wanted)
 
 
-def test_oblong_pixels_in_nifti(tmp_path, networks, oblong):
+def test_oblong_pixels_in_nifti(tmp_path: Path, networks: Networks, oblong: Any) -> None:
     nibabel = pytest.importorskip("nibabel")
     scan, wanted = oblong
     stored = stored_as(scan, AXIAL, (True, False, True))
@@ -136,7 +145,9 @@ def thin_scan(seed: int) -> Scan:
     return Scan(np.rint(volume), scan.pixel_spacing, 1.0, affine, scan.sequence)
 
 
-def test_an_axial_volume_of_thin_slices_reads_as_the_thick_slices_do(tmp_path, networks, scan, unstored):
+def test_an_axial_volume_of_thin_slices_reads_as_the_thick_slices_do(
+    tmp_path: Path, networks: Networks, scan: Scan, unstored: Any
+) -> None:
     save(tmp_path, stored_as(thin_scan(SEED), AXIAL, (True, True, False)))
     read = read_scan(tmp_path)
     assert read.flags == ("reformatted",)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -12,24 +15,25 @@ import pytest
 from spinenet.errors import ScanError
 from spinenet.readers.dicom.facts import sequence_of
 from spinenet.readers.series import read_scan
+from spinenet.types import Scan
 from support.small_scans import SERIES, edit, make_scan, save
 
 CANARY = "Kanarienvogel"
 
 
-def change_pixels(dataset, change, dtype="<u2"):
+def change_pixels(dataset: pydicom.Dataset, change: Callable[..., Any], dtype: Any = "<u2") -> None:
     dataset.PixelData = change(np.frombuffer(dataset.PixelData, dtype)).astype(dtype).tobytes()
 
 
-def test_rescale_is_applied_per_slice(series, scan):
-    edit(
-        series,
-        lambda ds: (setattr(ds, "RescaleSlope", ds.InstanceNumber), setattr(ds, "RescaleIntercept", -7)),
-    )
+def test_rescale_is_applied_per_slice(series: list[Path], scan: Scan) -> None:
+    def rescaled(dataset: pydicom.Dataset) -> None:
+        dataset.RescaleSlope, dataset.RescaleIntercept = dataset.InstanceNumber, -7
+
+    edit(series, rescaled)
     np.testing.assert_array_equal(read_scan(series[0].parent).volume, scan.volume * np.arange(1, 6) - 7)
 
 
-def test_impossible_rescale_is_not_applied(series, scan):
+def test_impossible_rescale_is_not_applied(series: list[Path], scan: Scan) -> None:
     edit(series, lambda ds: setattr(ds, "RescaleSlope", 0))
     read = read_scan(series[0].parent)
     np.testing.assert_array_equal(read.volume, scan.volume)
@@ -37,17 +41,21 @@ def test_impossible_rescale_is_not_applied(series, scan):
 
 
 @pytest.mark.parametrize(("signed", "top"), [(0, 4095), (1, -1)])
-def test_monochrome1_is_turned_round(series, scan, signed, top):
+def test_monochrome1_is_turned_round(series: list[Path], scan: Scan, signed: bool, top: int) -> None:
     bits = 12 + signed
-    edit(series, lambda ds: ds.update({"PhotometricInterpretation": "MONOCHROME1", "BitsStored": bits,
-                                       "HighBit": bits - 1, "PixelRepresentation": signed}))  # fmt: skip
+
+    def turned(dataset: pydicom.Dataset) -> None:
+        dataset.PhotometricInterpretation, dataset.PixelRepresentation = "MONOCHROME1", signed
+        dataset.BitsStored, dataset.HighBit = bits, bits - 1
+
+    edit(series, turned)
     read = read_scan(series[0].parent)
     np.testing.assert_array_equal(read.volume, top - scan.volume)
     assert read.flags == ("monochrome1",)
 
 
-def test_dirty_high_bits_are_cleared(series, scan):
-    def dirty(ds):
+def test_dirty_high_bits_are_cleared(series: list[Path], scan: Scan) -> None:
+    def dirty(ds: pydicom.Dataset) -> None:
         ds.BitsStored, ds.HighBit = 12, 11
         change_pixels(ds, lambda pixels: pixels | 0xA000)
 
@@ -55,8 +63,8 @@ def test_dirty_high_bits_are_cleared(series, scan):
     np.testing.assert_array_equal(read_scan(series[0].parent).volume, scan.volume)
 
 
-def test_high_bit_above_the_stored_bits_is_shifted_down(series, scan):
-    def shifted(ds):
+def test_high_bit_above_the_stored_bits_is_shifted_down(series: list[Path], scan: Scan) -> None:
+    def shifted(ds: pydicom.Dataset) -> None:
         ds.BitsStored, ds.HighBit = 12, 15
         change_pixels(ds, lambda pixels: pixels << 4)
 
@@ -64,21 +72,19 @@ def test_high_bit_above_the_stored_bits_is_shifted_down(series, scan):
     np.testing.assert_array_equal(read_scan(series[0].parent).volume, scan.volume)
 
 
-def test_signed_12_bit(tmp_path):
+def test_signed_12_bit(tmp_path: Path) -> None:
     scan = make_scan()
     scan.volume[:] -= 2000
-    edit(
-        save(tmp_path, scan, pixel_dtype="int16"),
-        lambda ds: (
-            setattr(ds, "BitsStored", 12),
-            setattr(ds, "HighBit", 11),
-            change_pixels(ds, lambda p: p & 0xFFF),
-        ),
-    )
+
+    def in_12_bits(dataset: pydicom.Dataset) -> None:
+        dataset.BitsStored, dataset.HighBit = 12, 11
+        change_pixels(dataset, lambda p: p & 0xFFF)
+
+    edit(save(tmp_path, scan, pixel_dtype="int16"), in_12_bits)
     np.testing.assert_array_equal(read_scan(tmp_path).volume, scan.volume)
 
 
-def test_padding_after_the_pixels_does_no_harm(series, scan):
+def test_padding_after_the_pixels_does_no_harm(series: list[Path], scan: Scan) -> None:
     edit(series, lambda ds: setattr(ds, "PixelData", ds.PixelData + b"\0" * 64))
     np.testing.assert_array_equal(read_scan(series[0].parent).volume, scan.volume)
 
@@ -101,14 +107,14 @@ def test_padding_after_the_pixels_does_no_harm(series, scan):
         ((120, 9000, 2500), {"inversion_recovery": True}, "other"),
     ],
 )
-def test_sequence_rules(times, options, wanted):
+def test_sequence_rules(times: Any, options: Any, wanted: Any) -> None:
     assert (
         sequence_of(*times, **{**options, "description": options.get("description", "").replace("_", " ")})
         == wanted
     )
 
 
-def plant(dataset):
+def plant(dataset: pydicom.Dataset) -> None:
     for element in list(dataset):
         if element.VR in ("PN", "LO", "SH", "LT", "ST", "UT", "CS", "AE") and element.keyword not in (
             "Modality", "PhotometricInterpretation", "SpecificCharacterSet",
@@ -118,7 +124,7 @@ def plant(dataset):
     dataset.PatientBirthDate = f"{CANARY}"
 
 
-def test_no_text_of_the_header_gets_out(tmp_path, scan, caplog):
+def test_no_text_of_the_header_gets_out(tmp_path: Path, scan: Scan, caplog: pytest.LogCaptureFixture) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         paths = save(tmp_path / CANARY, scan)
@@ -130,7 +136,7 @@ def test_no_text_of_the_header_gets_out(tmp_path, scan, caplog):
     assert CANARY.lower() not in told.lower()
     assert read.header["series_uid"] == SERIES
 
-    def spoil(dataset):
+    def spoil(dataset: pydicom.Dataset) -> None:
         dataset.Modality, dataset.SOPClassUID = CANARY.upper(), pydicom.uid.CTImageStorage
 
     for change in (
@@ -150,7 +156,7 @@ def test_no_text_of_the_header_gets_out(tmp_path, scan, caplog):
         assert CANARY.lower() not in f"{caught.value!r}{caught.value}{caplog.text}".lower()
 
 
-def test_odd_headers_become_a_flag(series, scan):
+def test_odd_headers_become_a_flag(series: list[Path], scan: Scan) -> None:
     for path in series:
         # an echo time with a letter O in it
         path.write_bytes(path.read_bytes().replace(b"102.0 ", b"1O2.0 "))
@@ -161,6 +167,6 @@ def test_odd_headers_become_a_flag(series, scan):
     assert read.sequence == "T2"
 
 
-def test_wrong_uid_is_not_echoed(series):
+def test_wrong_uid_is_not_echoed(series: list[Path]) -> None:
     edit(series, lambda ds: setattr(ds, "SeriesInstanceUID", pydicom.uid.UID("1.2.3.4", validation_mode=0)))
     assert read_scan(series[0].parent).header["series_uid"] == "1.2.3.4"

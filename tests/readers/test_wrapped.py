@@ -8,7 +8,9 @@ import random
 import struct
 import tarfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 import pydicom
 import pytest
@@ -24,6 +26,7 @@ from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
 from spinenet.readers.sources import limits as limits_module
 from spinenet.readers.sources.part10 import as_part10, is_dicom
+from spinenet.types import Scan
 from support.small_scans import assert_same, make_scan, save
 
 META_AT = 132
@@ -37,7 +40,7 @@ def reason_of(path: Path) -> str:
 
 
 def meta_end(data: bytes) -> int:
-    return 144 + struct.unpack_from("<I", data, 140)[0]
+    return 144 + int.from_bytes(data[140:144], "little")
 
 
 def rewritten(path: Path, uid: pydicom.uid.UID) -> bytes:
@@ -57,7 +60,9 @@ def rewritten(path: Path, uid: pydicom.uid.UID) -> bytes:
 
 @pytest.mark.parametrize("uid", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("kept", ["bare", "meta"])
-def test_files_without_their_beginning(series, scan, uid, kept):
+def test_files_without_their_beginning(
+    series: list[Path], scan: Scan, uid: pydicom.uid.UID, kept: str
+) -> None:
     for path in series:
         data = rewritten(path, uid)
         path.write_bytes(data[META_AT if kept == "meta" else meta_end(data) :])
@@ -67,7 +72,7 @@ def test_files_without_their_beginning(series, scan, uid, kept):
 
 
 @pytest.mark.parametrize("name", ["{}.dcm.gz", "{}"])
-def test_gzipped_files(series, scan, name):
+def test_gzipped_files(series: list[Path], scan: Scan, name: str) -> None:
     plain = read_scan(series[0].parent)
     for path in series:
         path.with_name(name.format(path.stem)).write_bytes(gzip.compress(path.read_bytes()))
@@ -77,7 +82,7 @@ def test_gzipped_files(series, scan, name):
     assert read.fingerprint == plain.fingerprint
 
 
-def test_gzipped_bare_and_deflated_files(series, scan):
+def test_gzipped_bare_and_deflated_files(series: list[Path], scan: Scan) -> None:
     for path, uid in zip(
         series, [DeflatedExplicitVRLittleEndian] * 3 + [ImplicitVRLittleEndian] * 2, strict=True
     ):
@@ -86,7 +91,7 @@ def test_gzipped_bare_and_deflated_files(series, scan):
     assert_same(read_scan(series[0].parent), scan)
 
 
-def test_gzipped_bombs_and_broken_files(series, monkeypatch):
+def test_gzipped_bombs_and_broken_files(series: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     whole = series[2].read_bytes()
     series[2].write_bytes(gzip.compress(whole)[:-30])
     assert reason_of(series[0].parent) == "missing_slices"
@@ -98,7 +103,9 @@ def test_gzipped_bombs_and_broken_files(series, monkeypatch):
     assert reason_of(series[0].parent) == "too_large"
 
 
-def test_files_that_are_small_packed_and_large_together(tmp_path, monkeypatch):
+def test_files_that_are_small_packed_and_large_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # what is no DICOM is never unpacked, whatever it would unpack to
     (tmp_path / "zeros.gz").write_bytes(gzip.compress(b"\0" * 1_000_000))
     monkeypatch.setattr(limits_module, "MAX_BYTES", 20_000)
@@ -110,7 +117,7 @@ def test_files_that_are_small_packed_and_large_together(tmp_path, monkeypatch):
     assert reason_of(tmp_path) == "too_large"
 
 
-def test_what_is_not_dicom(tmp_path):
+def test_what_is_not_dicom(tmp_path: Path) -> None:
     dice = random.Random(3)
     beginnings = [
         b"",
@@ -130,22 +137,26 @@ def test_what_is_not_dicom(tmp_path):
     assert reason_of(tmp_path) == "not_dicom"
 
 
-def test_the_first_part_of_a_packed_file_has_its_header(series):
+def test_the_first_part_of_a_packed_file_has_its_header(series: list[Path]) -> None:
     plain = series[0].read_bytes()
     (whole,) = read_frames("a", plain)
     packed = gzip.compress(plain)
     part = as_part10(packed[:-200], whole=False)
+    assert part is not None
     (frame,) = read_frames("a", part)
     assert (frame.position, frame.pixels) == (whole.position, whole.pixels)
     with pytest.raises(ScanError, match="too early"):
         as_part10(packed[:-200])
     deflated = as_part10(rewritten(series[0], DeflatedExplicitVRLittleEndian)[:-200], whole=False)
+    assert deflated is not None
     (frame,) = read_frames("a", deflated)
     assert frame.position == whole.position
 
 
 @pytest.mark.parametrize("implicit", [False, True])
-def test_deflated_bombs_behind_an_odd_meta_header(series, monkeypatch, implicit):
+def test_deflated_bombs_behind_an_odd_meta_header(
+    series: list[Path], monkeypatch: pytest.MonkeyPatch, implicit: bool
+) -> None:
     data = rewritten(series[0], DeflatedExplicitVRLittleEndian)
     uid = DeflatedExplicitVRLittleEndian.encode()
     # a long private element before the syntax, and no length of the group
@@ -161,7 +172,12 @@ def test_deflated_bombs_behind_an_odd_meta_header(series, monkeypatch, implicit)
     assert reason_of(series[0].parent) == "too_large"
 
 
-def tarred(path: Path, members, mode="w", **changes) -> Path:
+def tarred(
+    path: Path,
+    members: Mapping[str, bytes],
+    mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = "w",
+    **changes: Any,
+) -> Path:
     with tarfile.open(path, mode) as archive:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
@@ -176,7 +192,9 @@ def tarred(path: Path, members, mode="w", **changes) -> Path:
     ("name", "mode"), [("a.tar", "w"), ("a.tgz", "w:gz"), ("visit", "w:gz"), ("b.tar.gz", "w:gz")]
 )
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
-def test_tar_archives(tmp_path, series, scan, name, mode, form):
+def test_tar_archives(
+    tmp_path: Path, series: list[Path], scan: Scan, name: str, mode: Literal["w", "w:gz"], form: Any
+) -> None:
     with tarfile.open(tmp_path / name, mode, format=form) as archive:
         for path in series:
             archive.add(path, f"visit/{'deep/' * 15}{path.name}")
@@ -185,7 +203,9 @@ def test_tar_archives(tmp_path, series, scan, name, mode, form):
     assert read.fingerprint == read_scan(series[0].parent).fingerprint
 
 
-def test_links_and_devices_of_an_archive_are_passed_over(tmp_path, series, scan):
+def test_links_and_devices_of_an_archive_are_passed_over(
+    tmp_path: Path, series: list[Path], scan: Scan
+) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as archive:
         for name, kind in (
             ("l", tarfile.SYMTYPE),
@@ -203,7 +223,9 @@ def test_links_and_devices_of_an_archive_are_passed_over(tmp_path, series, scan)
     assert read.flags == ()
 
 
-def test_archives_in_archives_are_opened_down_to_the_third(tmp_path, scan, series):
+def test_archives_in_archives_are_opened_down_to_the_third(
+    tmp_path: Path, scan: Scan, series: list[Path]
+) -> None:
     archive = tarred(tmp_path / "0.tar", {path.name: path.read_bytes() for path in series})
     for depth in (1, 2, 3):
         archive = tarred(tmp_path / f"{depth}.tar", {archive.name: archive.read_bytes()})
@@ -212,7 +234,7 @@ def test_archives_in_archives_are_opened_down_to_the_third(tmp_path, scan, serie
     assert reason_of(archive) == "unsupported_format"
 
 
-def test_hostile_tar_archives(tmp_path, series, monkeypatch):
+def test_hostile_tar_archives(tmp_path: Path, series: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     good = {path.name: path.read_bytes() for path in series}
     for name in ("../../x", "/etc/x", "a/../../x", "C:\\x"):
         assert reason_of(tarred(tmp_path / "a.tar", good | {name: b"x"})) == "unsafe_archive"
@@ -224,7 +246,8 @@ def test_hostile_tar_archives(tmp_path, series, monkeypatch):
     path.write_bytes(path.read_bytes()[:3000])
     assert reason_of(path) == "unreadable"
     # sizes below zero, as a number of base 256 and as a word of the extended header
-    for form, size in ((tarfile.GNU_FORMAT, -1024), (tarfile.PAX_FORMAT, 10)):
+    forms: tuple[tuple[Literal[1, 2], int], ...] = ((tarfile.GNU_FORMAT, -1024), (tarfile.PAX_FORMAT, 10))
+    for form, size in forms:
         info = tarfile.TarInfo("a")
         info.size = size
         if form == tarfile.PAX_FORMAT:

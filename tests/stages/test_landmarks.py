@@ -22,7 +22,8 @@ def corners_of(quads: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def column(n: int) -> np.ndarray:
     """Quads below one another."""
-    return QUAD + np.array([[50 + 3 * i, 40 + 30 * i] for i in range(n)], dtype=float)[:, None]
+    quads: np.ndarray = QUAD + np.array([[50 + 3 * i, 40 + 30 * i] for i in range(n)], dtype=float)[:, None]
+    return quads
 
 
 @given(arrays(np.float32, (3, 9, 8), elements=st.sampled_from([0.0, 0.5, 0.7, 0.8, 0.9])))
@@ -50,10 +51,12 @@ def test_quads_shift_with_their_landmarks(n: int, dx: int, dy: int) -> None:
 def test_one_lost_corner_is_mended_and_two_are_not(lost: int) -> None:
     quads = column(3)
     corners = corners_of(quads)
-    corners[lost] = tuple(values[[0, 2]] for values in corners[lost])
+    places, centres = corners[lost]
+    corners[lost] = places[[0, 2]], centres[[0, 2]]
     np.testing.assert_allclose(join_corners(quads.mean(axis=1), corners), quads, atol=1e-9)
     other = (lost + 1) % 4
-    corners[other] = tuple(values[[0, 2]] for values in corners[other])
+    places, centres = corners[other]
+    corners[other] = places[[0, 2]], centres[[0, 2]]
     np.testing.assert_allclose(join_corners(quads.mean(axis=1), corners), quads[[0, 2]], atol=1e-9)
 
 

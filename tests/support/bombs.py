@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from support.small_scans import make_scan, save
 
@@ -105,7 +105,7 @@ def compressed(syntax: str, encoded: bytes, **tags: object) -> Callable[[pydicom
 
     def change(dataset: pydicom.Dataset) -> None:
         setting(**tags)(dataset)
-        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.file_meta.TransferSyntaxUID = UID(syntax)
         dataset.PixelData = encapsulate([encoded])
         dataset["PixelData"].is_undefined_length = True
 
@@ -155,12 +155,12 @@ def nifti(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> b
     affine[0, 2], affine[1, 1], affine[2, 0], affine[3, 3] = spacing[2], -spacing[1], -spacing[0], 1
     header.set_sform(affine, 1)
     header["vox_offset"], header["magic"] = 352, b"n+1"
-    return header.binaryblock + b"\0" * 4
+    return bytes(header.binaryblock) + bytes(4)
 
 
 def _squeezed_bombs(folder: Path, dicom: bytes, much: int, many: int) -> None:
     """Files that are packed, of so many MiB, elements or items."""
-    at = lambda name: folder / name  # noqa: E731
+    at = folder.joinpath
     gzipped(at("gzip.dcm.gz"), ((dicom, 1), (MEBIBYTE, much)))
     gzipped(at("gzip.nii.gz"), ((nifti((4096, 4096, 16), (0.07, 0.07, 4.0)), 1), (MEBIBYTE, much)))
     deflated(at("deflated.dcm"), ((MEBIBYTE, much),))
@@ -204,7 +204,7 @@ def _archived_bombs(folder: Path, dicom: bytes, much: int, scale: int) -> None:
 
 def _claims(folder: Path) -> None:
     """Headers that claim much of few bytes."""
-    at = lambda name: folder / name  # noqa: E731
+    at = folder.joinpath
     series(at("rows_and_columns"), setting(Rows=65535, Columns=65535))
     series(at("frames"), setting(NumberOfFrames=2**31 - 1))
     series(at("anisotropic"), setting(PixelSpacing=[0.011, 90.0]))
@@ -231,7 +231,7 @@ def fragments(count: int) -> Callable[[pydicom.Dataset], None]:
 
 def _codestreams(folder: Path, n_fragments: int) -> None:
     """Compressed pixels that are not what the header says, or too many."""
-    at = lambda name: folder / name  # noqa: E731
+    at = folder.joinpath
     series(at("fragments"), fragments(n_fragments))
     series(at("unknown_syntax"), compressed("1.2.840.113619.5.2.99", b"\0" * 64))
     runs = b"\x81\x00" * (9000 * 9000 // 128 + 1)

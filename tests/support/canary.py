@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pydicom
-from pydicom.datadict import DicomDictionary, keyword_for_tag
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.uid import UID
 
 CANARY = "CANARYbird"
 TEXT_VRS = {
@@ -57,5 +59,5 @@ def with_canary(dataset: pydicom.Dataset, kept: frozenset[str]) -> None:
     dataset.ReferencedPatientSequence = [item]
     dataset.file_meta.SourceApplicationEntityTitle = CANARY
     dataset.file_meta.ImplementationVersionName = CANARY
-    dataset.file_meta.PrivateInformationCreatorUID = "1.2.3"
+    dataset.file_meta.PrivateInformationCreatorUID = UID("1.2.3")
     dataset.file_meta.PrivateInformation = bird

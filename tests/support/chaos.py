@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import flows.workers
 from flows.cohort import run_cohort
@@ -40,11 +41,8 @@ def prepare(entry: Entry, orders: Orders) -> Prepared:
         os.kill(os.getpid(), signal.SIGKILL)
     if entry.scan_id != HANGING:
         return flows.workers.prepare(entry, orders)
-    read_scan, flows.workers.read_scan = flows.workers.read_scan, _never
-    try:
+    with patch.object(flows.workers, "read_scan", _never):
         return flows.workers.prepare(entry, orders)
-    finally:
-        flows.workers.read_scan = read_scan
 
 
 def read(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from spinenet.synthetic.dicom import uid_from
 
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 """ImageOrientationPatient: columns run to posterior, rows to caudal."""
 ROWS, COLUMNS, SPACING, GAP = 200, 160, (1.5, 1.5), 4.0
-MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+MR_IMAGE = UID("1.2.840.10008.5.1.4.1.1.4")
 
 
 def plane(
@@ -32,7 +32,8 @@ def plane(
     places = np.array(position)[None, None] + columns[..., None] * along_row * spacing[1]
     places = places + rows[..., None] * along_column * spacing[0]
     values = 1000 + 4 * places[..., 0] + 2 * places[..., 1] + places[..., 2]
-    return np.clip(np.rint(values), 0, 4095).astype("<u2")
+    stored: npt.NDArray[np.uint16] = np.clip(np.rint(values), 0, 4095).astype("<u2")
+    return stored
 
 
 def drawn_slice(
@@ -43,7 +44,7 @@ def drawn_slice(
     meta.MediaStorageSOPClassUID = MR_IMAGE
     meta.MediaStorageSOPInstanceUID = generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = "1.2.3.4"
+    meta.ImplementationClassUID = UID("1.2.3.4")
     data = pydicom.Dataset()
     data.file_meta = meta
     data.SOPClassUID, data.SOPInstanceUID = MR_IMAGE, meta.MediaStorageSOPInstanceUID

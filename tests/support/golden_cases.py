@@ -74,7 +74,8 @@ def formula_scan(height: int, width: int, slices: int, phase: float) -> Array:
     y, x, z = np.meshgrid(np.arange(height), np.arange(width), np.arange(slices), indexing="ij", sparse=True)
     volume = 500 + 180 * np.sin(x / 23 + phase) * np.cos(y / 31 - phase)
     volume = volume + 120 * np.sin((x + 2 * y) / 17 + 0.7 * z) + 60 * np.cos(x * y / 9000 + 0.3 * z)
-    return volume.astype(np.float32)
+    waves: Array = volume.astype(np.float32)
+    return waves
 
 
 def rendered_responses(
@@ -90,10 +91,12 @@ def _rendered(window: Window, quads: Array, changes: Sequence[dict[str, Any]]) -
     scale = np.array([224 / window.width, 224 / window.height])
 
     def distance(point: Array) -> Array:
-        return np.hypot(column - point[0], row - point[1])
+        from_point: Array = np.hypot(column - point[0], row - point[1])
+        return from_point
 
     def on_patch(point: Array) -> Array:
-        return (np.asarray(point) - (window.left, window.top)) * scale
+        scaled: Array = (np.asarray(point) - (window.left, window.top)) * scale
+        return scaled
 
     for quad in on_patch(quads):
         centre = quad.mean(axis=0)

@@ -43,4 +43,5 @@ def _differences(pixels: np.ndarray) -> np.ndarray:
     predicted[1:, 0] = pixels[:-1, 0]
     predicted[0, 0] = 1 << 15
     wrapped = (pixels - predicted) & 0xFFFF
-    return np.where(wrapped > 32768, wrapped - 65536, wrapped)
+    signed: np.ndarray = np.where(wrapped > 32768, wrapped - 65536, wrapped)
+    return signed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -18,7 +19,9 @@ SPACING = (0.7, 0.6)
 SLICE_MM = 4.4
 
 
-def make_scan(shape=(20, 16, 5), sequence="T2", tilt_degrees=0.0, seed=0) -> Scan:
+def make_scan(
+    shape: tuple[int, int, int] = (20, 16, 5), sequence: str = "T2", tilt_degrees: float = 0.0, seed: int = 0
+) -> Scan:
     """Canonical orientation, turned about the patient's long axis by ``tilt_degrees``."""
     volume = np.random.default_rng(seed).integers(0, 4000, shape).astype(np.float32)
     affine = np.array(
@@ -44,7 +47,7 @@ def stored_as(scan: Scan, order: tuple[int, int, int], flips: tuple[bool, bool, 
 
 
 def save(
-    folder: Path, scan: Scan, series_uid: str = SERIES, description: str = "t2 sag", **options
+    folder: Path, scan: Scan, series_uid: str = SERIES, description: str = "t2 sag", **options: Any
 ) -> list[Path]:
     return write_series(
         folder,
@@ -57,7 +60,7 @@ def save(
     )
 
 
-def edit(paths: list[Path], change: Callable[[pydicom.Dataset], None]) -> None:
+def edit(paths: list[Path], change: Callable[[pydicom.Dataset], object]) -> None:
     """Change each file and write it as it then is, valid or not."""
     for path in paths:
         dataset = pydicom.dcmread(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
 from spinenet.weights.networks import Networks, save_bundle
 from spinenet.weights.release import SPINENET_V2, Checkpoint, Release
 
-TINY = {
+TINY: dict[str, dict[str, Any]] = {
     "detector": {"width": 8, "blocks": [1, 1, 1, 1]},
     "appearance": {"width": 2, "hidden": 16},
     "context": {"width": 4},

@@ -1,8 +1,9 @@
 """Training: losses fall on a batch that is seen again, checkpoints are gone on from, seeds never meet."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice, repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from spinenet.training.samples import (
 )
 from spinenet.training.scoring import FIRST_SEED, GROUPS
 
-CASES = {
+CASES: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
     "detector": (lambda: Detector(width=8, blocks=(1, 1, 1, 1)), detector_samples, detector_loss),
     "appearance": (lambda: AppearanceNetwork(width=2, hidden=16), vertebra_samples, appearance_loss),
     "context": (lambda: ContextNetwork(width=4), context_samples, context_loss),
