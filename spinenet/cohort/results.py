@@ -93,6 +93,12 @@ class Results:
             There is no table of that name.
         RunError
             The tables were written anew since the first one was read, or are not there any more.
+
+        Examples
+        --------
+        >>> results = spinenet.read_results("OUT")
+        >>> results.table("grades", ["scan_id", "pfirrmann"], filters=[("level", "==", "L4-L5")]).shape
+        (2, 2)
         """
         if name not in TABLES:
             raise KeyError(f"there is no table {name!r}; the tables are {', '.join(TABLES)}")
@@ -157,6 +163,14 @@ def read_results(out: str, storage_options: Mapping[str, Any] | None = None) -> 
     ------
     RunError
         There is no finished run.
+
+    Examples
+    --------
+    >>> results = spinenet.read_results("OUT")
+    >>> results.scans[["scan_id", "status"]].to_dict("list")
+    {'scan_id': ['s0', 's1'], 'status': ['done', 'done']}
+    >>> results.grades["level"].unique().tolist()
+    ['T12-L1', 'L1-L2', 'L2-L3', 'L3-L4', 'L4-L5', 'L5-S1']
     """
     store = Store.at(str(out), storage_options)
     success_bytes(store)

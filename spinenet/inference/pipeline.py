@@ -61,6 +61,18 @@ def read_spine(
     ------
     ValueError
         The slices are too small to hold a window.
+
+    Examples
+    --------
+    >>> from spinenet import weights
+    >>> from spinenet.inference.pipeline import read_spine
+    >>> from spinenet.readers.series import read_scan
+    >>> from spinenet.weights.networks import load_networks
+    >>> reading = read_spine(read_scan("scan"), load_networks(weights.resolve("synthetic")))
+    >>> reading.vertebrae[0].level_probabilities.shape
+    (24,)
+    >>> sorted(reading.grades[0].probabilities)[0]
+    'central_canal_stenosis'
     """
     square = to_square_pixels(scan)
     times = [time.perf_counter()]

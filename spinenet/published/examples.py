@@ -52,6 +52,13 @@ def download_example_scan(
         There is no scan of that name.
     WeightsError
         One sentence for any other failure.
+
+    Examples
+    --------
+    >>> mirror = Path("mirror").resolve().as_uri()
+    >>> folder = spinenet.download_example_scan("t2_lumbar_scan_1", "scans", base_url=mirror)
+    >>> spinenet.io.load_dicoms_from_folder(folder).volume.ndim
+    3
     """
     name = one_of("example_scan_name", example_scan_name, "name", name)
     if name not in EXAMPLE_SCANS:

@@ -45,6 +45,11 @@ class SpinalScan:
         (row, column) distance in mm.
     slice_thickness
         SliceThickness (0018,0050) in mm; the distance between slices where the header has none.
+
+    Examples
+    --------
+    >>> spinenet.io.SpinalScan(np.zeros((368, 312, 15)), (0.85, 0.85), 4.4)
+    SpinalScan(volume=368 x 312 x 15 float64, pixel_spacing=(0.85, 0.85), slice_thickness=4.4)
     """
 
     volume: FloatArray
@@ -80,6 +85,12 @@ def load_dicoms(
     ------
     ScanError
         With the reason why the files are no usable scan.
+
+    Examples
+    --------
+    >>> files = list(Path("scan").iterdir())
+    >>> spinenet.io.load_dicoms(files, metadata_overwrites={"PixelSpacing": [3, 3]}).pixel_spacing
+    (3.0, 3.0)
     """
     chosen = [path for path in map(Path, paths) if not require_extensions or path.suffix.lower() == ".dcm"]
     if not chosen:
@@ -104,6 +115,11 @@ def load_dicoms_from_folder(
     ------
     ScanError
         With the reason why the folder holds no usable scan.
+
+    Examples
+    --------
+    >>> spinenet.io.load_dicoms_from_folder("scan").volume.dtype
+    dtype('float32')
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -128,6 +144,14 @@ def save_vert_dicts_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: st
     ------
     KeyError
         Naming what a vertebra lacks; no file is written then.
+
+    Examples
+    --------
+    >>> quad = [[9, 1], [9, 5], [1, 5], [1, 1]]
+    >>> vertebra = {"predicted_label": "L4", "slice_nos": [7], "polys": [quad], "average_polygon": quad}
+    >>> spinenet.io.save_vert_dicts_to_csv([vertebra], "vertebrae.csv")
+    >>> pd.read_csv("vertebrae.csv")["average_polygon"].tolist()
+    ['[[9, 1], [9, 5], [1, 5], [1, 1]]']
     """
     rows = [[_listed(vertebra[column]) for column in _CSV_COLUMNS] for vertebra in vert_dicts]
     _write_csv(filename, _CSV_COLUMNS, rows)
@@ -142,6 +166,14 @@ def save_slices_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: str | 
         As :meth:`spinenet.SpineNet.detect_vb` returns them.
     filename
         CSV with the columns predicted_label, slice_no, rt_x, rt_y, rb_x ... lt_y.
+
+    Examples
+    --------
+    >>> quad = [[9, 1], [9, 5], [1, 5], [1, 1]]
+    >>> vertebra = {"predicted_label": "L4", "slice_nos": [7], "polys": [quad]}
+    >>> spinenet.io.save_slices_to_csv([vertebra], "slices.csv")
+    >>> pd.read_csv("slices.csv")[["predicted_label", "slice_no", "rt_x", "rt_y"]].values.tolist()
+    [['L4', 7, 9, 1]]
     """
     corners = [f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]
     rows = [
@@ -159,6 +191,12 @@ def download(url: str, file_path: str | os.PathLike[str]) -> None:
     ------
     WeightsError
         One sentence for whatever went wrong; nothing is at ``file_path`` then.
+
+    Examples
+    --------
+    >>> spinenet.io.download(Path("mirror", "t2_lumbar_scan_1.zip").resolve().as_uri(), "mine.zip")
+    >>> Path("mine.zip").exists()
+    True
     """
     from spinenet.weights import downloads
 
@@ -166,7 +204,12 @@ def download(url: str, file_path: str | os.PathLike[str]) -> None:
 
 
 def download_weights(verbose: bool = True, force: bool = False) -> None:
-    """See :func:`spinenet.download_weights`."""
+    """See :func:`spinenet.download_weights`.
+
+    Examples
+    --------
+    >>> spinenet.io.download_weights()
+    """
     from spinenet.published import spine_net
 
     spine_net.download_weights(verbose, force)

@@ -57,6 +57,19 @@ class SpineNet:
     ------
     WeightsError
         Where the weights are not here, incomplete or altered.
+
+    Examples
+    --------
+    >>> scan = spinenet.io.load_dicoms_from_folder("scan")
+    >>> reader = spinenet.SpineNet(device="cpu", verbose=False, weights="synthetic")
+    >>> vertebrae = reader.detect_vb(scan.volume, scan.pixel_spacing)
+    >>> vertebrae[0]["polys"][0].shape
+    (4, 2)
+    >>> discs = reader.get_ivds_from_vert_dicts(vertebrae, scan.volume)
+    >>> discs[0]["volume"].shape
+    (9, 112, 224)
+    >>> reader.grade_ivds(discs).columns[0]
+    'Pfirrmann'
     """
 
     def __init__(
@@ -232,6 +245,12 @@ def download_weights(verbose: bool = True, force: bool = False) -> None:
     ------
     WeightsError
         One sentence for whatever went wrong.
+
+    Examples
+    --------
+    Nothing is fetched where they are here already:
+
+    >>> spinenet.download_weights()
     """
     folder = weights_store.folder_of(weights_store.PUBLISHED)
     if force or not folder.exists():

@@ -57,6 +57,16 @@ def read_scan(
     ------
     ScanError
         The reason, of :data:`spinenet.anatomy.REASONS`, and one sentence without names and paths.
+
+    Examples
+    --------
+    >>> from spinenet.readers.series import read_scan
+    >>> scan = read_scan("scan")
+    >>> scan.sequence, scan.shape[2], scan.volume.ndim
+    ('T2', 3, 3)
+    >>> read_scan("nowhere")
+    Traceback (most recent call last):
+    spinenet.errors.ScanError: path_missing: the path does not exist
     """
     path = os.fspath(path)
     fetched = fetch(path, storage_options)

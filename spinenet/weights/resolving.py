@@ -35,6 +35,12 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
     ------
     WeightsError
         If the bundle is not here (the message names the ways on), incomplete, or altered.
+
+    Examples
+    --------
+    >>> from spinenet import weights
+    >>> weights.resolve("synthetic").name
+    'synthetic'
     """
     text = os.fspath(weights)
     folder = folder_of(weights)

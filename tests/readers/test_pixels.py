@@ -63,6 +63,8 @@ def test_jpeg_lossless_is_bit_for_bit(tmp_path: Path) -> None:
     # a decoder fills up what was cut off, and says nothing
     whole = paths[0].read_bytes()
     frame = read_frame("a", whole)
+    assert frame is not None
+    assert frame.pixels.start is not None
     for end in range(frame.pixels.start + 12, len(whole)):
         with pytest.raises(ScanError, match=r"ends within|no pixel data"):
             stored_pixels(whole[:end], frame.pixels)
