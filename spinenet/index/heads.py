@@ -10,9 +10,9 @@ from typing import Protocol
 from spinenet.errors import ScanError
 from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.headers import PIXEL_HEAD, frames_from, read_frames
-from spinenet.readers.dicom.pixels import UNDEFINED_LENGTH, pixel_value
+from spinenet.readers.dicom.pixels import pixel_value
 from spinenet.readers.dicom.walk import Held
-from spinenet.readers.sources.part10 import as_part10
+from spinenet.readers.sources.part10 import UNDEFINED_LENGTH, as_part10
 
 PAGE = 4096
 """Bytes read from storage at a time."""

@@ -26,10 +26,9 @@ from spinenet.readers.dicom.decoders import decode, is_decoded
 from spinenet.readers.dicom.frames import PixelFormat
 from spinenet.readers.dicom.padding import padded_pixels
 from spinenet.readers.dicom.tags import quiet_pydicom
+from spinenet.readers.sources.part10 import UNDEFINED_LENGTH
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-UNDEFINED_LENGTH = 0xFFFFFFFF
-"""Of a pixel data element that ends with a delimiter, as compressed ones do (PS3.5 A.4)."""
 
 MAX_FRAGMENTS = 100_000
 """Of a file's compressed pixels, a frame's being one or a few. An empty one of 8 bytes takes 200 here."""

@@ -12,20 +12,19 @@ from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
+
+from spinenet.readers.sources.part10 import LONG_VRS, UNDEFINED_LENGTH, VRS
 
 _FIRST, _CHARACTER_SET, _PIXEL_GROUP, _PIXEL_DATA = 0x00040000, 0x00080005, 0x7FE00000, 0x7FE00010
 _META_LENGTH, _TRANSFER_SYNTAX, _META_INSTANCE = 0x00020000, 0x00020010, 0x00020003
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
 _MOST = 50_000
 """Elements of a data set, and items of a sequence, that are walked."""
 
 _DEEPEST = 8
 """Sequences of unknown length inside each other."""
 
-_LONG = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
-_SHORT = frozenset(str(vr).encode() for vr in STANDARD_VR) - _LONG
+_SHORT = VRS - LONG_VRS
 _EXPLICIT, _IMPLICIT, _WORD = struct.Struct("<HH2sH"), struct.Struct("<HHI"), struct.Struct("<I")
 _NOT_WALKED = frozenset(str(uid).encode() for uid in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian))
 _IMPLICIT_UID = str(ImplicitVRLittleEndian).encode()
@@ -120,7 +119,7 @@ def _walk_meta(held: Held) -> tuple[tuple[Element, ...], int, bool]:
                 raise _Doubt
             return tuple(found), at, syntax == _IMPLICIT_UID
         begin = at + 8
-        if vr in _LONG:
+        if vr in LONG_VRS:
             begin, (length,) = at + 12, _WORD.unpack_from(data, at + 8)
         elif vr not in _SHORT:
             raise _Doubt
@@ -143,7 +142,7 @@ def _walk_data_set(
     """(wanted elements, where the pixel data element begins)."""
     data, front, last = held.data, held.front, -1
     found: list[Element] = []
-    unpack, word, short, long = _EXPLICIT.unpack_from, _WORD.unpack_from, _SHORT, _LONG
+    unpack, word, short, long = _EXPLICIT.unpack_from, _WORD.unpack_from, _SHORT, LONG_VRS
     # pydicom looks whether the first element has a VR after all
     if implicit and any(65 <= byte <= 90 for byte in data[at + 4 : at + 6]):
         raise _Doubt
@@ -167,7 +166,7 @@ def _walk_data_set(
             if tag != _PIXEL_DATA or held.reach(at, at + 12) < at + 12:
                 raise _Doubt
             return tuple(found), at
-        if length == _UNDEFINED:
+        if length == UNDEFINED_LENGTH:
             if tag in wanted or not _is_sequence(tag, vr):
                 raise _Doubt
             # what pydicom reads of it is told by no more than what is there already
@@ -194,7 +193,9 @@ def _after_sequence(data: bytes | bytearray, at: int, front: int, implicit: bool
             return at
         if tag != _ITEM:
             break
-        at = _after_item(data, at, None if length == _UNDEFINED else at + length, front, implicit, depth)
+        at = _after_item(
+            data, at, None if length == UNDEFINED_LENGTH else at + length, front, implicit, depth
+        )
     raise _Doubt
 
 
@@ -214,11 +215,11 @@ def _after_item(
         last = tag
         if implicit:
             vr, (length,) = b"", _WORD.unpack_from(data, at + 4)
-        elif vr in _LONG:
+        elif vr in LONG_VRS:
             begin, (length,) = at + 12, _WORD.unpack_from(data, at + 8)
         elif vr not in _SHORT:
             break
-        if length == _UNDEFINED:
+        if length == UNDEFINED_LENGTH:
             if not _is_sequence(tag, vr):
                 break
             at = _after_sequence(data, begin, front, implicit, depth + 1)

@@ -35,11 +35,15 @@ _SYNTAXES = (
 )
 """(bytes of the first group, byte order, whether VRs are explicit, transfer syntax)."""
 
-_VRS = frozenset(str(vr).encode() for vr in STANDARD_VR)
-_LONG_VRS = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
+VRS = frozenset(str(vr).encode() for vr in STANDARD_VR)
+LONG_VRS = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
+"""Value representations as files write them, and those whose length takes four bytes (PS3.5 7.1.2)."""
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+"""Length of an element or item that ends with a delimiter, as compressed pixels do (PS3.5 7.5, A.4)."""
+
 _PLAIN_VRS = frozenset({"CS", "DA", "DT", "TM", "UI"})
 _PLAIN = re.compile(rb"[ -~]*")
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def is_dicom(data: bytes) -> bool:
@@ -112,14 +116,14 @@ def _makes_sense(data: bytes, order: str, explicit: bool) -> bool:
             return False
         if not explicit:
             (length,), begin = struct.unpack_from(f"{order}I", data, at + 4), at + 8
-        elif vr in _LONG_VRS:
+        elif vr in LONG_VRS:
             (length,), begin = struct.unpack_from(f"{order}I", data, at + 8), at + 12
-        elif vr in _VRS:
+        elif vr in VRS:
             length, begin = short, at + 8
         else:
             return False
         dictionary_vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "UL"
-        if length == _UNDEFINED_LENGTH:
+        if length == UNDEFINED_LENGTH:
             return dictionary_vr == "SQ" and last >= 0
         value = data[begin : begin + length]
         if len(value) < length or (dictionary_vr in _PLAIN_VRS and not _PLAIN.fullmatch(value.rstrip(b"\0"))):
@@ -137,9 +141,9 @@ def _undeflated(data: bytes, whole: bool) -> bytes:
     while data.startswith(_META, at) and len(data) >= at + 12:
         element, vr, short = struct.unpack_from("<H2sH", data, at + 2)
         begin, length = at + 8, short
-        if vr in _LONG_VRS:
+        if vr in LONG_VRS:
             begin, length = at + 12, struct.unpack_from("<I", data, at + 8)[0]
-        elif vr not in _VRS:
+        elif vr not in VRS:
             # a meta header must have explicit VRs, but pydicom accepts implicit ones too
             (length,) = struct.unpack_from("<I", data, at + 4)
         if element == _TRANSFER_SYNTAX:
