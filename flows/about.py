@@ -7,9 +7,9 @@ import platform
 import sys
 from typing import Any
 
-from flows.clusters.address import cores
-from flows.gpus import gpu_names
-from flows.workers import Orders, version
+from flows.cores import cores
+from spinenet import __version__
+from spinenet.gpus import gpu_names
 
 PACKAGES = (
     "torch",
@@ -24,15 +24,12 @@ PACKAGES = (
 """Those whose versions ``run.json`` records."""
 
 
-def about(orders: Orders) -> dict[str, Any]:
+def about() -> dict[str, Any]:
     """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
     return {
-        "spinenet": version(),
+        "spinenet": __version__,
         "python": sys.version.split()[0],
         "packages": _versions(),
-        "device": orders.device,
-        "batch_size": orders.settings.batch_size,
-        "seconds_per_scan": orders.seconds,
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": cores(),
         "gpus": gpu_names(),

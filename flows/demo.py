@@ -10,9 +10,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from flows.cohort import RunSummary, run_cohort
+from flows.cohort_run import RunSummary, Way, run_cohort
 from flows.progress import reporter_here
 from spinenet.anatomy import FINDINGS
+from spinenet.cohort.request import RunRequest
 from spinenet.cohort.results import read_results
 from spinenet.evaluation import Score, score_against_truth
 from spinenet.printable import printable
@@ -36,9 +37,8 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: 
     made = time.monotonic() - began
     reporter = reporter_here()
     results = out / "results"
-    summary = run_cohort(
-        str(manifest), str(results), SYNTHETIC, shard_size=SHARD_SIZE, reporter=reporter, prefect=prefect
-    )
+    request = RunRequest(manifest=str(manifest), out=str(results), weights=SYNTHETIC, shard_size=SHARD_SIZE)
+    summary = run_cohort(request, Way(prefect=prefect), reporter)
     tables = read_results(str(results))
     score = score_against_truth(tables, out / "cohort")
     console.print(_overview(summary, score, made, _doubtful(tables.scans)))

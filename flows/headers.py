@@ -68,7 +68,7 @@ def survey(
     progress
         Called after each batch.
     cluster
-        As for :func:`flows.cohort.run_cohort`.
+        As for :func:`flows.cohort_run.run_cohort`.
 
     Returns
     -------

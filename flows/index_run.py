@@ -138,7 +138,7 @@ def index_root(
     rules_text
         TOML; None for the rules of the package.
     cluster, prefect
-        As for :func:`flows.cohort.run_cohort`.
+        As for :func:`flows.cohort_run.run_cohort`.
     shown_as
         What Prefect shows; by default what a request of this root and manifest is shown as.
 

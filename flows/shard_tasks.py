@@ -8,11 +8,14 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from flows.shards import do_shard
+from flows.progress import Reporter
 from flows.stopping import STOPPED, Stop
 from flows.tasks import About, Done, Tasks, key_of
-from flows.work import Stopped, Work
+from spinenet.cohort.attempts import Crew
+from spinenet.cohort.job import Job
 from spinenet.cohort.ledger import Ledger
+from spinenet.cohort.shard import do_shard
+from spinenet.errors import Stopped
 from spinenet.printable import link_target, printable
 from spinenet.redaction import redacted
 
@@ -26,7 +29,7 @@ def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
     manifest = redacted(str(plan.record["manifest"]["url"]))
     name = f"{name_of(manifest, out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
     return About(
-        flow="flows.cohort_flow:cohort",
+        flow="flows.cohort:cohort",
         name=printable(name),
         key=key_of(out),
         parameters={"request": {"manifest": manifest, "out": out}},
@@ -45,7 +48,9 @@ def _last(url: str) -> str:
     return printable(url.rstrip("/").rsplit("/", 1)[-1] or url, _LONGEST)
 
 
-def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) -> None:
+def do_shards(
+    job: Job, crew: Crew, tasks: Tasks, stop: threading.Event, reporter: Reporter, in_flight: int
+) -> None:
     """Do shards as tasks, so many at a time.
 
     One is submitted when another has ended, and no future is kept: nothing grows with the manifest.
@@ -57,31 +62,32 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
     RunError
         The cluster or the weights failed.
     """
+    indices: Sequence[int] = job.todo.shards
     failures: list[Exception] = []
     committed = itertools.count(1)
 
     def shard(index: int) -> Done:
-        if work.stop.is_set():
+        if stop.is_set():
             raise Stopped(STOPPED)
         started = time.monotonic()
         try:
-            states = do_shard(work, index)
+            states = do_shard(job, crew, index)
         except Exception as error:
             failures.append(error)
-            if isinstance(work.stop, Stop) and not work.stop.is_set():
-                work.stop.sentence = str(error)
-            work.stop.set()
+            if isinstance(stop, Stop) and not stop.is_set():
+                stop.sentence = str(error)
+            stop.set()
             raise
-        work.reporter.shard(index, states, time.monotonic() - started)
+        reporter.shard(index, states, time.monotonic() - started)
         told = ", ".join(f"{count} {state}" for state, count in states.items())
-        record = work.ledger.store.url(work.ledger.record_name(index, work.generations.get(index, 0)))
+        record = job.ledger.store.url(job.ledger.record_name(index, job.todo.generations.get(index, 0)))
         link = f"[commit record]({link_target(record)})"
         return Done(f"{told}: {link}", 100 * next(committed) / len(indices))
 
     room = threading.Semaphore(in_flight)
     for index in indices:
         room.acquire()
-        if work.stop.is_set():
+        if stop.is_set():
             room.release()
             break
         done = tasks.submit("shard", f"shard-{index:05d}", partial(shard, index))
@@ -91,5 +97,5 @@ def do_shards(work: Work, indices: Sequence[int], tasks: Tasks, in_flight: int) 
     if failures:
         # Others stop because the first one failed; the user is told of that one.
         raise next((e for e in failures if not isinstance(e, Stopped)), failures[0])
-    if work.stop.is_set():
+    if stop.is_set():
         raise Stopped(STOPPED)

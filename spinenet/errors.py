@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SpinenetError(Exception):
     """Base of every error that spinenet raises on purpose. Its text is one sentence for the user."""
@@ -47,8 +49,30 @@ class RunError(SpinenetError, RuntimeError):
     """A run that cannot start, go on or be finalised."""
 
 
+class Stopped(RunError):  # noqa: N818 - a wish of the user's, no defect
+    """The run was asked to stop; what is committed stays."""
+
+
 class OtherRun(RunError):  # noqa: N818 - says what was found
     """An output folder that holds a run of something else."""
+
+
+class PartError(RunError):
+    """A part of a run's shards that there is not, or that is written wrongly."""
+
+
+class Holes(RunError):  # noqa: N818 - says what is missing
+    """Shards of a run that are not done.
+
+    Attributes
+    ----------
+    shards
+        Their numbers, counted from 0.
+    """
+
+    def __init__(self, sentence: str, shards: Sequence[int]) -> None:
+        super().__init__(sentence)
+        self.shards = tuple(shards)
 
 
 class ClusterNameError(RunError):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from spinenet.errors import ScanError
-from spinenet.types import MAX_VOXELS, FloatArray, ImageArray, Scan, Vertebra, square_voxels
+from spinenet.types import MAX_VOXELS, FloatArray, ImageArray, Scan, SpineReading, Vertebra, square_voxels
 
 Points = npt.NDArray[np.float64]
 
@@ -239,6 +239,19 @@ def on_grid(vertebra: Vertebra, source: tuple[float, float], target: tuple[float
     if source == target:
         return vertebra
     return replace(vertebra, quads=rescale_quads(vertebra.quads, source, target))
+
+
+def reading_on_grid(
+    reading: SpineReading, source: tuple[float, float], target: tuple[float, float]
+) -> SpineReading:
+    """The reading in pixels of another grid over the same field of view; spacings as (row, column) in mm."""
+    if source == target:
+        return reading
+    return replace(
+        reading,
+        vertebrae=tuple(on_grid(vertebra, source, target) for vertebra in reading.vertebrae),
+        detections=tuple(on_grid(vertebra, source, target) for vertebra in reading.detections),
+    )
 
 
 def to_patient(affine: npt.ArrayLike, xy: npt.ArrayLike, slice_index: float) -> Points:

@@ -34,3 +34,8 @@ class Settings:
     def deciding(self) -> dict[str, bool]:
         """The settings that change results; the batch size does not."""
         return {"skip_penalty": self.skip_penalty, "remove_single_slice": self.remove_single_slice}
+
+    @property
+    def deciding_detections(self) -> dict[str, bool]:
+        """The settings that detections depend on."""
+        return {"remove_single_slice": self.remove_single_slice}

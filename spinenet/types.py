@@ -184,9 +184,13 @@ class SpineReading:
         Discs that could not be graded.
     seconds
         Wall time by stage: detect, label, grade.
+    detections
+        The vertebrae as they were detected, without levels; from them a scan is graded again without
+        detecting again.
     """
 
     vertebrae: tuple[Vertebra, ...]
     grades: tuple[DiscGrade, ...] = ()
     failures: tuple[DiscFailure, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    detections: tuple[Vertebra, ...] = ()

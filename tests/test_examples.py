@@ -22,7 +22,7 @@ from spinenet.cohort.ledger import Commit
 from spinenet.cohort.tables import to_table
 from spinenet.storage import Store
 from support.cohorts import small_scan, write
-from support.no_op_steps import prepare, read
+from support.no_op_steps import decode, infer
 from support.run_without_models import begin
 from support.tiny_networks import tiny_bundle
 
@@ -66,7 +66,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.make_archive(str(place / "mirror" / "t2_lumbar_scan_1"), "zip", place / "scan")
     ledger = begin(Store.at(str(place / "OUT")), n_rows=2, shard_size=2)
     shard = ledger.plan.shard(0)
-    rows = [read(prepare(entry, None), None).rows for entry in shard.entries]  # type: ignore[arg-type]
+    rows = [infer(decode(entry, None), None).rows for entry in shard.entries]  # type: ignore[arg-type]
     tables = {
         "scans": to_table("scans", [row.scan for row in rows], shard.carried),
         "vertebrae": to_table("vertebrae", [bone for row in rows for bone in row.vertebrae]),

@@ -13,9 +13,12 @@ import typer
 
 from flows.cli.check import check
 from flows.cli.demo import demo
+from flows.cli.finalise import finalise
 from flows.cli.index import index
+from flows.cli.plan import plan
 from flows.cli.printing import LineFormatter, say
 from flows.cli.run import run
+from flows.cli.shard import shard
 from flows.cli.status import status
 from flows.cli.terminal import DONE, UNFINISHED, USAGE
 from flows.cli.weights import weights_app
@@ -27,6 +30,7 @@ from spinenet.errors import (
     ManifestError,
     OtherRun,
     OutputError,
+    PartError,
     ReasonError,
     RootError,
     RulesError,
@@ -40,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, index, check, run, status):
+for _command in (demo, index, check, run, plan, shard, finalise, status):
     app.command()(_command)
 app.add_typer(weights_app, name="weights")
 
@@ -49,6 +53,7 @@ _USAGE_ERRORS = (
     ManifestError,
     OtherRun,
     OutputError,
+    PartError,
     ReasonError,
     RootError,
     RulesError,

@@ -28,7 +28,7 @@ def check(
     types: Types = None,
 ) -> None:
     """Say what would run and what would not; only headers are read, nothing is written."""
-    from flows.clusters.address import cores
+    from flows.cores import cores
     from spinenet.cohort.freeze import column_types
     from spinenet.cohort.manifests.column_types import ColumnTypes, parse_types
     from spinenet.preflight.manifest_check import NO_PROBLEM, check_manifest

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dask.system import CPU_COUNT
 from distributed import Client, Nanny, Security
 
 from flows.clusters.names import LOCAL, check_cluster_name, is_loopback
 from flows.clusters.supervision import local_cluster
 from flows.clusters.surroundings import check_surroundings
 from flows.clusters.worker_memory import limited
-from flows.gpus import gpu_names
-from flows.workers import THREADS_VARIABLE
+from flows.cores import cores
 from spinenet.errors import RunError
+from spinenet.gpus import gpu_names
+from spinenet.weights.loaded import THREADS_VARIABLE
 
 CPU, GPU = "CPU", "GPU"
 """Resources that workers declare: CPU for decoding, GPU for inference (on whatever device)."""
@@ -153,11 +153,6 @@ def wait_for_slots(client: Client, patience: float = 60.0, classes: Sequence[str
                 f"start one with: dask worker {address} --resources {missing[0]}=1"
             )
         time.sleep(0.2)
-
-
-def cores() -> int:
-    """Cores that this process may use: by its affinity, and by the quota of the container that it runs in."""
-    return int(CPU_COUNT)
 
 
 def offered_by(client: Client, timeout: float = ANSWER_S) -> dict[str, float]:

@@ -17,8 +17,8 @@ from distributed import Nanny, Scheduler, Security, SpecCluster
 from distributed.core import Status
 
 from flows.clusters.worker_memory import ONLY_ENDED
-from flows.memory import WORKER_ENVIRONMENT
 from spinenet.errors import RunError
+from spinenet.memory import WORKER_ENVIRONMENT
 
 LOOK_S = 1.0
 """Seconds between two looks at the workers."""

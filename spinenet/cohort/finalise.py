@@ -20,7 +20,7 @@ from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, newest_revision
 from spinenet.cohort.retry import due
 from spinenet.cohort.tables import TABLES, parquet_writer, schema
-from spinenet.errors import RunError, StorageError
+from spinenet.errors import Holes, RunError, StorageError
 from spinenet.storage import Store
 from spinenet.storage.switching import switch_folders
 
@@ -96,8 +96,10 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
 
     Raises
     ------
+    Holes
+        A shard has no commit.
     RunError
-        A shard has no commit, or its rows are not those of the plan, or the plan is no longer the newest.
+        The rows of a shard are not those of the plan, or the plan is no longer the newest.
     DamagedParts
         Parts fail their digest.
     """
@@ -105,7 +107,7 @@ def finalise(ledger: Ledger) -> Mapping[str, int]:
     commits = ledger.commits()
     holes = [shard for shard in range(ledger.plan.n_shards) if shard not in commits]
     if holes:
-        raise RunError(f"{len(holes)} of {ledger.plan.n_shards} shards are not done; start the run again")
+        raise Holes(f"{len(holes)} of {ledger.plan.n_shards} shards are not done; start the run again", holes)
     if newest_revision(ledger.store) != ledger.plan.revision:
         raise RunError(
             f"another start changed the run in {ledger.store.url()}; its tables are left to that one"

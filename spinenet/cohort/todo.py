@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from spinenet.cohort.finalise import final_states, success_of
 from spinenet.cohort.ledger import Ledger
@@ -38,6 +38,11 @@ class Todo:
     def n_again(self) -> int:
         """Rows that failed and are read again."""
         return sum(len(rows.tries) for rows in self.again.values())
+
+    def limited_to(self, shards: Collection[int]) -> Todo:
+        """What of it is in some shards."""
+        mine = [shard for shard in self.shards if shard in shards]
+        return replace(self, shards=mine, again={s: rows for s, rows in self.again.items() if s in mine})
 
 
 def what_is_left(ledger: Ledger, retry: Retry) -> Todo:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from spinenet.errors import DiscError
-from spinenet.geometry import on_grid, to_square_pixels
+from spinenet.geometry import on_grid, reading_on_grid, to_square_pixels
 from spinenet.inference.passes import pass_through
 from spinenet.settings import Settings
 from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
@@ -37,7 +37,7 @@ def read_spine(
     scan: Scan,
     networks: Networks,
     settings: Settings = Settings(),
-    vertebrae: Sequence[Vertebra] | None = None,
+    detections: Sequence[Vertebra] | None = None,
 ) -> SpineReading:
     """Detect and label the vertebrae of a scan, and grade its discs.
 
@@ -48,9 +48,9 @@ def read_spine(
     networks
         The networks in evaluation mode; inference runs on their device.
     settings
-        Settings of the user.
-    vertebrae
-        Vertebrae of an earlier inference, in pixels of ``scan``, that replace detection.
+        What a user may change.
+    detections
+        Vertebrae of an earlier reading, in pixels of ``scan``, to be taken instead of detecting.
 
     Returns
     -------
@@ -75,21 +75,32 @@ def read_spine(
     'central_canal_stenosis'
     """
     square = to_square_pixels(scan)
-    times = [time.perf_counter()]
-    if vertebrae is None:
-        detected = detect(square, networks, settings)
-    else:
-        detected = tuple(on_grid(v, scan.pixel_spacing, square.pixel_spacing) for v in vertebrae)
-    times.append(time.perf_counter())
-    labelled = label(square, detected, networks, settings)
-    times.append(time.perf_counter())
-    grades, failures = grade(square, labelled, networks, settings)
-    times.append(time.perf_counter())
+    if detections is not None:
+        detections = [on_grid(v, scan.pixel_spacing, square.pixel_spacing) for v in detections]
+    reading = read_square(square, networks, settings, detections)
+    return reading_on_grid(reading, square.pixel_spacing, scan.pixel_spacing)
+
+
+def read_square(
+    scan: Scan,
+    networks: Networks,
+    settings: Settings = Settings(),
+    detections: Sequence[Vertebra] | None = None,
+) -> SpineReading:
+    """Find, name and grade all of one scan with square pixels; as :func:`read_spine`."""
+    clock = [time.perf_counter()]
+    detected = detect(scan, networks, settings) if detections is None else tuple(detections)
+    clock.append(time.perf_counter())
+    named = label(scan, detected, networks, settings)
+    clock.append(time.perf_counter())
+    grades, failures = grade(scan, named, networks, settings)
+    clock.append(time.perf_counter())
     return SpineReading(
-        vertebrae=tuple(on_grid(v, square.pixel_spacing, scan.pixel_spacing) for v in labelled),
+        vertebrae=named,
         grades=grades,
         failures=failures,
-        seconds=dict(zip(("detect", "label", "grade"), np.diff(times).tolist(), strict=True)),
+        detections=tuple(Vertebra(v.slices, v.quads) for v in detected),
+        seconds=dict(zip(("detect", "label", "grade"), np.diff(clock).tolist(), strict=True)),
     )
 
 

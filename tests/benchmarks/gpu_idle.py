@@ -21,12 +21,13 @@ from distributed import get_task_stream
 
 from flows.clusters.address import cluster_address, connected, wait_for_slots
 from flows.clusters.certificates import write_certificates
-from flows.cohort import run_cohort
+from flows.cohort_run import Way, run_cohort
+from spinenet.cohort.request import RunRequest
 from spinenet.synthetic.cohort import write_cohort
 from spinenet.weights.names import SYNTHETIC
 
 MOST_IDLE = 0.10
-CLASSES = {"prepare": "CPU-class (decoding)", "read": "GPU-class (inference)"}
+CLASSES = {"decode": "CPU-class (decoding)", "infer": "GPU-class (inference)"}
 
 
 def say(text: str) -> None:
@@ -68,13 +69,13 @@ def main() -> None:
         say(f"{arguments.subjects} scans, shards of {arguments.shard_size}; {slots}")
         for attempt in ("first run", "second run, networks warm"):
             with get_task_stream(client) as stream:
-                summary = run_cohort(
-                    str(manifest),
-                    str(Path(scratch, attempt.split()[0])),
-                    SYNTHETIC,
-                    cluster=cluster.address,
+                request = RunRequest(
+                    manifest=str(manifest),
+                    out=str(Path(scratch, attempt.split()[0])),
+                    weights=SYNTHETIC,
                     shard_size=arguments.shard_size,
                 )
+                summary = run_cohort(request, Way(cluster.address))
             say(f"{attempt}: {summary.states['done']} of {summary.n_rows} done in {summary.seconds:.1f} s")
             for step, name in CLASSES.items():
                 for worker, (part, whole, tasks) in idle(stream.data, step).items():

@@ -29,13 +29,15 @@ import psutil
 from distributed import Future, as_completed
 
 from flows.clusters.address import CPU, GPU, cluster_address, connected, wait_for_slots
-from flows.cohort import run_cohort
+from flows.cohort_run import Way, run_cohort
 from flows.window import Window
-from flows.workers import Orders, WeightsRef
 from spinenet.cohort.manifests.manifest import entries, read_manifest
+from spinenet.cohort.request import RunRequest
+from spinenet.cohort.scan import Orders
 from spinenet.cohort.status import read_status
 from spinenet.settings import SHARD_SIZE, Settings
 from spinenet.storage import Store
+from spinenet.weights.loaded import WeightsRef
 from spinenet.weights.names import SYNTHETIC
 from support.no_op_steps import STEPS
 
@@ -175,7 +177,7 @@ def through_the_flow(manifest: Path, out: Path) -> dict[str, Any]:
     memory = Memory()
     keeper = Timekeeper(memory)
     with counted() as requests, memory.watched():
-        summary = run_cohort(str(manifest), str(out), SYNTHETIC, reporter=keeper, steps=STEPS)
+        summary = run_cohort(asked(manifest, out), Way(steps=STEPS), keeper)
     ended = time.monotonic()
     if summary.states["done"] != summary.n_rows:
         raise SystemExit(f"not all rows are done: {summary.states}")
@@ -189,11 +191,16 @@ def through_the_flow(manifest: Path, out: Path) -> dict[str, Any]:
     }
 
 
+def asked(manifest: Path, out: Path) -> RunRequest:
+    """A run with networks that are not used."""
+    return RunRequest(manifest=str(manifest), out=str(out), weights=SYNTHETIC)
+
+
 def started_again(manifest: Path, out: Path) -> dict[str, Any]:
     """The command once more, on a run that is finished."""
     began, memory = time.monotonic(), Memory()
     with counted() as requests, memory.watched():
-        summary = run_cohort(str(manifest), str(out), SYNTHETIC, steps=STEPS)
+        summary = run_cohort(asked(manifest, out), Way(steps=STEPS))
     seconds = time.monotonic() - began
     if summary.n_before != summary.n_rows:
         raise SystemExit(f"only {summary.n_before} rows were done before")
@@ -223,9 +230,9 @@ def through_plain_futures(manifest: Path, out: Path) -> dict[str, Any]:
         def submit(some: Iterable[Any]) -> list[Future[Any]]:
             started = []
             for entry in some:
-                prepared = client.submit(STEPS.prepare, entry, orders, resources={CPU: 1}, pure=False)
+                prepared = client.submit(STEPS.decode, entry, orders, resources={CPU: 1}, pure=False)
                 started.append(
-                    client.submit(STEPS.read, prepared, orders, None, resources={GPU: 1}, pure=False)
+                    client.submit(STEPS.infer, prepared, orders, None, resources={GPU: 1}, pure=False)
                 )
             return started
 

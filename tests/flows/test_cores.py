@@ -8,7 +8,7 @@ import sys
 COUNTED = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from flows.clusters.address import cores
+from flows.cores import cores
 print(cores())
 """
 

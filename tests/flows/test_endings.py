@@ -60,10 +60,10 @@ def test_a_block_that_hangs_after_its_end_is_left(block: str, sentence: str) -> 
 
 
 OTHER_VERSION = """
-import flows.workers
+import spinenet.cohort.scan
 
 def dask_setup(worker):
-    flows.workers.version = lambda: "0.0.1"
+    spinenet.cohort.scan.version = lambda: "0.0.1"
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.clusters.address import cores
+from flows.cores import cores
 from support.cohorts import assert_same_tables, command, small_scan, spinenet, tables, write
 from support.local_chaos import Round, busy
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from prefect.futures import PrefectConcurrentFuture
 
-from flows.cohort import run_cohort
+from flows.cohort_run import Way, run_cohort
 from flows.progress import LogReporter
+from spinenet.cohort.request import RunRequest
 from spinenet.cohort.results import read_results
 from spinenet.cohort.status import read_status
 from spinenet.storage import Store
@@ -67,9 +68,8 @@ def test_shards_are_submitted_a_few_at_a_time(
     manifest.write_text("\n".join(["scan_id,path,exclude", *rows]) + "\n", encoding="utf-8")
     store = Store.at(str(tmp_path / "out"))
     onlooker = Onlooker(store, made)
-    summary = run_cohort(
-        str(manifest), store.root, "synthetic", shard_size=SHARD_SIZE, reporter=onlooker, steps=STEPS
-    )
+    request = RunRequest(manifest=str(manifest), out=store.root, weights="synthetic", shard_size=SHARD_SIZE)
+    summary = run_cohort(request, Way(steps=STEPS), onlooker)
     assert summary.states == {"done": 360, "excluded": 40}
     assert read_results(store.root).scans["scan_id"].tolist() == [f"s{i}" for i in range(SCANS)]
     assert len(made) == SCANS // SHARD_SIZE
@@ -78,5 +78,5 @@ def test_shards_are_submitted_a_few_at_a_time(
     assert max(onlooker.futures) < 10, "of 50 shards"
     assert onlooker.pending[0] > onlooker.pending[-1] >= 0
     assert json.loads(store.read("_run/run.json"))["about"]["packages"].keys() >= {"torch", "prefect", "dask"}
-    again = run_cohort(str(manifest), store.root, "synthetic", reporter=onlooker, steps=STEPS)
+    again = run_cohort(request, Way(steps=STEPS), onlooker)
     assert (again.n_before, again.states) == (SCANS, summary.states)

@@ -18,12 +18,14 @@ from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 from flows import watch
 from flows.clusters import supervision
 from flows.clusters.address import CPU, GPU, Cluster, cluster_address, connected, nanny, wait_for_slots
-from flows.cohort import RunSummary, run_cohort
-from flows.memory import WORKER_ENVIRONMENT
+from flows.cohort_run import RunSummary, Way, run_cohort
 from flows.watch import WorkerWatch
-from flows.workers import Orders, Prepared, Steps
+from flows.workers import Steps
 from spinenet.cohort.manifests.manifest import Entry
+from spinenet.cohort.request import RunRequest
+from spinenet.cohort.scan import Decoded, Orders
 from spinenet.errors import RunError
+from spinenet.memory import WORKER_ENVIRONMENT
 from support import no_op_steps
 
 
@@ -228,13 +230,13 @@ def test_workers_start_with_what_inference_needs(
 losing: list[SpecCluster] = []
 
 
-def prepare_and_lose(entry: Entry, orders: Orders) -> Prepared:
+def decode_and_lose(entry: Entry, orders: Orders) -> Decoded:
     """Stands in for the decoder: while it works, the only worker for inference ends for good."""
     if losing:
         cluster = losing.pop()
         del cluster.worker_spec[GPU]
         cluster.scale(1)
-    return no_op_steps.prepare(entry, orders)
+    return no_op_steps.decode(entry, orders)
 
 
 def test_a_run_whose_scans_wait_for_workers_that_are_gone_ends_and_goes_on_later(
@@ -248,13 +250,12 @@ def test_a_run_whose_scans_wait_for_workers_that_are_gone_ends_and_goes_on_later
 
     def run(steps: Steps) -> RunSummary:
         place = str(cluster.scheduler_address)
-        return run_cohort(
-            str(manifest), str(out), "synthetic", cluster=place, shard_size=8, steps=steps, prefect=False
-        )
+        request = RunRequest(manifest=str(manifest), out=str(out), weights="synthetic", shard_size=8)
+        return run_cohort(request, Way(place, prefect=False, steps=steps))
 
     spec = cluster.worker_spec[GPU]
     with pytest.raises(RunError, match="no worker left with the resource GPU, for 4 seconds; start the run"):
-        run(Steps(prepare_and_lose, no_op_steps.read))
+        run(Steps(decode_and_lose, no_op_steps.infer))
     cluster.worker_spec[GPU] = spec
     cluster.scale(2)
     assert run(no_op_steps.STEPS).states["done"] == 40

@@ -47,7 +47,7 @@ def test_an_error_ends_it_too() -> None:
 FAULTS = """
 import resource, sys
 import numpy as np
-from flows.memory import keep_freed
+from spinenet.memory import keep_freed
 if sys.argv[1] == "kept":
     keep_freed()
 np.ones(2**17)

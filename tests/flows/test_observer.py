@@ -24,11 +24,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.clusters.address import cluster_address
 from flows.clusters.certificates import settings
-from flows.cohort import RunSummary, run_cohort
+from flows.cohort_run import RunSummary, Way, run_cohort
 from flows.prefect_server.observer import observer
 from flows.prefect_server.server import NoServer, OwnServer, free_port, own_server
-from flows.progress import LogReporter
+from flows.progress import LogReporter, Reporter
 from flows.tasks import About, Done, Tasks
+from spinenet.cohort.request import RunRequest
 from spinenet.cohort.results import read_results
 from support.cohorts import assert_same_tables
 from support.no_op_steps import STEPS
@@ -69,16 +70,18 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def run(manifest: Path, out: str, cluster: str, **more: Any) -> RunSummary:
-    return run_cohort(
-        str(manifest),
-        str(manifest.parent / out),
-        "synthetic",
-        cluster=cluster,
-        shard_size=4,
-        steps=STEPS,
-        **more,
+def run(
+    manifest: Path,
+    out: str,
+    cluster: str,
+    *,
+    prefect: bool = True,
+    reporter: Reporter | None = None,
+) -> RunSummary:
+    request = RunRequest(
+        manifest=str(manifest), out=str(manifest.parent / out), weights="synthetic", shard_size=4
     )
+    return run_cohort(request, Way(cluster, prefect, STEPS), reporter)
 
 
 @contextmanager

@@ -18,17 +18,16 @@ from unittest.mock import patch
 import pytest
 from distributed import Client, get_worker
 from distributed.utils import open_port
-from test_trouble import local_workers, work_on
+from test_trouble import Work, local_workers, work_on
 
-import flows.workers
+import spinenet.cohort.scan as steps_of_a_scan
 from flows.clusters.address import CPU, GPU, nanny, wait_for_slots, workers_of
-from flows.shards import do_shard
-from flows.trouble import RETIRE_AFTER, STOP_AFTER
-from flows.work import Work
-from flows.workers import Orders, Outcome, Prepared, Steps, prepare, read
+from flows.workers import Steps, decode, infer
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure
+from spinenet.cohort.scan import Decoded, Orders, Outcome
+from spinenet.cohort.trouble import RETIRE_AFTER, STOP_AFTER
 from spinenet.errors import RunError
 from support import no_op_steps
 
@@ -54,22 +53,22 @@ def test_a_share_that_is_away_for_seconds_loses_no_scan(client: Client, tmp_path
     share.rename(elsewhere)
     back = threading.Timer(6, elsewhere.rename, (share,))
     back.start()
-    assert do_shard(work, 0) == {"done": 6}
+    assert work.do() == {"done": 6}
     assert not back.is_alive()
 
 
 def test_a_share_that_stays_away_stops_the_run_before_anything_is_committed(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.scans.AWAY_S", 3.0)
+    monkeypatch.setattr("spinenet.cohort.attempts.AWAY_S", 3.0)
     names = [f"s{i}" for i in range(STOP_AFTER)]
     (tmp_path / "share").mkdir()
     work = work_on(client, tmp_path / "share", names, out=tmp_path / "out", write_scans=False)
     (tmp_path / "share").rename(tmp_path / "elsewhere")
     with pytest.raises(RunError, match=rf"share, with {STOP_AFTER} scans .* cannot be read from the workers"):
-        do_shard(work, 0)
-    assert work.ledger.commits() == {}
-    assert do_shard(replace(work, keep_going=True), 0) == {"path_missing": STOP_AFTER}
+        work.do()
+    assert work.job.ledger.commits() == {}
+    assert replace(work, job=replace(work.job, keep_going=True)).do() == {"path_missing": STOP_AFTER}
 
 
 def test_paths_that_are_really_missing_are_rows_of_their_own(client: Client, tmp_path: Path) -> None:
@@ -77,21 +76,21 @@ def test_paths_that_are_really_missing_are_rows_of_their_own(client: Client, tmp
     (tmp_path / "share").mkdir()
     work = work_on(client, tmp_path / "share", names, out=tmp_path / "out", write_scans=False)
     began = time.monotonic()
-    assert do_shard(work, 0) == {"path_missing": 33}
+    assert work.do() == {"path_missing": 33}
     assert time.monotonic() - began < 60
 
 
 def test_looks_without_an_answer_say_nothing_of_a_path(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.scans.LOOK_S", -1.0)
-    monkeypatch.setattr("flows.scans.AWAY_S", 0.0)
+    monkeypatch.setattr("spinenet.cohort.attempts.LOOK_S", -1.0)
+    monkeypatch.setattr("spinenet.cohort.attempts.AWAY_S", 0.0)
     names = [f"s{i}" for i in range(STOP_AFTER)]
     (tmp_path / "share").mkdir()
     work = work_on(client, tmp_path / "share", names, out=tmp_path / "out", write_scans=False)
     with pytest.raises(RunError, match="cannot be read from the workers"):
-        do_shard(work, 0)
-    assert work.ledger.commits() == {}
+        work.do()
+    assert work.job.ledger.commits() == {}
 
 
 @contextmanager
@@ -146,7 +145,7 @@ def test_a_worker_without_the_right_to_read_is_retired(unprivileged: Client, tmp
         for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118
             os.chown(path, 12345, 12345)
             Path(path).chmod(0o700)
-    assert do_shard(work, 0) == {"done": len(names)}
+    assert work.do() == {"done": len(names)}
     deadline = time.monotonic() + 30
     while len(workers_of(unprivileged)) > 1 and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -157,18 +156,18 @@ def one_of_each() -> dict[str, Any]:
     return {"cpu-0": nanny(1, {CPU: 1}, {}), "gpu-0": nanny(1, {GPU: 1}, {})}
 
 
-def read_on_a_broken_gpu(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
+def infer_on_a_broken_gpu(decoded: Decoded, orders: Orders, detections: Detections | None = None) -> Outcome:
     """Stands in for a GPU: the first process, and every one for one of the scans, meets a sticky error."""
     marker = Path(os.environ["BROKEN_GPU"])
-    if prepared.entry.scan_id != "cursed" and marker.exists() and marker.read_text() != str(os.getpid()):
-        return read(prepared, orders, known)
+    if decoded.entry.scan_id != "cursed" and marker.exists() and marker.read_text() != str(os.getpid()):
+        return infer(decoded, orders, detections)
     marker.write_text(str(os.getpid()))
 
     def fails(*args: object) -> None:
         raise RuntimeError("CUDA error: device-side assert triggered\nCUDA kernel errors might be ...")
 
-    with patch.object(flows.workers, "_infer", fails):
-        return read(prepared, orders, known)
+    with patch.object(steps_of_a_scan, "_reading", fails):
+        return infer(decoded, orders, detections)
 
 
 def test_a_gpu_that_fails_ends_its_worker_and_the_scan_is_tried_again(
@@ -178,33 +177,35 @@ def test_a_gpu_that_fails_ends_its_worker_and_the_scan_is_tried_again(
     # what stands in for a GPU is one of a process, as a GPU is
     with local_workers(one_of_each) as client:
         before = set(client.run(os.getpid).values())
-        work = work_on(client, tmp_path, ["a", "cursed", "b"], steps=Steps(prepare, read_on_a_broken_gpu))
-        assert do_shard(work, 0) == {"done": 2, "gpu_failed": 1}
+        work = work_on(client, tmp_path, ["a", "cursed", "b"], steps=Steps(decode, infer_on_a_broken_gpu))
+        assert work.do() == {"done": 2, "gpu_failed": 1}
         wait_for_slots(client)
         assert set(client.run(os.getpid).values()) != before
 
 
-def prepare_with_a_worker_that_ends(entry: Entry, orders: Orders) -> Prepared:
+def decode_with_a_worker_that_ends(entry: Entry, orders: Orders) -> Decoded:
     """Stands in for the decoder: each scan fails once, and what failed on "stays" ends the worker "goes"."""
     marker, here = Path(entry.path), get_worker().name
     if not marker.exists():
         marker.write_text(here, encoding="utf-8")
         failed = Failure("storage_failed", "the first time")
-        return Prepared(entry, None, None, failed, {}, (("decode", f"{here} CPU+GPU"),))
+        return Decoded(entry, None, None, failed, {}, (("decode", f"{here} CPU+GPU"),))
     if here == "goes" and marker.read_text(encoding="utf-8") == "stays":
         os._exit(9)
-    return no_op_steps.prepare(entry, orders)
+    return no_op_steps.decode(entry, orders)
 
 
-def read_what_did_not_fail(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
+def infer_what_did_not_fail(
+    decoded: Decoded, orders: Orders, detections: Detections | None = None
+) -> Outcome:
     """The rows of a spine for what the decoder above did not refuse."""
-    return (read if prepared.failure else no_op_steps.read)(prepared, orders, known)
+    return (infer if decoded.failure else no_op_steps.infer)(decoded, orders, detections)
 
 
 def test_second_tries_whose_worker_is_gone_are_made_elsewhere(tmp_path: Path) -> None:
     names = [f"s{i}" for i in range(12)]
     with two_workers(tmp_path, stays=("CPU=1 GPU=1", []), goes=("CPU=1 GPU=1", [])) as client:
-        steps = Steps(prepare_with_a_worker_that_ends, read_what_did_not_fail)
+        steps = Steps(decode_with_a_worker_that_ends, infer_what_did_not_fail)
         work = work_on(client, tmp_path, names, steps=steps, write_scans=False)
-        assert do_shard(work, 0) == {"done": 12}
+        assert work.do() == {"done": 12}
         assert [told["name"] for told in workers_of(client).values()] == ["stays"]

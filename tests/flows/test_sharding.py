@@ -13,8 +13,8 @@ import pytest
 
 from flows.clusters.address import CPU, GPU, Cluster, cluster_address, nanny
 from flows.clusters.certificates import write_certificates
-from flows.workers import THREADS_VARIABLE
 from spinenet.cohort.tables import TABLES
+from spinenet.weights.loaded import THREADS_VARIABLE
 from support.cohorts import Undisturbed, assert_same_tables, spinenet, tables
 
 THREADS = {THREADS_VARIABLE: "1"}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.clusters.address import cores
 from flows.clusters.surroundings import ADDRESSES, FILES, FILES_FOR_A_WORKER
+from flows.cores import cores
 from support.cohorts import command
 
 ENOUGH_FILES = FILES + FILES_FOR_A_WORKER * 2 * cores()

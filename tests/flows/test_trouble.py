@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -16,29 +16,32 @@ import pytest
 from distributed import Client
 
 from flows.clusters.address import cluster_address, connected, wait_for_slots
-from flows.progress import LogReporter
-from flows.shards import do_shard
-from flows.timelimit import time_limit
+from flows.crew import DaskCrew
 from flows.watch import WorkerWatch, watched
 from flows.window import Window
-from flows.work import Stopped, Work
-from flows.workers import STEPS, Orders, Prepared, Steps, WeightsRef, prepare
+from flows.workers import STEPS, Steps, decode
 from spinenet.cohort.freeze import freeze
+from spinenet.cohort.job import Job
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifests.manifest import Entry, read_manifest
 from spinenet.cohort.plan import Conditions
-from spinenet.errors import RunError
+from spinenet.cohort.scan import Decoded, Orders
+from spinenet.cohort.shard import do_shard
+from spinenet.cohort.todo import Todo
+from spinenet.errors import RunError, Stopped
 from spinenet.settings import Settings
 from spinenet.storage import Store
+from spinenet.timelimit import time_limit
 from spinenet.weights import resolve
+from spinenet.weights.loaded import WeightsRef
 from support.cohorts import small_scan, write
 
 
-def prepare_trouble(entry: Entry, orders: Orders) -> Prepared:
+def decode_trouble(entry: Entry, orders: Orders) -> Decoded:
     """Stands in for the decoder: some scans end its process."""
     if entry.scan_id.startswith("poison"):
         os._exit(9)
-    return prepare(entry, orders)
+    return decode(entry, orders)
 
 
 def stall(path: str, **kwargs: object) -> None:
@@ -47,22 +50,22 @@ def stall(path: str, **kwargs: object) -> None:
         time.sleep(0.05)
 
 
-def prepare_stalled(entry: Entry, orders: Orders) -> Prepared:
+def decode_stalled(entry: Entry, orders: Orders) -> Decoded:
     """Stands in for a reader whose storage never answers."""
-    import flows.workers
+    import spinenet.cohort.scan as steps
 
-    with patch.object(flows.workers, "read_scan", stall):
-        return prepare(entry, orders)
+    with patch.object(steps, "read_scan", stall):
+        return decode(entry, orders)
 
 
-def prepare_stuck(entry: Entry, orders: Orders) -> Prepared:
+def decode_stuck(entry: Entry, orders: Orders) -> Decoded:
     """Stands in for a decoder whose compiled code does not come back to Python: no exception reaches it."""
     if entry.scan_id == "stuck":
         with time_limit(1, grace=1):
             never = threading.Lock()
             never.acquire()
             never.acquire()
-    return prepare(entry, orders)
+    return decode(entry, orders)
 
 
 WATCHES: dict[str, WorkerWatch] = {}
@@ -88,6 +91,18 @@ def client() -> Iterator[Client]:
         yield client
 
 
+@dataclass(frozen=True)
+class Work:
+    """A run of one shard, and who does it."""
+
+    job: Job
+    crew: DaskCrew
+
+    def do(self) -> Mapping[str, int]:
+        """Do the shard."""
+        return do_shard(self.job, self.crew, 0)
+
+
 def work_on(
     client: Client,
     folder: Path,
@@ -107,51 +122,49 @@ def work_on(
     conditions = Conditions(ref.name, ref.fingerprint, bundle.digests, {})
     store = Store.at(str(out or folder / "out"))
     plan = freeze(store, read_manifest(str(manifest)), conditions, shard_size=len(names), about={})
-    return Work(
+    orders = Orders(ref, Settings(), seconds=seconds)
+    ledger = Ledger(store, plan)
+    crew = DaskCrew(
         client=client,
-        ledger=Ledger(store, plan),
-        orders=Orders(ref, Settings(), seconds=seconds),
-        detector_digest="detector",
-        checkpoints={},
-        generations={},
+        orders=orders,
         window=Window(4),
         stop=threading.Event(),
-        reporter=LogReporter(),
         steps=steps,
         refuse_if_lost=WATCHES[client.id].refuse_if_lost if client.id in WATCHES else lambda: None,
     )
+    return Work(Job(ledger, orders, "detector", Todo([0], {})), crew)
 
 
 @pytest.mark.timeout(1800)  # four workers are started one after the other
 def test_poison_is_given_up_and_its_neighbours_are_not(client: Client, tmp_path: Path) -> None:
-    work = work_on(client, tmp_path, ["a", "poison", "b", "c"], steps=Steps(prepare_trouble))
-    assert do_shard(work, 0) == {"done": 3, "worker_lost": 1}
+    work = work_on(client, tmp_path, ["a", "poison", "b", "c"], steps=Steps(decode_trouble))
+    assert work.do() == {"done": 3, "worker_lost": 1}
 
 
 def test_a_scan_that_takes_too_long_is_stopped(client: Client, tmp_path: Path) -> None:
-    work = work_on(client, tmp_path, ["stalled"], seconds=2, steps=Steps(prepare_stalled))
+    work = work_on(client, tmp_path, ["stalled"], seconds=2, steps=Steps(decode_stalled))
     began = time.monotonic()
-    assert do_shard(work, 0) == {"time_limit": 1}
+    assert work.do() == {"time_limit": 1}
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.timeout(1800)  # four workers are started one after the other
 def test_a_scan_that_hangs_in_compiled_code_is_given_up(client: Client, tmp_path: Path) -> None:
-    work = work_on(client, tmp_path, ["a", "stuck", "b"], steps=Steps(prepare_stuck))
-    assert do_shard(work, 0) == {"done": 2, "worker_lost": 1}
+    work = work_on(client, tmp_path, ["a", "stuck", "b"], steps=Steps(decode_stuck))
+    assert work.do() == {"done": 2, "worker_lost": 1}
 
 
 def test_a_worker_with_another_version_is_refused(client: Client, tmp_path: Path) -> None:
     work = work_on(client, tmp_path, ["a"])
-    work = replace(work, orders=replace(work.orders, version="0.0.1"))
+    work = replace(work, crew=replace(work.crew, orders=replace(work.crew.orders, version="0.0.1")))
     with pytest.raises(RunError, match=r"has spinenet \S+ and the flow 0\.0\.1; install the same on both"):
-        do_shard(work, 0)
-    assert work.ledger.commits() == {}
+        work.do()
+    assert work.job.ledger.commits() == {}
 
 
 def test_a_stopped_shard_commits_nothing(client: Client, tmp_path: Path) -> None:
     work = work_on(client, tmp_path, ["a", "b"])
-    work.stop.set()
+    work.crew.stop.set()
     with pytest.raises(Stopped):
-        do_shard(work, 0)
-    assert work.ledger.commits() == {}
+        work.do()
+    assert work.job.ledger.commits() == {}

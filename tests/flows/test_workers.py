@@ -7,13 +7,15 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from flows.workers import Orders, WeightsRef, prepare, read
+from flows.workers import decode, infer
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import ScanRows
+from spinenet.cohort.scan import Orders
 from spinenet.cohort.tables import STAGES, Row
 from spinenet.settings import Settings
 from spinenet.synthetic.enhanced import write_enhanced
 from spinenet.weights import resolve
+from spinenet.weights.loaded import WeightsRef
 from support.cohorts import small_scan, write
 
 ORDERS = Orders(WeightsRef("synthetic", "synthetic", ""), Settings())
@@ -32,10 +34,10 @@ def without_spacing(tmp_path: Path) -> Path:
 
 def test_the_manifest_supplies_a_missing_tag(without_spacing: Path) -> None:
     entry = Entry("a", str(without_spacing))
-    refused = prepare(entry, ORDERS)
+    refused = decode(entry, ORDERS)
     assert refused.failure is not None
     assert refused.failure.reason == "missing_tags"
-    supplied = prepare(Entry("a", str(without_spacing), overrides={"PixelSpacing": "2.5 3.0"}), ORDERS)
+    supplied = decode(Entry("a", str(without_spacing), overrides={"PixelSpacing": "2.5 3.0"}), ORDERS)
     assert supplied.failure is None
     assert supplied.facts is not None
     assert supplied.facts.pixel_spacing == (2.5, 3.0)
@@ -43,7 +45,7 @@ def test_the_manifest_supplies_a_missing_tag(without_spacing: Path) -> None:
 
 
 def test_an_override_that_is_no_number_is_the_rows_own_failure(without_spacing: Path) -> None:
-    told = prepare(Entry("a", str(without_spacing), overrides={"PixelSpacing": "wide"}), ORDERS)
+    told = decode(Entry("a", str(without_spacing), overrides={"PixelSpacing": "wide"}), ORDERS)
     assert told.failure is not None
     assert told.failure.reason == "missing_tags"
     assert "manifest" in told.failure.detail
@@ -57,7 +59,7 @@ def orders() -> Orders:
 
 def rows_of(path: Path, orders: Orders) -> ScanRows:
     """What a worker makes of a scan."""
-    return read(prepare(Entry("a", str(path)), orders), orders).rows
+    return infer(decode(Entry("a", str(path)), orders), orders).rows
 
 
 def told(row: Row) -> Row:

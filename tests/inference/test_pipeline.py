@@ -109,7 +109,7 @@ def test_oblong_pixels_are_squared_and_mapped_back() -> None:
     assert len(reading.vertebrae) == 5
     for vertebra, quad in zip(reading.vertebrae, expected, strict=True):
         assert np.abs(vertebra.mean_quad - quad).max() < 2
-    again = read_spine(scan, tiny_networks(), vertebrae=reading.vertebrae)
+    again = read_spine(scan, tiny_networks(), detections=reading.detections)
     assert [v.level for v in again.vertebrae] == [v.level for v in reading.vertebrae]
     np.testing.assert_allclose(again.vertebrae[0].quads, reading.vertebrae[0].quads, atol=1e-9)
 
@@ -123,7 +123,7 @@ def test_empty_detection_is_an_empty_reading(scan: Scan) -> None:
     assert (reading.vertebrae, reading.grades, reading.failures) == ((), (), ())
     assert label(scan, (), networks, Settings()) == ()
     assert grade(scan, (), networks, Settings()) == ((), ())
-    assert read_spine(scan, networks, vertebrae=()).vertebrae == ()
+    assert read_spine(scan, networks, detections=()).vertebrae == ()
 
 
 def test_untrained_detector_gives_some_answer_of_the_right_form(scan: Scan) -> None:

@@ -19,10 +19,13 @@ from pathlib import Path
 from unittest.mock import patch
 
 import flows.workers
-from flows.cohort import run_cohort
-from flows.workers import Orders, Outcome, Prepared, Steps
+import spinenet.cohort.scan
+from flows.cohort_run import Way, run_cohort
+from flows.workers import Steps
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
+from spinenet.cohort.request import RunRequest
+from spinenet.cohort.scan import Decoded, Orders, Outcome
 from spinenet.errors import RunError, StorageError
 
 POISON, HANGING = "poison", "hanging"
@@ -34,23 +37,23 @@ RESTART_AFTER_S = 0.5
 FLOW, SCHEDULER, CPU_WORKER, GPU_WORKER = "flow", "scheduler", "cpu", "gpu"
 
 
-def prepare(entry: Entry, orders: Orders) -> Prepared:
+def decode(entry: Entry, orders: Orders) -> Decoded:
     """Decode, but for the scan that kills its process and the one that never ends."""
     _note(entry.scan_id)
     if entry.scan_id == POISON:
         os.kill(os.getpid(), signal.SIGKILL)
     if entry.scan_id != HANGING:
-        return flows.workers.prepare(entry, orders)
-    with patch.object(flows.workers, "read_scan", _never):
-        return flows.workers.prepare(entry, orders)
+        return flows.workers.decode(entry, orders)
+    with patch.object(spinenet.cohort.scan, "read_scan", _never):
+        return flows.workers.decode(entry, orders)
 
 
-def read(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
+def infer(decoded: Decoded, orders: Orders, detections: Detections | None = None) -> Outcome:
     """As it is."""
-    return flows.workers.read(prepared, orders, known)
+    return flows.workers.infer(decoded, orders, detections)
 
 
-STEPS = Steps(prepare, read)
+STEPS = Steps(decode, infer)
 
 
 def _never(path: str, **kwargs: object) -> None:
@@ -180,15 +183,14 @@ def main() -> int:
     parser.add_argument("--shard-size", type=int, required=True)
     given = parser.parse_args()
     try:
-        summary = run_cohort(
-            given.manifest,
-            given.out,
-            "synthetic",
-            cluster=given.cluster,
+        request = RunRequest(
+            manifest=given.manifest,
+            out=given.out,
+            weights="synthetic",
             shard_size=given.shard_size,
             seconds_per_scan=SECONDS_PER_SCAN,
-            steps=STEPS,
         )
+        summary = run_cohort(request, Way(given.cluster, steps=STEPS))
     except (RunError, StorageError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -7,35 +7,36 @@ from functools import cache
 
 import numpy as np
 
-from flows.workers import Orders, Outcome, Prepared, Steps
+from flows.workers import Steps
 from spinenet.anatomy import FINDINGS, LEVELS
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Provenance, ScanFacts, ScanRows, result_rows
+from spinenet.cohort.scan import Decoded, Orders, Outcome
 from spinenet.types import DiscGrade, SpineReading, Vertebra
 
 SPINE = ("T12", "L1", "L2", "L3", "L4", "L5", "S1")
 _QUAD = np.array([[10.0, 10.0], [40.0, 10.0], [40.0, 30.0], [10.0, 30.0]])
 
 
-def prepare(entry: Entry, orders: Orders) -> Prepared:
+def decode(entry: Entry, orders: Orders) -> Decoded:
     """Nothing is read."""
-    return Prepared(entry, None, None, None, {}, (("decode", "no-op"),))
+    return Decoded(entry, None, None, None, {}, (("decode", "no-op"),))
 
 
-def read(prepared: Prepared, orders: Orders, known: Detections | None = None) -> Outcome:
+def infer(decoded: Decoded, orders: Orders, earlier: Detections | None = None) -> Outcome:
     """The rows of a lumbar spine, the same for each scan but for its names."""
-    entry, rows, detections = prepared.entry, *template()
+    entry, rows, detections = decoded.entry, *template()
     own = {"scan_id": entry.scan_id, "subject_id": entry.subject_id}
     rows = ScanRows(
         rows.scan | own | {"path": entry.path},
         tuple(row | own for row in rows.vertebrae),
         tuple(row | own for row in rows.grades),
     )
-    return Outcome(rows, known or detections, (*prepared.trace, ("inference", "no-op")))
+    return Outcome(rows, earlier or detections, (*decoded.trace, ("inference", "no-op")))
 
 
-STEPS = Steps(prepare, read)
+STEPS = Steps(decode, infer)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""One shard of a run: its scans through the cluster, then parts, then the commit."""
+"""One shard of a run: its scans' outcomes become parts of the tables, and then one commit record."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from flows.scans import through_cluster
-from flows.work import Work
-from flows.workers import Outcome
+from spinenet.cohort.attempts import Crew, settled_outcomes
 from spinenet.cohort.checkpoints import (
     detection_key,
     load_detections,
     save_detections,
 )
+from spinenet.cohort.job import Job
 from spinenet.cohort.ledger import Commit
 from spinenet.cohort.plan import Shard
 from spinenet.cohort.retry import Again, merged, parts_that_stay, tries_of
 from spinenet.cohort.rows import excluded_rows
+from spinenet.cohort.scan import Outcome
 from spinenet.cohort.tables import TABLES, to_table
 
 
-def do_shard(work: Work, index: int) -> Mapping[str, int]:
+def do_shard(job: Job, crew: Crew, index: int) -> Mapping[str, int]:
     """Do a shard, or those of its rows that are to be read again, and commit it.
 
     Returns
@@ -34,35 +34,32 @@ def do_shard(work: Work, index: int) -> Mapping[str, int]:
 
     Raises
     ------
-    Stopped
-        The run was asked to stop; nothing of the shard counts.
     RunError
-        The cluster, the weights or the surroundings failed, not a scan.
+        The workers, the weights or the surroundings failed, not a scan.
     """
     began = time.monotonic()
-    shard = work.ledger.plan.shard(index)
-    again = work.again.get(index)
+    shard = job.ledger.plan.shard(index)
+    again = job.todo.again.get(index)
     # What does not fit its digest any more is made again whole.
-    kept = parts_that_stay(work.ledger, again.commit) if again else None
+    kept = parts_that_stay(job.ledger, again.commit) if again else None
     again = again if kept else None
-    settings = {"remove_single_slice": work.orders.settings.remove_single_slice}
-    key = detection_key(work.detector_digest, settings, shard.entries)
-    known = load_detections(work.ledger.store, work.checkpoints.get(index, ()), index, key)
+    key = detection_key(job.detector_digest, job.orders.settings.deciding_detections, shard.entries)
+    earlier = load_detections(job.ledger.store, job.checkpoints.get(index, ()), index, key)
     entries = [entry for entry in shard.entries if again is None or entry.scan_id in again.tries]
     outcomes = {entry.scan_id: Outcome(excluded_rows(entry)) for entry in entries if entry.excluded}
-    for outcome in through_cluster(work, [entry for entry in entries if not entry.excluded], known):
+    for outcome in settled_outcomes(job, crew, [entry for entry in entries if not entry.excluded], earlier):
         scan = outcome.rows.scan
         outcomes[scan["scan_id"]] = outcome
-        work.reporter.scan(scan["scan_id"], scan["reason"] if scan["status"] == "failed" else None)
-    found = {scan_id: o.detections for scan_id, o in outcomes.items() if o.detections is not None}
-    if not found.keys() <= known.keys():
-        save_detections(work.ledger.store, index, key, dict(sorted({**known, **found}.items())))
+        job.report(scan["scan_id"], scan["reason"] if scan["status"] == "failed" else None)
+    detected = {scan_id: o.detections for scan_id, o in outcomes.items() if o.detections is not None}
+    if not detected.keys() <= earlier.keys():
+        save_detections(job.ledger.store, index, key, dict(sorted({**earlier, **detected}.items())))
     ordered = [outcomes[entry.scan_id] for entry in entries]
-    return _commit(work, shard, _tables(work, shard, ordered, kept), again, ordered, began)
+    return _commit(job, shard, _tables(job, shard, ordered, kept), again, ordered, began)
 
 
 def _tables(
-    work: Work, shard: Shard, outcomes: list[Outcome], kept: Mapping[str, pa.Table] | None
+    job: Job, shard: Shard, outcomes: list[Outcome], kept: Mapping[str, pa.Table] | None
 ) -> dict[str, pa.Table]:
     """The shard's part of each table: rows of outcomes, and those that are kept."""
     rows = [outcome.rows for outcome in outcomes]
@@ -75,12 +72,12 @@ def _tables(
     }
     if kept is None:
         return tables
-    order = work.ledger.plan.scan_ids(shard.index)
+    order = job.ledger.plan.scan_ids(shard.index)
     return {name: merged(kept[name], tables[name], ids, order) for name in TABLES}
 
 
 def _commit(
-    work: Work,
+    job: Job,
     shard: Shard,
     tables: Mapping[str, pa.Table],
     again: Again | None,
@@ -97,8 +94,8 @@ def _commit(
         workers.setdefault(kind, Counter())[worker] += 1
     commit = Commit(
         shard=shard.index,
-        generation=work.generations.get(shard.index, 0),
-        parts=work.ledger.stage(shard.index, tables),
+        generation=job.todo.generations.get(shard.index, 0),
+        parts=job.ledger.stage(shard.index, tables),
         states=dict(states),
         flags=dict(flags),
         workers={kind: dict(counts) for kind, counts in workers.items()},
@@ -107,5 +104,5 @@ def _commit(
         tries=tries,
         given_up=given_up,
     )
-    work.ledger.commit(commit)
+    job.ledger.commit(commit)
     return states

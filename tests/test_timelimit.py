@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.timelimit import time_limit
 from spinenet.errors import ScanError
+from spinenet.timelimit import time_limit
 
 ROUNDS = 3000
 """Of all threads together; before, some in a thousand went wrong."""
@@ -133,7 +133,7 @@ def test_nothing_ends_the_process_after_a_block_that_was_left() -> None:
 import sys, time
 sys.path[:0] = {sys.path!r}
 from test_timelimit import rounds
-import flows.timelimit as t
+import spinenet.timelimit as t
 t.time_limit.__init__.__defaults__ = (0.2,)
 sys.setswitchinterval(1e-6)
 told = rounds(1000, 5, True)

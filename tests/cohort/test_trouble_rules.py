@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from flows.devices import is_of_the_device
-from flows.trouble import RETIRE_AFTER, STOP_AFTER, Trouble, away
+from spinenet.cohort.trouble import RETIRE_AFTER, STOP_AFTER, Trouble, away
+from spinenet.inference.device_errors import is_device_error
 from spinenet.readers.sources.presence import Look
 
 PATHS = pa.chunked_array([[f"/mnt/a/s{i}" for i in range(20)], [f"/mnt/b/x/s{i}" for i in range(3)]])
@@ -76,4 +76,4 @@ def test_a_worker_is_retired_once_after_failures_without_a_success() -> None:
     ],
 )
 def test_a_gpu_that_failed_is_told_from_one_that_is_full(error: Exception, of_the_device: bool) -> None:
-    assert is_of_the_device(error) == of_the_device
+    assert is_device_error(error) == of_the_device

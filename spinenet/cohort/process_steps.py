@@ -1,0 +1,71 @@
+"""What a process of this machine does for one scan, and how it is set up before its first."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spinenet.cohort import scan
+from spinenet.cohort.checkpoints import Detections
+from spinenet.cohort.manifests.manifest import Entry
+from spinenet.cohort.scan import Decoded, Orders, Outcome
+from spinenet.memory import keep_freed
+from spinenet.weights.loaded import THREADS_VARIABLE, networks_for
+
+if TYPE_CHECKING:
+    from spinenet.weights.networks import Networks
+
+DECODER, INFERRER = "decoding process", "inferring process"
+"""Names of the two kinds of processes in commit records: those of a kind are alike."""
+
+SIDE_BY_SIDE: Mapping[str, str] = {
+    THREADS_VARIABLE: "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Environment of processes that share the cores: one thread each, which does not spin while it waits."""
+
+_PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux's prctl(2)
+
+
+def set_up(environment: Mapping[str, str], parent: int) -> None:
+    """Take an environment, end with the parent, and leave Ctrl-C to it."""
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH, signal.SIGKILL)
+        if os.getppid() != parent:
+            # it ended before this process could ask to be told
+            os._exit(0)
+    keep_freed()
+
+
+def decode(entry: Entry, orders: Orders) -> Decoded:
+    """:func:`spinenet.cohort.scan.decode` in a process of its own."""
+    return replace(scan.decode(entry, orders), trace=(("decode", DECODER),))
+
+
+def infer(decoded: Decoded, orders: Orders, detections: Detections | None = None) -> Outcome:
+    """:func:`spinenet.cohort.scan.infer` in a process of its own."""
+    trace = list(decoded.trace)
+
+    def networks() -> Networks:
+        held, loaded = networks_for(orders.weights, orders.device, "this machine")
+        trace.extend([("inference", INFERRER), *([("load", INFERRER)] if loaded else [])])
+        return held
+
+    outcome = scan.infer(decoded, orders, networks, detections)
+    return replace(outcome, trace=tuple(trace))
+
+
+def decode_and_infer(entry: Entry, orders: Orders, detections: Detections | None = None) -> Outcome:
+    """Both steps in one process, for a scan that is tried alone."""
+    return infer(decode(entry, orders), orders, detections)
