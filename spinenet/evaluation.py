@@ -1,4 +1,4 @@
-"""Scores a run's tables against what is known to be true of its scans."""
+"""Scores a run's tables against the true vertebrae and discs of its scans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spinenet.synthetic.cohort import SHARE_IN_VIEW, TRUTH_FOLDER
 from spinenet.types import CORNERS
 
 FOUND_IOU = 0.5
-"""A vertebra is found when a mean quad overlaps the true mean quad by more than this."""
+"""IoU of a mean quad with the true mean quad above which a vertebra counts as found."""
 LUMBAR_DISCS = ("T12-L1", "L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")
 _COLUMNS = [f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]
 
@@ -27,11 +27,11 @@ class Tables(Protocol):
 
     @property
     def vertebrae(self) -> pd.DataFrame:
-        """One row per vertebra found."""
+        """One row per detected vertebra."""
 
     @property
     def grades(self) -> pd.DataFrame:
-        """One row per disc graded."""
+        """One row per graded disc."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,21 @@ class Score:
 
     Attributes
     ----------
+    scans
+        Number of scans.
     true, found, matched
-        Vertebrae in view, vertebrae reported, and pairs of the two with IoU > 0.5. A reported one that
-        matches a vertebra less than half in view counts neither for nor against.
+        Numbers of true vertebrae in view, of reported vertebrae, and of pairs of the two with IoU > 0.5. A
+        reported one that matches a vertebra less than half in view is not counted.
     recall, precision
         ``matched`` over ``true`` and over ``found``.
     corner_error_mm
-        Median distance of matched corners.
+        Median distance of matched corners in mm.
     level_accuracy
         Share of matched vertebrae with the right level where the sacrum or C2 is in view.
     balanced_accuracy
-        By finding: mean over the classes of the share that was graded right, on lumbar discs.
+        Mean over the classes of the share that was graded right, on lumbar discs, by finding.
     discs
-        Lumbar discs scored.
+        Number of lumbar discs scored.
     """
 
     scans: int
@@ -67,7 +69,7 @@ class Score:
     balanced_accuracy: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: a share of nothing is None."""
+        """The values for JSON, with None for a share of nothing."""
         plain = asdict(self)
         plain["balanced_accuracy"] = _without_nan(self.balanced_accuracy)
         return _without_nan(plain)
@@ -98,12 +100,12 @@ def score_against_truth(results: Tables, truth_folder: Path) -> Score:
 
 
 def score_tables(
-    found: pd.DataFrame, grades: pd.DataFrame, truth: pd.DataFrame, true_discs: pd.DataFrame
+    vertebrae: pd.DataFrame, grades: pd.DataFrame, truth: pd.DataFrame, true_discs: pd.DataFrame
 ) -> Score:
     """Score tables in memory: those of a run, then the truth's vertebrae and discs."""
     true_count = matched = counted = right = anchored = 0
     errors: list[npt.NDArray[np.float64]] = []
-    by_scan = dict(list(found.groupby("scan_id", observed=True)))
+    by_scan = dict(list(vertebrae.groupby("scan_id", observed=True)))
     for scan_id, expected in truth.groupby("scan_id"):
         reported = by_scan.get(scan_id)
         pairs = _pairs(expected, reported) if reported is not None else []
@@ -119,7 +121,7 @@ def score_tables(
         for t, f in kept:
             gap = (_quads(expected)[t] - _quads(reported)[f]) * spacing
             errors.append(np.linalg.norm(gap, axis=1))
-        # a scan that shows neither end of the column leaves the count open
+        # levels cannot be counted in a scan that shows neither end of the column
         if set(ENDS) & set(levels[in_view]):
             anchored += len(kept)
             right += sum(levels[t] == names[f] for t, f in kept)

@@ -12,7 +12,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command; see :func:`flows.cli.app.main`."""
     try:
-        # Before anything of the package is imported, which may be another project's.
+        # before any import of the package, whose name another project uses too
         spinenet_cohort.check_alone()
     except ImportError as error:
         sys.exit(f"spinenet: {error}")

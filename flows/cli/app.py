@@ -1,4 +1,4 @@
-"""The command ``spinenet``: its commands gathered, and every way it can end as an exit status."""
+"""The command ``spinenet``: gathers its commands, and turns every ending into an exit status."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ _USAGE_ERRORS = (
     RulesError,
     WeightsError,
 )
-"""Something that the user asked for cannot be; nothing was begun."""
+"""Errors of what the user asked for, raised before any work begins."""
 _DEBUG = "--debug"
 _INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
+"""Exit status that typer returns for Ctrl-C."""
 
 
 def _version(wanted: bool) -> None:
@@ -84,7 +84,7 @@ def _options(
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    # These write every path at this level, which can name a patient, or the headers that sign a request.
+    # at debug level these log paths, which can name a patient, and headers that sign requests
     for name in ("fsspec", "s3fs", "botocore", "aiobotocore", "azure", "adlfs", "gcsfs", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("distributed").setLevel(logging.DEBUG if debug else logging.CRITICAL)
@@ -93,7 +93,7 @@ def _options(
 
 def main() -> None:
     """Run the command in a process of its own, which ends with the command's exit status."""
-    # Processes that are started take no module from the folder where the user stands.
+    # processes that are started must not import modules from the current folder
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     Stop.own_process = True
     leave(exit_status(sys.argv[1:]))
@@ -124,8 +124,8 @@ def exit_status(words: Sequence[str]) -> int:
             return USAGE
         if debug:
             raise
-        told = lack_of_memory(error) or f"{type(error).__name__}: {error}"
-        say(f"spinenet: {told} (--debug shows where)", err=True)
+        sentence = lack_of_memory(error) or f"{type(error).__name__}: {error}"
+        say(f"spinenet: {sentence} (--debug shows where)", err=True)
         return UNFINISHED
     if code == _INTERRUPTED:
         typer.echo("spinenet: stopped", err=True)
@@ -134,7 +134,7 @@ def exit_status(words: Sequence[str]) -> int:
 
 
 def debug_first(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``--debug`` before the command, wherever it stood before a ``--``."""
+    """Move ``--debug`` in front of the command, from wherever it stands before a ``--``."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = [argument for argument in arguments[:end] if argument != _DEBUG]
     asked = [_DEBUG] if len(options) < end else []

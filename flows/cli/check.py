@@ -1,4 +1,4 @@
-"""The command ``spinenet check``: what a run would come to, before it is one."""
+"""The command ``spinenet check``: reports which scans would run, before a run."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def check(
     from spinenet.preflight.manifest_check import NO_PROBLEM, check_manifest
     from spinenet.storage import open_output
 
-    said = parse_types(types) if types else {}
+    given = parse_types(types) if types else {}
     store = None if out is None else open_output(out)
-    kinds = ColumnTypes(said) if store is None else column_types(store, said)
+    kinds = ColumnTypes(given) if store is None else column_types(store, given)
     with Console(stderr=True).status("reading headers"):
-        found = check_manifest(manifest, processes=cores(), types=kinds)
-    groups = found.groups
-    say_groups(f"{len(found.rows)} rows in", manifest, _groups(groups))
+        preflight = check_manifest(manifest, processes=cores(), types=kinds)
+    groups = preflight.groups
+    say_groups(f"{len(preflight.rows)} rows in", manifest, _groups(groups))
     few = {what for what, rows in groups.items() if len(rows) <= SHOWN} - set(NO_PROBLEM)
-    for row in found.rows:
+    for row in preflight.rows:
         if row.what in few:
             say(f"{row.scan_id}: {row.what}: {row.detail}")
     bundle, networks = _weights(weights)
-    _estimate(found, networks)
+    _estimate(preflight, networks)
     if store is not None:
-        say(_output(found, bundle, store))
-    raise typer.Exit(SOME_FAILED if found.n_problems else DONE)
+        say(_output(preflight, bundle, store))
+    raise typer.Exit(SOME_FAILED if preflight.n_problems else DONE)
 
 
 def _groups(groups: Mapping[str, Sequence[Row]]) -> Iterator[Group]:
@@ -74,24 +74,24 @@ def _weights(weights: str) -> tuple[Bundle, Networks] | tuple[None, None]:
     return bundle, networks
 
 
-def _estimate(found: Preflight, networks: Networks | None) -> None:
+def _estimate(preflight: Preflight, networks: Networks | None) -> None:
     from spinenet.preflight.estimates import estimated_bytes, estimated_seconds
 
-    scans = found.scans
+    scans = preflight.scans
     if not scans:
         return
     size = sum(scan.n_bytes for scan in scans)
     memory = estimated_bytes(scans)
-    told = (
+    sentence = (
         f"{len(scans)} scans of {size / 1e9:.2f} GB; the largest takes about {memory / 1e6:.0f} MB to decode"
     )
     if networks is not None:
         seconds = estimated_seconds(scans, networks)
-        told += f"; inference takes about {duration(seconds)} on this machine without a GPU"
-    say(f"Estimate: {told}")
+        sentence += f"; inference takes about {duration(seconds)} on this machine without a GPU"
+    say(f"Estimate: {sentence}")
 
 
-def _output(found: Preflight, bundle: Bundle | None, store: Store) -> str:
+def _output(preflight: Preflight, bundle: Bundle | None, store: Store) -> str:
     from spinenet.cohort.freeze import differences
     from spinenet.cohort.plan import Conditions, load_plan
     from spinenet.settings import Settings
@@ -102,7 +102,7 @@ def _output(found: Preflight, bundle: Bundle | None, store: Store) -> str:
     if bundle is None:
         return f"Output: {store.url()} holds a run; with which weights it would go on cannot be told"
     now = Conditions(bundle.name, bundle.fingerprint, bundle.digests, Settings().deciding)
-    others = differences(plan, found.manifest, now)
+    others = differences(plan, preflight.manifest, now)
     if others:
         return f"Output: {store.url()} was begun with {' and '.join(others)}; choose a new folder"
     return f"Output: {store.url()} holds this run, which would go on"

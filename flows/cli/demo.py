@@ -1,4 +1,4 @@
-"""The command ``spinenet demo``: the whole pipeline on a cohort that it draws itself."""
+"""The command ``spinenet demo``: runs the whole pipeline on a synthetic cohort."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``spinenet index``: arguments in, a table of what was found out."""
+"""The command ``spinenet index``: writes a manifest of an archive and prints a summary table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands print: sentences and counted groups that fit the terminal, and that nothing can forge."""
+"""Prints sentences and counted groups that fit the terminal, without control characters and secrets."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ from spinenet.printable import printable
 from spinenet.redaction import redacted
 
 SHOWN = 5
-"""Scans of a group that are named where others are counted only."""
+"""Most scans of a group that are named; the others are only counted."""
 _NARROWEST = 20
+"""Least width of a page, in terminal cells."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Some scans that have something in common.
+    """Scans of one state or reason, for printing.
 
     Attributes
     ----------
+    count
+        Number of scans.
     what, meaning
-        A word for it, and what that means, if that needs saying.
+        Name of the state or reason, and its explanation, if it needs one.
     names
-        The scans, or some of them.
+        Ids of all scans, or of the first ones.
     more
         Whether there are others.
     """
@@ -45,14 +48,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Page:
-    """Where lines go.
+    """Width of the output.
 
     Attributes
     ----------
     width
-        Cells of a line; None for lines of any length.
+        Width of a line in terminal cells; None for lines of any length.
     cut
-        Whether a name that is longer is shortened. What a program reads is not.
+        Whether longer names are shortened, as on a terminal but not in output that a program may read.
     """
 
     width: int | None
@@ -60,33 +63,33 @@ class Page:
 
     @classmethod
     def of_stdout(cls) -> Page:
-        """As wide as the terminal; beside one, as COLUMNS says."""
+        """The width of the terminal; without one, the variable COLUMNS."""
         if sys.stdout.isatty():
             return cls(max(_NARROWEST, shutil.get_terminal_size().columns), cut=True)
-        said = os.environ.get("COLUMNS", "")
-        return cls(max(_NARROWEST, int(said)) if said.isdecimal() else None, cut=False)
+        columns = os.environ.get("COLUMNS", "")
+        return cls(max(_NARROWEST, int(columns)) if columns.isdecimal() else None, cut=False)
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print one line, without control characters and secrets, whatever it was made of."""
+    """Print one line, without control characters and secrets."""
     typer.echo(printable(redacted(text)), err=err)
 
 
 def say_groups(title: str, where: str, groups: Iterable[Group]) -> None:
-    """Print a title with a place, and each group: its count, what it is, and below that its scans."""
+    """Print a title with a place, and each group: its count, its name and its scans."""
     for line in group_lines(title, where, list(groups), Page.of_stdout()):
         typer.echo(line)
 
 
 def group_lines(title: str, where: str, groups: Sequence[Group], page: Page) -> Iterator[str]:
-    """The lines of :func:`say_groups`, each at most as wide as the page if that cuts what is longer."""
+    """The lines of :func:`say_groups`, none wider than a page that cuts."""
     place = printable(redacted(where))
     yield _fitted(f"{title} {place}", page)
     digits = max((len(str(group.count)) for group in groups), default=1)
     indent = " " * (digits + 3)
     for group in groups:
-        told = f"{group.what}: {group.meaning}" if group.meaning else group.what
-        yield from _wrapped(f"{group.count:>{digits + 1}}  {printable(told)}", indent, page)
+        heading = f"{group.what}: {group.meaning}" if group.meaning else group.what
+        yield from _wrapped(f"{group.count:>{digits + 1}}  {printable(heading)}", indent, page)
         names = [printable(name) for name in group.names]
         yield from _listed([*names, *(["..."] if names and group.more else [])], indent, page)
 
@@ -110,21 +113,21 @@ def _wrapped(text: str, indent: str, page: Page) -> list[str]:
 
 
 def _listed(names: Sequence[str], indent: str, page: Page) -> Iterator[str]:
-    """Names apart by commas, as many on a line as fit."""
+    """Lines of names with commas between them, as many on a line as fit."""
     line = ""
     for place, name in enumerate(names):
         comma = "," if place + 1 < len(names) else ""
-        told = _fitted(name, page, len(indent) + len(comma)) + comma
-        if line and page.width is not None and cell_len(f"{line} {told}") > page.width:
+        item = _fitted(name, page, len(indent) + len(comma)) + comma
+        if line and page.width is not None and cell_len(f"{line} {item}") > page.width:
             yield line
             line = ""
-        line = f"{line} {told}" if line else indent + told
+        line = f"{line} {item}" if line else indent + item
     if line:
         yield line
 
 
 def _fitted(text: str, page: Page, taken: int = 0) -> str:
-    """A text that fits beside what is taken already, its middle left out if it must be."""
+    """The text, with its middle left out if it does not fit beside ``taken`` cells."""
     if page.width is None or not page.cut:
         return text
     most = room = page.width - taken
@@ -135,15 +138,15 @@ def _fitted(text: str, page: Page, taken: int = 0) -> str:
 
 
 def table_console(width: int = 160) -> Console:
-    """A console as wide as the terminal; without one ``width``, for broken lines cannot be searched.
+    """A console as wide as the terminal, or ``width`` cells without one, as wrapped lines cannot be searched.
 
-    It takes no markup: what it prints may come from outside.
+    It interprets no markup, which printed names might contain.
     """
     return Console(width=None if sys.stdout.isatty() else width, markup=False, emoji=False)
 
 
 class LineFormatter(logging.Formatter):
-    """Log records of one line each, without control characters and secrets; tracebacks below, set in."""
+    """Formats log records as single lines without control characters and secrets; indents tracebacks."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """See :class:`logging.Formatter`."""
@@ -151,5 +154,5 @@ class LineFormatter(logging.Formatter):
 
     def formatException(self, ei: object) -> str:  # noqa: N802 - logging's own name
         """See :class:`logging.Formatter`."""
-        told = super().formatException(ei)  # type: ignore[arg-type]
-        return "\n".join(f"    {printable(redacted(line))}" for line in told.split("\n"))
+        traceback = super().formatException(ei)  # type: ignore[arg-type]
+        return "\n".join(f"    {printable(redacted(line))}" for line in traceback.split("\n"))

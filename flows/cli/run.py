@@ -1,4 +1,4 @@
-"""The command ``spinenet run``: the main job."""
+"""The command ``spinenet run``: reads and grades a cohort."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def run(
         keep_going=keep_going,
     )
     reporter = reporter_here()
-    # the next line takes seconds, in which somebody may wonder
+    # the import below takes seconds, during which the user should see why
     reporter.waiting("loading Dask")
     try:
         from flows.cohort_run import Way, run_cohort

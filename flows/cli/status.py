@@ -1,4 +1,4 @@
-"""The command ``spinenet status``: what has become of each row of a manifest."""
+"""The command ``spinenet status``: reports the state of each row of a manifest."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def status(
     say_groups(f"{account.n_rows} scans in", account.out, _groups(account))
     typer.echo(wrapped(_pace(account)))
     if account.due:
-        told = ", ".join(f"{count} {reason}" for reason, count in account.due.items())
-        typer.echo(wrapped(f"The next start reads again what may have failed by its surroundings: {told}."))
+        due = ", ".join(f"{count} {reason}" for reason, count in account.due.items())
+        typer.echo(wrapped(f"The next start reads again what may have failed by its surroundings: {due}."))
     typer.echo(
         "The tables are written."
         if account.finished
@@ -55,16 +55,16 @@ def _groups(account: RunStatus) -> Iterator[Group]:
 
 def _pace(account: RunStatus) -> str:
     rate, left = account.rows_per_second, account.seconds_left
-    told = f"{account.n_committed} of {account.n_shards} shards are committed"
+    sentence = f"{account.n_committed} of {account.n_shards} shards are committed"
     if rate is not None:
-        told += f", the last at {account.last_commit}; {rate:.2g} scans a second"
+        sentence += f", the last at {account.last_commit}; {rate:.2g} scans a second"
     if rate is not None and left:
-        told += f", about {duration(left)} left at that pace"
-    return f"{told}."
+        sentence += f", about {duration(left)} left at that pace"
+    return f"{sentence}."
 
 
 def _account(account: RunStatus, rows: bool) -> dict[str, object]:
-    told: dict[str, object] = {
+    values: dict[str, object] = {
         "out": account.out,
         "finished": account.finished,
         "rows": account.n_rows,
@@ -77,4 +77,4 @@ def _account(account: RunStatus, rows: bool) -> dict[str, object]:
         "seconds_left": account.seconds_left,
         "last_commit": account.last_commit,
     }
-    return told | {"scans": [vars(row) for row in account.rows]} if rows else told
+    return values | {"scans": [vars(row) for row in account.rows]} if rows else values

@@ -1,4 +1,4 @@
-"""What the commands share: exit statuses and arguments."""
+"""Exit statuses and arguments that the commands share."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def listed_reasons(retry: str | None, retry_failed: bool) -> tuple[str, ...] | N
 
 
 def duration(seconds: float) -> str:
-    """A length of time in the largest unit that it holds twice."""
+    """A time span in the largest unit of which it has at least two."""
     units: Mapping[str, float] = {"days": 86400.0, "hours": 3600.0, "minutes": 60.0}
     for unit, length in units.items():
         if seconds >= 2 * length:

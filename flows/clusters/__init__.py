@@ -1,1 +1,1 @@
-"""A cluster's name becomes the address of a Dask scheduler with workers."""
+"""Dask clusters: local ones are started and supervised, existing ones connected to by address."""

@@ -1,4 +1,4 @@
-"""A cluster's name becomes the address of a Dask scheduler with two classes of workers."""
+"""Turns a cluster's name into the address of a Dask scheduler with two classes of workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CPU, GPU = "CPU", "GPU"
 """Resources that workers declare: CPU for decoding, GPU for inference (on whatever device)."""
 
 THREADS_PER_PROCESS = 4
-"""Of a worker without a GPU: Python's lock is held for part of the time, and a crash takes few scans."""
+"""Threads of a worker without a GPU: few, as they share Python's lock, and a crash loses few scans."""
 
 ANSWER_S = 30.0
 """How long a scheduler may take to answer."""
@@ -35,7 +35,7 @@ log = logging.getLogger("spinenet")
 
 @dataclass(frozen=True)
 class Slots:
-    """How many scans the workers of each class take at once."""
+    """Number of scans that the workers of each class process at a time."""
 
     cpu: int
     gpu: int
@@ -43,16 +43,18 @@ class Slots:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where a Dask scheduler is, and how to be let in.
+    """Address and credentials of a Dask scheduler.
 
     Attributes
     ----------
+    address
+        URL of the scheduler.
     security
         Certificates of a local cluster; None takes those of Dask's configuration.
     trouble
-        Says why a local cluster has no workers and will have none; None while there is no such trouble.
+        Function that returns the reason why a local cluster has lost its workers for good, or None.
     wait
-        Returns once all workers of a local cluster have started.
+        Function that returns once all workers of a local cluster have started.
     """
 
     address: str
@@ -62,25 +64,26 @@ class Cluster:
 
 
 def header_workers() -> dict[str, Any]:
-    """A CPU-class process for each core: reading headers holds Python's lock all the time."""
+    """Specifications of one CPU-class process for each core, as reading headers holds Python's lock."""
     return {f"cpu-{index}": nanny(1, {CPU: 1}, {"CUDA_VISIBLE_DEVICES": ""}) for index in range(cores())}
 
 
 @contextmanager
 def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = None) -> Iterator[Cluster]:
-    """The scheduler that ``name`` stands for; a local cluster ends with the block, and may still be starting.
+    """Provide the scheduler called ``name``; a local cluster may still be starting, and ends with the block.
 
     Parameters
     ----------
     name
-        "local", or the address of a scheduler that runs already.
+        "local", or the address of a running scheduler.
     workers
-        Makes the workers of a local cluster; None makes both classes, sized to the machine.
+        Function that specifies the workers of a local cluster; None specifies both classes, sized to the
+        machine.
 
     Raises
     ------
     ClusterNameError
-        The name is none of these.
+        The name is neither.
     RunError
         This machine cannot start workers.
     """
@@ -102,12 +105,12 @@ def cluster_address(name: str, workers: Callable[[], dict[str, Any]] | None = No
 
 @contextmanager
 def connected(cluster: Cluster, timeout: float = ANSWER_S) -> Iterator[Client]:
-    """A client of a scheduler, once its local workers have started.
+    """Connect a client to a scheduler, once its local workers have started.
 
     Raises
     ------
     RunError
-        Nothing answers there, it does not let this client in, or a local worker does not start.
+        No scheduler answers, it refuses this client, or a local worker does not start.
     """
     cluster.wait()
     address, security = cluster.address, cluster.security or Security()
@@ -126,14 +129,14 @@ def connected(cluster: Cluster, timeout: float = ANSWER_S) -> Iterator[Client]:
             "name another"
         ) from error
     except RuntimeError as error:
-        # Dask's own, where encryption is required and the address has none
+        # raised by Dask where encryption is required and the address is not tls://
         raise RunError(f"cannot connect to {address}: {error}") from error
     with client:
         yield client
 
 
 def wait_for_slots(client: Client, patience: float = 60.0, classes: Sequence[str] = (CPU, GPU)) -> Slots:
-    """Count what the workers offer, once there is at least one of each of ``classes``.
+    """Wait for at least one worker of each of ``classes``, and count the slots of all workers.
 
     Raises
     ------
@@ -156,35 +159,35 @@ def wait_for_slots(client: Client, patience: float = 60.0, classes: Sequence[str
 
 
 def offered_by(client: Client, timeout: float = ANSWER_S) -> dict[str, float]:
-    """What all workers that take tasks offer, by resource.
+    """Sum the resources of all running workers, by name.
 
     Raises
     ------
     TimeoutError
         The scheduler does not answer in time.
     OSError
-        There is no connection to it.
+        The client is not connected.
     """
     workers = workers_of(client, timeout).values()
-    taking = [worker for worker in workers if worker.get("status", "running") == "running"]
-    return {r: sum(worker["resources"].get(r, 0) for worker in taking) for r in (CPU, GPU)}
+    running = [worker for worker in workers if worker.get("status", "running") == "running"]
+    return {r: sum(worker["resources"].get(r, 0) for worker in running) for r in (CPU, GPU)}
 
 
 def workers_of(client: Client, timeout: float = ANSWER_S) -> Mapping[str, Any]:
-    """What the scheduler tells of each worker, by its address.
+    """The scheduler's information about each worker, by its address.
 
     Raises
     ------
     TimeoutError
         The scheduler does not answer in time.
     OSError
-        There is no connection to it.
+        The client is not connected.
     """
     if client.scheduler is None:
         raise OSError("the client is closed")
-    # Not scheduler_info(), which may return what another of its callers asked for: no workers.
-    known = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=timeout)
-    workers: Mapping[str, Any] = known["workers"]
+    # not scheduler_info(), which may return the answer to another caller that asked for no workers
+    identity = client.sync(client.scheduler.identity, n_workers=-1, callback_timeout=timeout)
+    workers: Mapping[str, Any] = identity["workers"]
     return workers
 
 
@@ -204,14 +207,14 @@ def _local_workers() -> dict[str, Any]:
         environment = {THREADS_VARIABLE: str(max(1, cores() // gpus)), "CUDA_VISIBLE_DEVICES": _device(index)}
         workers[f"gpu-{index}"] = nanny(1, {GPU: 1}, environment)
     if not gpus:
-        # Scans side by side keep all cores busy; threads that share a scan wait for each other at its stages.
+        # parallel scans keep all cores busy, whereas threads that share a scan wait for each other
         for index, threads in enumerate(_by_process(cores())):
             workers[f"gpu-{index}"] = nanny(threads, {GPU: threads}, {THREADS_VARIABLE: "1"})
     return workers
 
 
 def _by_process(threads: int) -> list[int]:
-    """So many threads in processes of at most :data:`THREADS_PER_PROCESS`."""
+    """Split a number of threads over processes of at most :data:`THREADS_PER_PROCESS`."""
     whole, rest = divmod(threads, THREADS_PER_PROCESS)
     return [THREADS_PER_PROCESS] * whole + [rest] * bool(rest)
 
@@ -222,7 +225,7 @@ def _device(index: int) -> str:
 
 
 def nanny(threads: int, resources: Mapping[str, int], environment: Mapping[str, str]) -> dict[str, Any]:
-    """A local worker of so many threads, as :class:`distributed.SpecCluster` takes it."""
+    """Specification of a local worker for :class:`distributed.SpecCluster`."""
     options = {
         "nthreads": threads,
         "resources": dict(resources),

@@ -1,4 +1,4 @@
-"""Certificates for the Dask processes of one user: ``python -m flows.clusters.certificates FOLDER``."""
+"""Makes certificates for the Dask processes of one user: ``python -m flows.clusters.certificates FOLDER``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROLES = ("client", "scheduler", "worker")
 
 
 def settings(ca: str, cert: str, key: str) -> Mapping[str, str | bool]:
-    """Settings of Dask for a certificate of all roles; each is a file's name or the text itself."""
+    """Dask's settings for one certificate of all roles; each argument is a file's name or its text."""
     tls = "distributed.comm.tls"
     files = {"cert": cert, "key": key}
     roles = {f"{tls}.{role}.{name}": file for role in _ROLES for name, file in files.items()}
@@ -21,19 +21,19 @@ def settings(ca: str, cert: str, key: str) -> Mapping[str, str | bool]:
 
 
 def write_certificates(security: Security, folder: Path) -> Mapping[str, str]:
-    """Write a certificate and its key, for nobody else to read.
+    """Write a certificate and its key to files that only their owner can read.
 
     Parameters
     ----------
     security
         One certificate for all roles, as :meth:`distributed.Security.temporary` makes it.
     folder
-        Is made where it is not there.
+        Folder for the files; made where it does not exist.
 
     Returns
     -------
     Mapping
-        Environment in which Dask's processes and ``spinenet run --cluster tls://...`` use them.
+        Environment variables by which Dask's processes and ``spinenet run --cluster tls://...`` use them.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     tls = security.get_tls_config_for_role("client")
@@ -50,7 +50,7 @@ def write_certificates(security: Security, folder: Path) -> Mapping[str, str]:
 
 
 def main() -> None:
-    """Write new ones and print the environment to export."""
+    """Write new certificates and print the environment variables to export."""
     if len(sys.argv) != 2:
         raise SystemExit("usage: python -m flows.clusters.certificates FOLDER")
     for name, value in write_certificates(Security.temporary(), Path(sys.argv[1])).items():

@@ -1,4 +1,4 @@
-"""What a cluster may be called, told before anything is begun."""
+"""Checks the name of a cluster before anything is started."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_cluster_name(name: str) -> None:
 
 
 def _fault(address: str) -> str | None:
-    """What is wrong with an address, None where nothing is."""
+    """The fault of an address, to follow "the address of the cluster"; None if it has none."""
     try:
         parts = urlsplit(address)
         port = parts.port

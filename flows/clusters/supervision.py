@@ -1,4 +1,4 @@
-"""A Dask cluster of this machine: only its owner is let in, and a worker that is lost is started anew."""
+"""A Dask cluster of this machine: only its owner can connect, and lost workers are restarted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from spinenet.errors import RunError
 from spinenet.memory import WORKER_ENVIRONMENT
 
 LOOK_S = 1.0
-"""Seconds between two looks at the workers."""
+"""Seconds between two checks of the workers."""
 STARTS = 3
-"""How often in a row a worker may fail to start until the run is given up."""
+"""Failed starts of a worker in a row after which the run is given up."""
 PAUSE_S = 2.0
-"""Before a worker that has failed to start is started anew; twice as long each time."""
+"""Seconds before a worker that failed to start is restarted; doubled each time."""
 START_S = 300.0
-"""A worker that takes longer to start is ended; a machine under load may well need a minute."""
+"""Seconds after which a worker that has not started is killed; a loaded machine may need a minute."""
 SILENCE_S = 120.0
-"""A worker that is not heard of for so long is frozen, and ended."""
+"""Seconds without a heartbeat after which a worker counts as frozen and is killed."""
 END_S = 60.0
-"""How long workers get to end in order when the cluster closes."""
+"""Seconds that workers have to shut down when the cluster closes."""
 
 _BEFORE_SPAWN = {
     "OMP_NUM_THREADS": "1",
@@ -39,20 +39,20 @@ _BEFORE_SPAWN = {
     "OPENBLAS_NUM_THREADS": "1",
     **WORKER_ENVIRONMENT,
 }
-"""Environment that workers start with; Dask sets the same, but for what becomes of freed memory."""
+"""Environment variables of workers, in place of Dask's own, which slow down the release of memory."""
 
 SETTINGS: Mapping[str, Any] = {
-    # No second try by Dask: the flow itself tries again, one scan at a time, what a lost worker held.
+    # no retries by Dask: the flow itself retries the scans of a lost worker, one at a time
     "distributed.scheduler.allowed-failures": 0,
-    # Dask would close the nanny of a worker that is not back in time, for good; and end workers after this
-    # process itself stood still. The supervisor does both with more care.
+    # Dask would close the nanny of a worker that is late for good, and kill workers after this process itself
+    # was suspended; the supervisor does both with more care
     "distributed.deploy.lost-worker-timeout": "3650 days",
     "distributed.scheduler.worker-ttl": None,
     "distributed.nanny.pre-spawn-environ": _BEFORE_SPAWN,
-    # Pages of state, which any user of the machine could read.
+    # status pages, which any user of the machine could read
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
-    # A busy machine takes its time to answer.
+    # a busy machine answers slowly
     "distributed.comm.timeouts.connect": "120s",
     **ONLY_ENDED,
 }
@@ -61,10 +61,10 @@ log = logging.getLogger("spinenet")
 
 
 class Supervisor:
-    """Starts local workers, and starts anew those that have ended or stand still.
+    """Starts local workers, and restarts those that have ended or are frozen.
 
-    Nannies do the same for a worker process whose end they see; a nanny whose worker does not start closes
-    for good, and none notices a process that is frozen.
+    Dask's nannies restart only worker processes that have ended: a nanny whose worker does not start closes
+    for good, and none notices a frozen process.
     """
 
     def __init__(self, cluster: SpecCluster, workers: Mapping[str, Any], security: Security) -> None:
@@ -82,24 +82,24 @@ class Supervisor:
 
     @property
     def address(self) -> str:
-        """Of the scheduler, tls://."""
+        """Address of the scheduler, tls://HOST:PORT."""
         return str(self._cluster.scheduler_address)
 
     def trouble(self) -> str | None:
-        """Why there is a worker that will not be there, or None."""
+        """Why a worker is lost for good; None if none is."""
         return self._trouble
 
     def all_started(self) -> bool:
-        """Whether each worker has been there at least once."""
+        """Whether every worker has started at least once."""
         return self._started >= self._specified.keys()
 
     def wait(self) -> None:
-        """Return once each worker has been there.
+        """Wait until every worker has started.
 
         Raises
         ------
         RunError
-            One does not start.
+            A worker does not start.
         """
         while not self.all_started():
             if self._trouble is not None:
@@ -107,16 +107,16 @@ class Supervisor:
             time.sleep(0.05)
 
     async def watch(self) -> None:
-        """Look after the workers until this is cancelled."""
+        """Check and restart the workers until cancelled."""
         self._cluster.worker_spec.update(self._specified)
         before = time.monotonic()
         while self._trouble is None:
             now = time.monotonic()
             try:
-                # A process that was stopped itself has not waited for anybody meanwhile.
+                # time during which this process was suspended does not count as waiting for a worker
                 self._look(now, min(now - before, 2 * LOOK_S))
             except Exception as error:
-                # Nobody would replace a lost worker, and nobody would say so.
+                # without the supervisor, lost workers would be neither restarted nor reported
                 log.info("the supervisor of local workers failed", exc_info=True)
                 self._trouble = f"the local workers cannot be looked after: {error!r}"
             before = now
@@ -139,7 +139,7 @@ class Supervisor:
         self._open(now)
 
     def _open(self, now: float) -> None:
-        """Start what is specified and not there."""
+        """Start the specified workers that are missing."""
         absent = [name for name in self._specified if name not in self._cluster.workers]
         due = all(now >= self._not_before.get(name, 0.0) for name in absent)
         if absent and due and self._opening is None:
@@ -147,7 +147,7 @@ class Supervisor:
 
     def _take_note(self, error: BaseException | None) -> None:
         if error is not None:
-            # Dask's nanny itself says no more than that it failed
+            # the nanny's own error says only that it failed
             self._last_error = repr(error.__cause__ or error)
             log.info("a local worker did not start: %s", self._last_error)
 
@@ -170,7 +170,7 @@ class Supervisor:
         self._starting = starting
 
     def _end_frozen(self, passed: float) -> None:
-        """End workers whose heartbeats the scheduler does not get, or which it does not know."""
+        """Kill workers whose heartbeats do not reach the scheduler, or which it does not know."""
         silent = {}
         scheduler: Any = self._cluster.scheduler
         seen = {str(worker.name): worker.last_seen for worker in scheduler.workers.values()}
@@ -195,14 +195,14 @@ def _kill(pid: int) -> None:
 
 @contextmanager
 def local_cluster(workers: Mapping[str, Any]) -> Iterator[Supervisor]:
-    """A scheduler and workers that listen at loopback only, and talk to holders of their certificate only.
+    """Start a scheduler and workers that listen on loopback and accept only holders of their certificate.
 
-    The workers are not waited for.
+    The block begins before the workers have started.
 
     Parameters
     ----------
     workers
-        As :class:`distributed.SpecCluster` takes them, by name.
+        Specifications for :class:`distributed.SpecCluster`, by name.
     """
     security = Security.temporary()
     scheduler = {
@@ -241,10 +241,10 @@ def _with(spec: Mapping[str, Any], security: Security) -> dict[str, Any]:
 
 
 def _close(cluster: SpecCluster) -> None:
-    """Close within a time, whatever state the workers are in."""
+    """Close the cluster within :data:`END_S` seconds, whatever state the workers are in."""
     nannies = list(cluster._created)
     for nanny in nannies:
-        # one that is starting could not be told to end, and would be waited for
+        # a starting worker does not react to a request to close, and closing would wait for it
         if nanny.process is not None and nanny.process.status == Status.starting and nanny.process.pid:
             _kill(nanny.process.pid)
     try:

@@ -1,4 +1,4 @@
-"""What a machine must offer before processes of its own can work here."""
+"""Checks what local workers need of the machine: semaphores, temporary files, addresses, open files."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import tempfile
 from spinenet.errors import RunError
 
 FILES = 40
-"""Open files of a run's own process, beside those for its local workers."""
+"""Open files that a run's own process needs, besides those for its local workers."""
 FILES_FOR_A_WORKER = 12
-"""Pipes and connections that a run's own process holds for each of its local workers."""
+"""Open files (pipes, connections) that a run's own process needs for each local worker."""
 ADDRESSES = 2_000_000_000
-"""Bytes of addresses that a local worker maps at the least: libraries for the most part, memory or not."""
+"""Least bytes of address space of a local worker, most of them for libraries."""
 
 _MEMORY_WORDS = ("failed to map segment", "allocate memory", "out of memory", "can't start new thread")
 
 
 def check_surroundings(workers: int) -> None:
-    """Raise unless so many local workers can be started and have a place for their files.
+    """Raise unless ``workers`` local workers can be started.
 
     Raises
     ------
     RunError
-        Names what is missing, where Dask would only say that a worker did not start.
+        Something is missing, which Dask would report only as a worker that did not start.
     """
     try:
         multiprocessing.get_context("spawn").Lock()
     except (OSError, ImportError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        cause = getattr(error, "strerror", None) or str(error)
         raise RunError(
-            f"local workers need semaphores, which cannot be made in /dev/shm ({why}); make it writable, "
+            f"local workers need semaphores, which cannot be made in /dev/shm ({cause}); make it writable, "
             "with some room (docker run --shm-size 64m), or name a scheduler: --cluster tcp://HOST:PORT"
         ) from error
     try:
@@ -50,12 +50,12 @@ def check_surroundings(workers: int) -> None:
 
 
 def lack_of_memory(error: BaseException) -> str | None:
-    """A sentence for an error that a limit on this process's addresses has led to; None for any other."""
+    """A sentence for an error caused by a limit on this process's address space; None for any other."""
     allowed = _allowed(resource.RLIMIT_AS)
     if allowed is None:
         return None
-    said = str(error).lower()
-    if not isinstance(error, MemoryError) and not any(word in said for word in _MEMORY_WORDS):
+    text = str(error).lower()
+    if not isinstance(error, MemoryError) and not any(word in text for word in _MEMORY_WORDS):
         return None
     return (
         f"this process may have {allowed // 10**6} MB of addresses, which are not enough "

@@ -1,4 +1,4 @@
-"""How much memory a local worker may take; one that takes more is ended, and what it held is tried alone."""
+"""Memory limits of local workers; a worker that exceeds its limit is killed, and its scans retried alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from distributed.system import MEMORY_LIMIT
 
 LEAST_BYTES = 4 << 30
-"""A worker's limit where there is little memory for many cores: several scans, or a very large one."""
+"""Least limit of a worker in bytes: room for several scans, or a very large one."""
 
 SHARED = 0.9
-"""Part of the machine's memory that the workers share; the rest is for the flow, its server and others."""
+"""Share of the machine's memory for the workers; the rest is for the flow, its server and others."""
 
 ONLY_ENDED: Mapping[str, Any] = MappingProxyType(
     {
@@ -22,12 +22,12 @@ ONLY_ENDED: Mapping[str, Any] = MappingProxyType(
         "distributed.worker.memory.terminate": 0.95,
     }
 )
-"""Dask's thresholds. The window of scans in flight keeps a worker's memory in hand, so there is nothing to
-write to disk, and a pause would stop the very scan that is to give memory back."""
+"""Dask's memory thresholds. The window of scans in flight bounds a worker's memory, so that nothing needs to
+be spilled to disk, and a pause would stop the very scan that should release memory."""
 
 
 def limited(workers: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Workers as :class:`distributed.SpecCluster` takes them, each limited to its share of the memory."""
+    """Specifications of workers, each limited to its share of the memory."""
     limit = share(len(workers))
     return {
         name: worker | {"options": worker["options"] | {"memory_limit": limit}}
@@ -36,11 +36,13 @@ def limited(workers: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def share(workers: int, available: int = MEMORY_LIMIT) -> int:
-    """Bytes that each of so many workers may take.
+    """Memory limit of each worker in bytes.
 
     Parameters
     ----------
+    workers
+        Number of workers.
     available
-        Bytes of the machine, or of the container that this process runs in.
+        Bytes of memory of the machine, or of the container of this process.
     """
     return min(available, max(LEAST_BYTES, int(SHARED * available / max(1, workers))))

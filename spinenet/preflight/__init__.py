@@ -1,1 +1,1 @@
-"""What a run would come to, before it is one."""
+"""Predicts, before a run, which scans would be read and what they would take."""

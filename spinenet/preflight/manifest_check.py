@@ -1,4 +1,4 @@
-"""What of a manifest would run, what would not and why, told from headers; nothing is written."""
+"""Checks by headers alone which rows of a manifest would run, and why others would not; writes nothing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from spinenet.stages.windows import tile
 
 WOULD_RUN, EXCLUDED, DUPLICATE = "would run", "excluded", "same input as another row"
 NO_PROBLEM = (WOULD_RUN, DUPLICATE, EXCLUDED)
-"""Groups whose rows would not fail."""
+"""Groups of rows that would not fail."""
 
 _ROWS_AT_ONCE = 32
+"""Rows checked in one task of a process."""
 _FEW = 2 * _ROWS_AT_ONCE
-"""So few rows are looked at here; more are worth starting processes."""
+"""Most rows that are checked in this process: starting others is not worth while for so few."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One manifest row: a group of :class:`Preflight`, and what its headers show or why they do not."""
+    """One manifest row with its group (``what``), and its scan's preview or the reason why it has none."""
 
     scan_id: str
     what: str
@@ -38,12 +39,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Preflight:
-    """The account of a manifest.
+    """Result of the check of a manifest.
 
     Attributes
     ----------
+    manifest
+        The manifest.
     rows
-        In the manifest's order, each in one group: :data:`WOULD_RUN`, :data:`DUPLICATE` (it would run too),
+        Rows in the manifest's order, each in one group: :data:`WOULD_RUN`, :data:`DUPLICATE` (would run too),
         :data:`EXCLUDED`, or a code of :data:`spinenet.anatomy.REASONS`.
     """
 
@@ -52,21 +55,21 @@ class Preflight:
 
     @property
     def groups(self) -> dict[str, list[Row]]:
-        """Rows by group: what would run first, then reasons, the commonest first."""
-        found: dict[str, list[Row]] = {what: [] for what in NO_PROBLEM}
+        """Rows by group: those that would run first, then reasons by descending frequency."""
+        by_group: dict[str, list[Row]] = {what: [] for what in NO_PROBLEM}
         for row in self.rows:
-            found.setdefault(row.what, []).append(row)
-        head = {what: found.pop(what) for what in NO_PROBLEM}
-        return head | dict(sorted(found.items(), key=lambda group: (-len(group[1]), group[0])))
+            by_group.setdefault(row.what, []).append(row)
+        head = {what: by_group.pop(what) for what in NO_PROBLEM}
+        return head | dict(sorted(by_group.items(), key=lambda group: (-len(group[1]), group[0])))
 
     @property
     def n_problems(self) -> int:
-        """Rows that would fail."""
+        """Number of rows that would fail."""
         return sum(row.what not in NO_PROBLEM for row in self.rows)
 
     @property
     def scans(self) -> list[Preview]:
-        """What would be read."""
+        """Previews of the scans that would be read."""
         return [row.scan for row in self.rows if row.scan is not None]
 
 
@@ -77,27 +80,27 @@ def check_manifest(
     processes: int = 1,
     types: ColumnTypes = AS_INFERRED,
 ) -> Preflight:
-    """Look at the headers of every row's files.
+    """Read the headers of every row's files.
 
     Parameters
     ----------
     url, storage_options, types
-        As for :func:`spinenet.cohort.manifests.manifest.read_manifest`, which says what it raises.
+        As for :func:`spinenet.cohort.manifests.manifest.read_manifest`, whose errors are raised too.
     processes
-        That look side by side, where there are more than a few rows.
+        Number of processes for more than a few rows.
     """
     manifest = read_manifest(url, storage_options, types)
-    every = list(entries(manifest.table))
-    inputs = Counter(_input(row) for row in every if not row.excluded)
-    looked = list(_look_at_all(every, storage_options, processes))
+    listed = list(entries(manifest.table))
+    inputs = Counter(_input(row) for row in listed if not row.excluded)
+    rows = list(_check_all(listed, storage_options, processes))
     series: defaultdict[str, int] = defaultdict(int)
-    for row in looked:
+    for row in rows:
         if row.scan is not None:
             series[row.scan.mark] += 1
     return Preflight(
         manifest,
         tuple(
-            _marked(row, inputs[_input(entry)] > 1, series) for entry, row in zip(every, looked, strict=True)
+            _marked(row, inputs[_input(entry)] > 1, series) for entry, row in zip(listed, rows, strict=True)
         ),
     )
 
@@ -111,28 +114,28 @@ def _marked(row: Row, named_twice: bool, series: Mapping[str, int]) -> Row:
     return Row(row.scan_id, DUPLICATE, scan=row.scan) if twice else row
 
 
-def _look_at_all(
-    every: Sequence[Entry], storage_options: Mapping[str, Any] | None, processes: int
+def _check_all(
+    all_entries: Sequence[Entry], storage_options: Mapping[str, Any] | None, processes: int
 ) -> Iterator[Row]:
-    if processes == 1 or len(every) <= _FEW:
-        yield from (_look_at(row, storage_options) for row in every)
+    if processes == 1 or len(all_entries) <= _FEW:
+        yield from (_check_row(row, storage_options) for row in all_entries)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for rows in pool.map(_look_at_some, _chunks(every), [storage_options] * len(every)):
+        for rows in pool.map(_check_batch, _chunks(all_entries), [storage_options] * len(all_entries)):
             yield from rows
 
 
-def _chunks(every: Sequence[Entry]) -> Iterator[list[Entry]]:
-    rest = iter(every)
+def _chunks(all_entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    rest = iter(all_entries)
     while chunk := list(islice(rest, _ROWS_AT_ONCE)):
         yield chunk
 
 
-def _look_at_some(some: Iterable[Entry], storage_options: Mapping[str, Any] | None) -> list[Row]:
-    return [_look_at(row, storage_options) for row in some]
+def _check_batch(batch: Iterable[Entry], storage_options: Mapping[str, Any] | None) -> list[Row]:
+    return [_check_row(row, storage_options) for row in batch]
 
 
-def _look_at(row: Entry, storage_options: Mapping[str, Any] | None) -> Row:
+def _check_row(row: Entry, storage_options: Mapping[str, Any] | None) -> Row:
     if row.excluded:
         return Row(row.scan_id, EXCLUDED, row.note)
     try:
@@ -146,7 +149,7 @@ def _look_at(row: Entry, storage_options: Mapping[str, Any] | None) -> Row:
 
 
 def n_patches(scan: Preview) -> int:
-    """Patches that the detector would read of a scan.
+    """Number of patches of a scan that the detector would read.
 
     Raises
     ------

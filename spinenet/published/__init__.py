@@ -1,1 +1,1 @@
-"""The published package's face: its class, its functions, its dicts."""
+"""The interface of the published package: its class, its functions and its dicts."""

@@ -35,7 +35,7 @@ _CSV_COLUMNS = ("polys", "average_polygon", "slice_nos", "predicted_label")
 
 @dataclass(eq=False, repr=False)
 class SpinalScan:
-    """One scan as the published package hands it on; its attributes may be replaced, as callers of that do.
+    """One scan in the form of the published package, whose attributes callers may replace.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def load_dicoms(
     Raises
     ------
     ScanError
-        With the reason why the files are no usable scan.
+        The reason why the files are no usable scan.
 
     Examples
     --------
@@ -94,14 +94,14 @@ def load_dicoms(
     """
     chosen = [path for path in map(Path, paths) if not require_extensions or path.suffix.lower() == ".dcm"]
     if not chosen:
-        what = (
+        wanted = (
             "files with a .dcm name (require_extensions=False takes any)" if require_extensions else "files"
         )
-        raise ScanError("no_files", f"there are no {what}")
+        raise ScanError("no_files", f"there are no {wanted}")
     overrides = {tag: _as_text(value) for tag, value in metadata_overwrites.items()}
     scan = read_dicom({str(path): _contents(path) for path in chosen}, overrides=overrides or None)
-    told = overrides.get("SliceThickness", scan.header.get("slice_thickness"))
-    return SpinalScan(scan.volume, scan.pixel_spacing, float(told) if told else scan.slice_spacing)
+    thickness = overrides.get("SliceThickness", scan.header.get("slice_thickness"))
+    return SpinalScan(scan.volume, scan.pixel_spacing, float(thickness) if thickness else scan.slice_spacing)
 
 
 def load_dicoms_from_folder(
@@ -114,7 +114,7 @@ def load_dicoms_from_folder(
     Raises
     ------
     ScanError
-        With the reason why the folder holds no usable scan.
+        The reason why the folder holds no usable scan.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def load_dicoms_from_folder(
     folder = Path(path)
     if not folder.is_dir():
         raise ScanError("path_missing", "the folder does not exist")
-    # A name that begins with a dot is a Mac's or an editor's own, even where it ends in .dcm.
+    # macOS and editors write files whose names begin with a dot, some of which end in .dcm
     files = sorted(item for item in folder.iterdir() if item.is_file() and not item.name.startswith("."))
     return load_dicoms(files, require_extensions, metadata_overwrites)
 
@@ -143,7 +143,7 @@ def save_vert_dicts_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: st
     Raises
     ------
     KeyError
-        Naming what a vertebra lacks; no file is written then.
+        A vertebra lacks this key; no file is written.
 
     Examples
     --------
@@ -185,12 +185,12 @@ def save_slices_to_csv(vert_dicts: Iterable[Mapping[str, Any]], filename: str | 
 
 
 def download(url: str, file_path: str | os.PathLike[str]) -> None:
-    """Fetch one file whole: http(s), or any other URL that fsspec opens.
+    """Download one file from an http(s) URL, or any other that fsspec opens.
 
     Raises
     ------
     WeightsError
-        One sentence for whatever went wrong; nothing is at ``file_path`` then.
+        One sentence for any failure; nothing is left at ``file_path``.
 
     Examples
     --------
@@ -216,7 +216,7 @@ def download_weights(verbose: bool = True, force: bool = False) -> None:
 
 
 def _write_csv(filename: str | os.PathLike[str], head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    # written where it is named, be that a pipe or a device, as the published package does
+    # not atomically, since the name may be a pipe or a device, as in the published package
     with Path(filename).open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(head)
@@ -226,7 +226,7 @@ def _write_csv(filename: str | os.PathLike[str], head: Sequence[str], rows: Iter
 def _listed(value: Any) -> str:
     if isinstance(value, str):
         return value
-    # The polygons of a vertebra are arrays in a list.
+    # a vertebra's polygons are a list of arrays
     return json.dumps(value, default=lambda array: np.asarray(array).tolist())
 
 

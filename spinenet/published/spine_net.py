@@ -27,7 +27,8 @@ from spinenet.weights.networks import Networks, load_networks
 
 __all__ = ["DebugOutput", "SpineNet", "VertDict", "download_example_scan", "download_weights"]
 
-_BATCH = 4  # discs in one pass of the grading network
+_BATCH = 4
+"""Discs in one pass through the grading network."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,9 +41,9 @@ class SpineNet:
     Parameters
     ----------
     device
-        Where the networks run; "cpu" takes its place, with a warning, where there is no such device.
+        Device of the networks; replaced by "cpu", with a warning, where it does not exist.
     verbose
-        Whether to log what each step found.
+        Whether to log the result of each step.
     scan_type
         Accepted as published; the computation is the same for every type.
     weights
@@ -116,7 +117,7 @@ class SpineNet:
         penalise_skips: bool = True,
         remove_single_slice_detections: bool = True,
     ) -> list[VertDict] | DebugOutput:
-        """Find and name the vertebrae.
+        """Detect and label the vertebrae.
 
         Parameters
         ----------
@@ -127,9 +128,9 @@ class SpineNet:
         debug
             Whether to log each vertebra and to return a :class:`DebugOutput`.
         penalise_skips
-            Whether leaving out a level costs when levels are decoded.
+            Whether skipping a level has a cost when levels are decoded.
         remove_single_slice_detections
-            Whether vertebrae seen in one slice only are dropped.
+            Whether vertebrae detected in a single slice are dropped.
 
         Returns
         -------
@@ -148,17 +149,17 @@ class SpineNet:
         settings = Settings(skip_penalty=penalise_skips, remove_single_slice=remove_single_slice_detections)
         networks = self._networks()
         vertebrae = label(square, detect(square, networks, settings), networks, settings)
-        found = [
+        vert_dicts = [
             to_vert_dict(on_grid(v, square.pixel_spacing, scan.pixel_spacing), scan.pixel_spacing)
             for v in vertebrae
         ]
         if self.verbose or debug:
-            _log.info("Found %d vertebrae in %d slices.", len(found), scan.shape[2])
+            _log.info("Found %d vertebrae in %d slices.", len(vert_dicts), scan.shape[2])
         if debug:
-            for vert in found:
+            for vert in vert_dicts:
                 _log.info("%s in slices %s", vert["predicted_label"], vert["slice_nos"])
-            return DebugOutput(found)
-        return found
+            return DebugOutput(vert_dicts)
+        return vert_dicts
 
     def get_ivds_from_vert_dicts(
         self,

@@ -126,8 +126,8 @@ class Spine:
 
 
 def _profile(column: int) -> Points:
-    known = [LEVEL_INDEX[k] for k in _KNOTS]
-    return np.interp(np.arange(len(LEVELS)), known, [v[column] for v in _KNOTS.values()])
+    knots = [LEVEL_INDEX[k] for k in _KNOTS]
+    return np.interp(np.arange(len(LEVELS)), knots, [v[column] for v in _KNOTS.values()])
 
 
 def sample_spine(rng: np.random.Generator, *, balance: float = 0.0) -> Spine:

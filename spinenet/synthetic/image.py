@@ -171,7 +171,7 @@ def _coil(a: Acquisition) -> npt.NDArray[np.float32]:
 
 def true_vertebrae(subject: Subject) -> tuple[TrueVertebra, ...]:
     """Every level with its corners in pixels, cranial to caudal, and the share of its mean quad in view."""
-    a, found = subject.acquisition, []
+    a, vertebrae = subject.acquisition, []
     for body in subject.spine.bodies:
         if body.level not in LEVEL_INDEX:
             continue
@@ -183,10 +183,10 @@ def true_vertebrae(subject: Subject) -> tuple[TrueVertebra, ...]:
                 quads.append((corners - np.array(a.origin[:2])) / np.array(a.pixel_spacing[::-1]))
         if slices:
             stacked = np.array(quads)
-            found.append(
+            vertebrae.append(
                 TrueVertebra(body.level, tuple(slices), stacked, _share_in_view(stacked.mean(axis=0), a))
             )
-    return tuple(sorted(found, key=lambda v: float(v.quads.mean(axis=0)[:, 1].mean())))
+    return tuple(sorted(vertebrae, key=lambda v: float(v.quads.mean(axis=0)[:, 1].mean())))
 
 
 def _share_in_view(quad: npt.NDArray[np.float64], a: Acquisition) -> float:

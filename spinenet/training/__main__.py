@@ -28,7 +28,7 @@ ARCHITECTURE: dict[str, dict[str, Any]] = {
     "context": {"width": 8},
     "grading": {"width": 8, "blocks": [1, 1, 1, 1]},
 }
-"""Of the ``synthetic`` bundle: the published designs, narrower."""
+"""Sizes of the networks of the ``synthetic`` bundle: the published designs, narrower."""
 
 RECIPES: dict[str, Any] = {
     "detector": (detector_samples, detector_loss, {"buffer": 200, "repeats": 1}, 8),

@@ -31,7 +31,7 @@ _LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_
 
 
 class Stream(IterableDataset[Sample]):
-    """Samples of one maker, endlessly, from seeds that no other worker uses, mixed in a buffer.
+    """An endless stream of one maker's samples, from seeds of no other worker, shuffled in a buffer.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _shows(window: Window, quad: npt.NDArray[np.float64]) -> bool:
 
 
 def _jittered(window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
-    """The window moved by up to a tenth of its size and up to a tenth smaller, inside the slice."""
+    """A window shifted and shrunk at random by up to a tenth, inside the slice."""
     edge = int(min(window.height, window.width) * rng.uniform(0.88, 1.0))
     move = rng.uniform(-0.1, 0.1, 2) * edge
     top = int(np.clip(window.top + move[0], 0, shape[0] - edge))
@@ -111,9 +111,9 @@ def _jittered(window: Window, shape: tuple[int, ...], rng: np.random.Generator) 
     return Window(top, top + edge, left, left + edge)
 
 
-def _as_found(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> list[tuple[str, Vertebra]]:
-    """The true vertebrae in view with corner errors like a detector's, caudal first."""
-    found, sd = [], error_mm / phantom.scan.pixel_spacing[0]
+def _as_detected(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> list[tuple[str, Vertebra]]:
+    """The true vertebrae in view, caudal first, with random errors of the corners like a detector's."""
+    vertebrae, sd = [], error_mm / phantom.scan.pixel_spacing[0]
     for true in reversed(phantom.vertebrae):
         if true.share_in_view >= 0.5:
             shared = rng.normal(0, sd, (1, 4, 2))
@@ -121,8 +121,8 @@ def _as_found(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> li
             keep = slice(int(rng.integers(0, 2)), len(quads) - int(rng.integers(0, 2)))
             slices = true.slices[keep]
             if slices:
-                found.append((true.level, Vertebra(slices, quads[keep], true.level)))
-    return found
+                vertebrae.append((true.level, Vertebra(slices, quads[keep], true.level)))
+    return vertebrae
 
 
 def grading_samples(seed: int) -> Iterator[Sample]:
@@ -131,8 +131,8 @@ def grading_samples(seed: int) -> Iterator[Sample]:
     phantom = _square(render(seed, kind="lumbar", sequence="T2", balance=float(rng.choice([0.4, 0.9]))))
     if phantom is None:
         return
-    found = _as_found(phantom, rng, 0.6)
-    for (low, below), (high, above) in pairwise(found):
+    vertebrae = _as_detected(phantom, rng, 0.6)
+    for (low, below), (high, above) in pairwise(vertebrae):
         level = disc_level(low, high)
         if level is None or LEVEL_INDEX[high] > LEVEL_INDEX["T12"]:
             continue
@@ -153,7 +153,7 @@ def vertebra_samples(seed: int) -> Iterator[Sample]:
     )
     if phantom is None:
         return
-    for level, vertebra in _as_found(phantom, rng, 0.6):
+    for level, vertebra in _as_detected(phantom, rng, 0.6):
         volume = np.asarray(vertebra_volume(phantom.scan.volume, vertebra.mean_quad), np.float32)
         yield torch.from_numpy(volume)[None].half(), torch.tensor(LEVEL_INDEX[level])
 

@@ -1,1 +1,1 @@
-"""DICOM files become one Scan: tags, series, pixels."""
+"""Reads DICOM files as one Scan: tags, series, pixels."""

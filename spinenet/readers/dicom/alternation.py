@@ -1,4 +1,4 @@
-"""Whether slices of two contrasts lie in turn in one volume, told by their pixels alone."""
+"""Detects volumes in which slices of two contrasts alternate, by their pixels alone."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from spinenet.readers.dicom.pixels import needed_bytes, stored_frames
 from spinenet.readers.dicom.rescale import rescaled
 
 LOOKED_AT = 8
-"""Slices in the middle of a series that :func:`check_doubtful` looks at."""
+"""Number of slices in the middle of a series that :func:`check_doubtful` decodes."""
 
 BAND = 1 << 15
-"""Bytes from the middle of a slice's pixels by which it is compared with others at little cost."""
+"""Bytes from the middle of a slice's pixels that are compared with those of others, before any decoding."""
 
 _GLANCED_AT = 4
-"""Slices of which such bytes are read."""
+"""Number of slices of which a band is read."""
 
 _EDGE = 48
-"""Blocks along an edge that a slice is averaged to, so that noise and vessels tell little."""
+"""Blocks along an edge to which a slice is averaged, so that noise and vessels have little weight."""
 
 _FEWEST = 4
-"""Slices of which two in each turn can be compared."""
+"""Fewest slices for a comparison: two of each contrast."""
 
 _UNLIKE, _TOO_UNLIKE = 0.02, 0.6
-"""1 less the correlation of two slices: below the first they are one picture, above the second they have
-nothing in common."""
+"""Bounds of 1 - correlation of two slices: below the first they show the same picture, above the second they
+have nothing in common."""
 
 _BRIGHTER = 1.6
-"""Ratio of brightness that no cross-talk of slices acquired in turn comes to."""
+"""Ratio of brightness that cross-talk between interleaved slices does not reach."""
 
 _WORTH_A_LOOK = 0.9
-"""By how much less than in full two contrasts may show in a little of four slices."""
+"""Factor by which the limits are lowered where only bands of four slices are compared."""
 
 _HEAVIER = 1.03
-"""Ratio of the bytes of two slices that compression comes to for two contrasts."""
+"""Least ratio of the compressed sizes of slices of two contrasts."""
 
 
 def check_alternation(slices: npt.NDArray[np.floating]) -> None:
-    """Refuse a volume whose slices are more like the next but one than like the next.
+    """Refuse a volume whose slices are more like the second next one than like the next one.
 
-    In one contrast, slices that lie nearer are more alike: in 6 real series, 1 less the correlation of
-    neighbours was 0.5 to 0.7 of that of every second slice, and 0.84 if every second one was moved by
-    3 mm. T1 and T2 of 141 patients differ by 0.09, which makes it 1.5 if they lie in turn.
+    Within one contrast, nearer slices are more alike: in 6 real series, 1 - correlation of neighbours was
+    0.5 to 0.7 times that of every second slice, and 0.84 times if every second slice was shifted by 3 mm. T1
+    and T2 of 141 patients differ by 0.09, so that the ratio is 1.5 if they alternate.
 
     Parameters
     ----------
     slices
-        (slices, rows, columns) values in the order of their places.
+        (slices, rows, columns) values in spatial order.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def check_alternation(slices: npt.NDArray[np.floating]) -> None:
 
 
 def _blocks(slices: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """(slices, values) means of blocks."""
+    """Means (slices, values) of the blocks of each slice."""
     _, rows, columns = slices.shape
     edge = max(1, min(rows, columns) // _EDGE)
     # slice by slice, so that a large volume is not copied
@@ -96,7 +96,7 @@ def _blocks_of(plane: npt.NDArray[np.number], edge: int) -> npt.NDArray[np.float
 
 
 def _unlikeness(centred: npt.NDArray[np.float64], lengths: npt.NDArray[np.float64], apart: int) -> float:
-    """Median of 1 less the correlation of slices so far apart; a slice of one value is like another such."""
+    """Median of 1 - correlation of slices ``apart`` slices apart; two constant slices count as equal."""
     product = lengths[apart:] * lengths[:-apart]
     flat = (lengths[apart:] == 0) & (lengths[:-apart] == 0)
     correlation = (centred[apart:] * centred[:-apart]).sum(axis=1) / np.where(product > 0, product, 1.0)
@@ -104,15 +104,15 @@ def _unlikeness(centred: npt.NDArray[np.float64], lengths: npt.NDArray[np.float6
 
 
 def is_doubtful(frames: Sequence[Frame]) -> bool:
-    """Whether a header leaves open that two series lie in one: numbers that do not run with the places.
+    """Whether headers leave open that two series are mixed: numbers out of spatial order, or no timing.
 
     Parameters
     ----------
     frames
-        In the order of their places.
+        Frames in spatial order.
     """
     if len({frame.name for frame in frames}) == 1:
-        # what one file describes frame by frame was acquired as one
+        # the frames of one multi-frame file were acquired as one series
         return False
     numbers = [frame.number for frame in frames]
     if any(number is None for number in numbers):
@@ -123,19 +123,19 @@ def is_doubtful(frames: Sequence[Frame]) -> bool:
 
 
 def check_doubtful(frames: Sequence[Frame], files: Files) -> None:
-    """:func:`check_alternation` of the middle of a series, its pixels read for that.
+    """Decode the middle of a series and apply :func:`check_alternation` to it.
 
     Parameters
     ----------
     frames
-        In the order of their places, all of one size.
+        Frames in spatial order, all of one size.
     files
-        Gives their files.
+        Function that reads their files.
 
     Raises
     ------
     ScanError
-        mixed_contrasts; or what the pixels' decoder says.
+        mixed_contrasts, or an error of decoding.
     """
     first = max(0, (len(frames) - LOOKED_AT) // 2)
     middle = frames[first : first + LOOKED_AT]
@@ -154,43 +154,43 @@ def check_doubtful(frames: Sequence[Frame], files: Files) -> None:
 
 @dataclass(frozen=True)
 class Glances:
-    """What may be had of a series' pixels at little cost: enough to tell whether to look at them.
+    """Cheap access to parts of a series' pixels, which shows whether decoding them is worth while.
 
     Attributes
     ----------
     band
-        Gives up to :data:`BAND` bytes from the middle of a slice's stored pixels, the same of each slice;
-        none where these are compressed or packed.
+        Function that reads up to :data:`BAND` bytes from the middle of a slice's stored pixels, at the same
+        offset for each slice; empty where they are compressed or packed.
     size
-        Gives the bytes of a slice's file.
+        Function that gives the size of a slice's file in bytes.
     """
 
     band: Callable[[Frame], bytes]
     size: Callable[[Frame], int]
 
     def show_turns(self, frames: Sequence[Frame]) -> bool:
-        """Whether slices may be of two contrasts in turn; :func:`check_doubtful` then tells.
+        """Whether slices of two contrasts may alternate, so that :func:`check_doubtful` should decide.
 
         Parameters
         ----------
         frames
-            In the order of their places, all of one size.
+            Frames in spatial order, all of one size.
         """
         if len(frames) < _GLANCED_AT or len({frame.name for frame in frames}) < len(frames):
             return False
         first = max(0, (len(frames) - _GLANCED_AT) // 2)
         bands = [_band_values(frame, self.band(frame)) for frame in frames[first : first + _GLANCED_AT]]
         if any(band is None for band in bands):
-            return needed_bytes(frames[0].pixels) is None and _turns([self.size(one) for one in frames])
-        told = [band for band in bands if band is not None]
-        if len({band.size for band in told}) > 1:
-            # whoever reads the pixels says what is wrong with a file that ends early
+            return needed_bytes(frames[0].pixels) is None and _turns([self.size(frame) for frame in frames])
+        present = [band for band in bands if band is not None]
+        if len({band.size for band in present}) > 1:
+            # a truncated file is reported where its pixels are read
             return False
-        found = np.stack(told)
-        centred = found - found.mean(axis=1, keepdims=True)
+        values = np.stack(present)
+        centred = values - values.mean(axis=1, keepdims=True)
         lengths = np.linalg.norm(centred, axis=1)
         near, far = (_unlikeness(centred, lengths, apart) for apart in (1, 2))
-        bright = np.log(np.maximum(np.abs(found).mean(axis=1), 1.0))
+        bright = np.log(np.maximum(np.abs(values).mean(axis=1), 1.0))
         step_near, step_far = (float(np.median(np.abs(bright[k:] - bright[:-k]))) for k in (1, 2))
         return near > _WORTH_A_LOOK * max(_UNLIKE, far) or (
             step_near > max(_WORTH_A_LOOK * np.log(_BRIGHTER), 2 * step_far)
@@ -198,7 +198,7 @@ class Glances:
 
 
 def _band_values(frame: Frame, band: bytes) -> npt.NDArray[np.float64] | None:
-    """Means of blocks of a band; None where it is too small, or its pixels are of another type."""
+    """Means of the blocks of a band; None if it is too small, or its pixels have another type."""
     pixels = frame.pixels
     columns, bits = pixels.columns or 0, pixels.bits_allocated
     if bits not in (8, 16) or columns < 1:
@@ -214,7 +214,7 @@ def _band_values(frame: Frame, band: bytes) -> npt.NDArray[np.float64] | None:
 
 
 def _turns(sizes: Sequence[int]) -> bool:
-    """Whether compressed slices are like the next but one in their bytes, and not like the next."""
-    told = np.log(np.maximum(np.array(sizes, dtype=np.float64), 1.0))
-    near, far = (float(np.median(np.abs(told[k:] - told[:-k]))) for k in (1, 2))
+    """Whether the compressed sizes of slices resemble the second next one's and not the next one's."""
+    log_sizes = np.log(np.maximum(np.array(sizes, dtype=np.float64), 1.0))
+    near, far = (float(np.median(np.abs(log_sizes[k:] - log_sizes[:-k]))) for k in (1, 2))
     return near > max(math.log(_HEAVIER), 2 * far)

@@ -1,4 +1,4 @@
-"""Files become one Scan: grouped by series, the usable sagittal one chosen, decoded and oriented."""
+"""Reads DICOM files as one Scan: groups them by series, chooses, decodes and orients the sagittal one."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def read_dicom(
     series_uid: str | None = None,
     overrides: Mapping[str, str] | None = None,
 ) -> Scan:
-    """Read the named, or the only usable, series among the files.
+    """Read one series among the files: the named one, or the only usable one.
 
     Parameters
     ----------
     files
-        Bytes by name, of which those that are not DICOM are passed over.
+        Bytes by name; files that are not DICOM are ignored.
     series_uid
-        SeriesInstanceUID (0020,000E) to take; with labels where several series share it, see
+        SeriesInstanceUID (0020,000E) of the series; with labels where several series share it, see
         :attr:`spinenet.readers.dicom.grouping.Series.name`.
     overrides
         Values that replace tags, by keyword.
@@ -47,25 +47,25 @@ def read_dicom(
     Raises
     ------
     ScanError
-        Any of the reasons that a path's files can give.
+        Any reason for which the files of a path cannot be read.
     """
-    frames, data, noted = _read_headers(files, overrides)
-    every = group_series(
+    frames, data, flags = _read_headers(files, overrides)
+    all_series = group_series(
         frames,
         lambda names: ((name, data[name]) for name in names),
         thickness_given="SliceThickness" in (overrides or {}),
     )
-    series, stack = choose_series(every, series_uid)
-    volume, seen = _decode(stack, data)
+    series, stack = choose_series(all_series, series_uid)
+    volume, decoding_flags = _decode(stack, data)
     check_alternation(volume.transpose(2, 0, 1))
     volume, affine = reorient(volume, stack.affine, stack.axes)
-    noted |= seen | set(stack.flags) | series.flags
-    if len(every) > 1:
-        noted.add("series_ignored")
+    flags |= decoding_flags | set(stack.flags) | series.flags
+    if len(all_series) > 1:
+        flags.add("series_ignored")
     if overrides:
-        noted.add("overridden")
+        flags.add("overridden")
     if any(frame.odd for frame in stack.frames):
-        noted.add("header_warnings")
+        flags.add("header_warnings")
     row_mm, column_mm = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
     return Scan(
         volume=volume,
@@ -74,7 +74,7 @@ def read_dicom(
         affine=affine,
         sequence=sequence_of_frame(stack.frames[0]),
         header={"series_uid": series.name, **stack.frames[0].facts},
-        flags=tuple(flag for flag in FLAGS if flag in noted),
+        flags=tuple(flag for flag in FLAGS if flag in flags),
         fingerprint=_fingerprint(stack.frames, overrides),
     )
 
@@ -89,27 +89,27 @@ def _read_headers(
     for name in sorted(files):
         try:
             data = as_part10(files[name])
-            found = () if data is None else read_frames(name, data, overrides)
+            frames = () if data is None else read_frames(name, data, overrides)
         except ScanError as error:
             if error.reason != "unreadable":
                 raise
             collected.lose(error)
             continue
         if data is not None and is_unpacked(data, len(files[name])):
-            # also those that are left out
+            # also files that are then left out
             unpacked.add(len(data))
-        if collected.take(found) and data is not None:
+        if collected.take(frames) and data is not None:
             kept[name] = data
             size += len(data)
             check_total(len(kept), size)
-        # not to be held while the next one is unpacked
+        # free the memory before the next file is unpacked
         del data
     return collected.required(), kept, collected.noted
 
 
 def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.float32], set[str]]:
-    """((rows, columns, slices) as stored, flags)."""
-    noted = {"lossy"} if stack.frames[0].pixels.lossy else set()
+    """Decode a stack: (volume (rows, columns, slices) along the stored axes, flags)."""
+    flags = {"lossy"} if stack.frames[0].pixels.lossy else set()
     by_file: dict[str, list[int]] = {}
     for place, frame in enumerate(stack.frames):
         by_file.setdefault(frame.name, []).append(place)
@@ -120,23 +120,23 @@ def _decode(stack: Stack, data: Mapping[str, bytes]) -> tuple[npt.NDArray[np.flo
         decoded = stored_frames(data[name], formats)
         for place, pixels, stored in zip(places, formats, decoded, strict=True):
             if stored.odd:
-                noted.add("header_warnings")
+                flags.add("header_warnings")
             if stored.padded is not None:
                 padded[place] = stored.padded
-            plane = rescaled(stored.values, pixels, noted)
+            plane = rescaled(stored.values, pixels, flags)
             if volume is None:
-                # not before the first slice, so that a header's claim alone allocates nothing
+                # only once a slice is decoded, so that a false header cannot allocate memory
                 volume = np.empty((len(stack.frames), *plane.shape), dtype=np.float32)
             volume[place] = plane
     assert volume is not None
     if padded:
-        noted.add("padding_replaced")
+        flags.add("padding_replaced")
         without_padding(volume, padded)
-    return volume.transpose(1, 2, 0), noted
+    return volume.transpose(1, 2, 0), flags
 
 
 def _fingerprint(frames: Sequence[Frame], overrides: Mapping[str, str] | None) -> str:
-    """Digest of the files' digests, whatever their names and order, and of what replaced their tags."""
+    """SHA-256 over the files' digests and the overrides, independent of the files' names and order."""
     parts = sorted({frame.digest for frame in frames})
     parts += [f"{tag}={value}" for tag, value in sorted((overrides or {}).items())]
     return sha256("\n".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The body part that a header states, as one of DICOM's terms: whatever else its tags hold is not told."""
+"""Maps the body part of a header to a DICOM defined term; other text of its tags is never passed on."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from importlib.resources import files
 from spinenet.readers.dicom.tags import Tags, items_of, text_of
 
 _KINDS = ("spine", "vague", "unnamed", "other")
-"""Tables of terms, those whose spellings are looked for first."""
+"""Tables of terms, in the order in which their spellings are looked for."""
 
 _DECIDING = ("other", "spine", "vague", "unnamed")
-"""The same, those first whose terms decide where several tags name parts."""
+"""The same tables, in the order in which their terms win where several tags name parts."""
 
 _REGIONS = 16
-"""Items of a sequence of regions that are looked at: the standard allows one."""
+"""Most items of AnatomicRegionSequence that are read; the standard allows one."""
 
 _WITHIN = 4
-"""Letters of the shortest spelling that is looked for within a longer word."""
+"""Fewest letters of a spelling that is looked for within a longer word."""
 
 
 def stated_body_part(tags: Tags) -> str:
-    """The defined term of the part that a header states; empty where it states none that is known.
+    """The defined term of a header's body part; empty if it has none that is recognised.
 
     Parameters
     ----------
     tags
-        With BodyPartExamined (0018,0015) and AnatomicRegionSequence (0008,2218). Where they name different
-        parts, one that is no spine counts: which of the two is left from another scan cannot be told.
+        Header with BodyPartExamined (0018,0015) and AnatomicRegionSequence (0008,2218). Where they name
+        different parts, one that is not the spine wins, as either may be left over from another scan.
     """
     named = {known_body_part(text_of(tags, "BodyPartExamined")), _most_spinal(_regions(tags))} - {""}
     kinds = _kinds()
@@ -39,21 +39,21 @@ def stated_body_part(tags: Tags) -> str:
 
 
 def _regions(tags: Tags) -> Iterator[str]:
-    """The terms of the regions that a header codes."""
+    """The defined terms of the coded regions of a header."""
     for item in items_of(tags, "AnatomicRegionSequence", _REGIONS):
         code = text_of(item, "CodeValue").strip().upper()
         yield _codes().get(code) or known_body_part(text_of(item, "CodeMeaning"))
 
 
 def _most_spinal(terms: Iterator[str]) -> str:
-    """Of the terms of one tag that which a text with all of them would stand for."""
+    """The term that wins where one tag names several: the one that a text with all of them would give."""
     order = list(_kinds())
     return min(set(terms) - {""}, key=order.index, default="")
 
 
 @lru_cache(maxsize=1024)
 def known_body_part(text: str) -> str:
-    """The defined term that a text stands for, such as "LSPINE" for "L-Spine"; empty where it is none.
+    """The defined term for a text, such as "LSPINE" for "L-Spine"; empty if it is not recognised.
 
     Parameters
     ----------
@@ -67,43 +67,43 @@ def known_body_part(text: str) -> str:
     if whole in spellings:
         return spellings[whole]
     # the spellings are in the order of precedence
-    found = next((term for spelling, term in spellings.items() if spelling in words), None)
-    if found is None:
+    match = next((term for spelling, term in spellings.items() if spelling in words), None)
+    if match is None:
         long = ((spelling, term) for spelling, term in spellings.items() if len(spelling) >= _WITHIN)
-        found = next((term for spelling, term in long if any(spelling in word for word in words)), "")
-    return found
+        match = next((term for spelling, term in long if any(spelling in word for word in words)), "")
+    return match
 
 
 def _folded(text: str) -> str:
-    """Upper case without accents, signs as spaces."""
+    """The text in upper case without accents, with spaces for other characters."""
     plain = unicodedata.normalize("NFKD", text.upper().replace("ß", "SS"))
     letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return re.sub(r"[^A-Z]+", " ", letters)
 
 
 @lru_cache(maxsize=1)
-def _said() -> dict[str, dict[str, list[str]]]:
+def _table() -> dict[str, dict[str, list[str]]]:
     return tomllib.loads((files("spinenet") / "data" / "body_parts.toml").read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)
 def _spellings() -> dict[str, str]:
-    """Term by spelling, those of spines first."""
+    """Terms by spelling, those of the spine first."""
     return {
         spelling: term
         for kind in _KINDS
-        for term, others in _said()[kind].items()
+        for term, others in _table()[kind].items()
         for spelling in (term, *others)
     }
 
 
 @lru_cache(maxsize=1)
 def _kinds() -> dict[str, str]:
-    """Table by term, spines first."""
-    return {term: kind for kind in _KINDS for term in _said()[kind]}
+    """Names of tables by term, terms of the spine first."""
+    return {term: kind for kind in _KINDS for term in _table()[kind]}
 
 
 @lru_cache(maxsize=1)
 def _codes() -> dict[str, str]:
-    """Term by code."""
-    return {code: term for term, codes in _said()["codes"].items() for code in codes}
+    """Terms by code."""
+    return {code: term for term, codes in _table()["codes"].items() for code in codes}

@@ -1,4 +1,4 @@
-"""Which series of a path is meant: the one that is named, or the only one that can be used."""
+"""Chooses the series of a path to read: the named one, or the only usable one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spinenet.readers.dicom.parting import ECHO, IMAGE_TYPE, TIME
 from spinenet.readers.dicom.stacks import Stack
 
 _LISTED = 8
-"""Candidates that a message about several series names."""
+"""Most series that a message about several names."""
 
 _KINDS = {
     ECHO: ("several_echoes", "echoes"),
@@ -22,40 +22,40 @@ _KINDS = {
     TIME: ("several_times", "times"),
     "acquisition": ("several_times", "acquisitions"),
 }
-"""Reason, and what a message calls the candidates, by the label that tells them apart."""
+"""(reason, noun for messages) by the label that distinguishes the series."""
 
 
 def listed_labels(labels: Sequence[str]) -> str:
-    """The first of several series that a message names, and how many more there are."""
+    """List the first series for a message, and the number of the others."""
     more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
     return "; ".join(labels[:_LISTED]) + more
 
 
 def choose_series(every: Sequence[Series], series_uid: str | None) -> tuple[Series, Stack]:
-    """The named, or the only usable, series.
+    """Choose the named series, or the only usable one.
 
     Parameters
     ----------
     every
         The series of a path.
     series_uid
-        A series' name; or its UID, and any of its labels, where these leave no more than one.
+        Name of a series; or its UID with as many of its labels as leave one series.
 
     Raises
     ------
     ScanError
-        series_missing; several_series, or what of a series there is several times (several_echoes,
-        several_image_types, several_times); or the reason why none is usable.
+        series_missing; several_series, several_echoes, several_image_types or several_times where more than
+        one is usable; or the reason why none is.
     """
     meant = _named(every, series_uid) if series_uid else every
     usable = [(series, series.outcome) for series in meant if isinstance(series.outcome, Stack)]
-    # sagittal slices as acquired come before planes that could be cut from another volume
+    # acquired sagittal slices are preferred to planes resliced from an isotropic volume
     usable = [(series, stack) for series, stack in usable if stack.axes.order[2] == 2] or usable
     if len(usable) > 1:
         raise _ambiguous([series for series, _ in usable])
     if usable:
         return usable[0]
-    # the largest series is the likeliest to have been meant
+    # the largest series comes first, and is most likely the one that is meant
     first = meant[0].outcome
     assert isinstance(first, ScanError)
     if len(meant) == 1:
@@ -66,16 +66,16 @@ def choose_series(every: Sequence[Series], series_uid: str | None) -> tuple[Seri
 
 
 def _named(every: Sequence[Series], series_uid: str) -> Sequence[Series]:
-    """The series that a name leaves."""
-    found = [series for series in every if series.name == series_uid]
-    found = found or [series for series in every if series.uid == series_uid]
-    found = found or [series for series in every if _has_labels(series, series_uid)]
-    # each slice of one may have a UID of its own
-    found = found or [one for one in every if any(frame.series_uid == series_uid for frame in one.frames)]
-    if not found:
-        told = printable(series_uid)
-        raise ScanError("series_missing", f"series {told} is not among the {len(every)} series of the path")
-    return found
+    """The series that fit a name."""
+    matches = [series for series in every if series.name == series_uid]
+    matches = matches or [series for series in every if series.uid == series_uid]
+    matches = matches or [series for series in every if _has_labels(series, series_uid)]
+    # the slices of a rejoined series have a UID each
+    matches = matches or [one for one in every if any(frame.series_uid == series_uid for frame in one.frames)]
+    if not matches:
+        shown = printable(series_uid)
+        raise ScanError("series_missing", f"series {shown} is not among the {len(every)} series of the path")
+    return matches
 
 
 def _has_labels(series: Series, series_uid: str) -> bool:
@@ -90,7 +90,7 @@ def _ambiguous(usable: Sequence[Series]) -> ScanError:
     kind = kinds.pop() if len(kinds) == 1 and len({series.uid for series in usable}) == 1 else None
     if kind is None:
         return ScanError("several_series", f"name one of {len(usable)} usable series: {listed}")
-    reason, what = kind
+    reason, noun = kind
     return ScanError(
-        reason, f"the series holds {len(usable)} {what}; name one in the column series_uid: {listed}"
+        reason, f"the series holds {len(usable)} {noun}; name one in the column series_uid: {listed}"
     )

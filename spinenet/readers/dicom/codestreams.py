@@ -1,4 +1,4 @@
-"""What a compressed frame claims by its own header: a decoder believes that, whatever DICOM's header says."""
+"""Parses the own header of a compressed frame, which a decoder believes whatever the DICOM header says."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ _JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
 
 @dataclass(frozen=True)
 class Codestream:
-    """A frame's claim.
+    """Size and coding of a compressed frame by its own header.
 
     Attributes
     ----------
     data
-        The bytes for the decoder, without what a container adds.
+        Bytes for the decoder, without a container.
     process
-        Of JPEG, the number of its start of frame marker: 0xC0 baseline, 0xC1 extended, 0xC3 lossless, 0xF7
-        JPEG-LS; 0 of JPEG 2000.
+        For JPEG the number of the start of frame marker: 0xC0 baseline, 0xC1 extended, 0xC3 lossless, 0xF7
+        JPEG-LS; for JPEG 2000 it is 0.
+    rows, columns, components
+        Size of the image.
     bits
-        Of a pixel.
+        Bits of a pixel.
     """
 
     data: bytes
@@ -48,7 +50,7 @@ class Codestream:
 
 
 def jpeg(frame: bytes) -> Codestream:
-    """The claim of a JPEG or JPEG-LS frame (ITU-T T.81 B.2, T.87 C.2): every marker up to the first scan.
+    """Parse a JPEG or JPEG-LS frame (ITU-T T.81 B.2, T.87 C.2): every marker up to the first scan.
 
     Raises
     ------
@@ -57,16 +59,16 @@ def jpeg(frame: bytes) -> Codestream:
     """
     if frame[:2] != bytes((0xFF, _SOI)):
         raise _broken("JPEG")
-    found: list[tuple[int, int]] = []
+    starts: list[tuple[int, int]] = []
     for marker, at, end in _segments(frame):
         if marker in _STARTS and end - at >= 6:
-            found.append((marker, at))
+            starts.append((marker, at))
         if marker == _DHP or (marker == _PRESETS and not _plain_presets(frame, at, end)):
             raise _broken("JPEG")
         if marker == _SOS:
-            if len(found) != 1:
+            if len(starts) != 1:
                 break
-            process, at = found[0]
+            process, at = starts[0]
             bits, rows, columns, components = struct.unpack_from(">BHHB", frame, at)
             return Codestream(frame, process, rows, columns, components, bits)
     raise _broken("JPEG")
@@ -99,7 +101,7 @@ def _plain_presets(frame: bytes, at: int, end: int) -> bool:
 
 
 def jpeg_2000(frame: bytes) -> Codestream:
-    """The claim of a JPEG 2000 frame (ITU-T T.800 annex A), without the container that it may lie in.
+    """Parse a JPEG 2000 frame (ITU-T T.800 annex A), within a JP2 container or not.
 
     Raises
     ------

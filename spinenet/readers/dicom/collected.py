@@ -1,4 +1,4 @@
-"""Frames of many files, each file once, and why the others have none."""
+"""Collects the frames of many files, each distinct file once, with the faults of the others."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from spinenet.readers.dicom.frames import Frame
 
 @dataclass
 class Collected:
-    """What the files of a path came to, file by file.
+    """Frames of the files of a path, collected file by file.
 
     Attributes
     ----------
     frames
-        Of files that differ, in their order.
+        Frames of the distinct files, in their order.
     noted
-        Codes of :data:`spinenet.readers.dicom.facts.FLAGS` for files that were passed over.
+        Codes of :data:`spinenet.readers.dicom.facts.FLAGS` for files that were ignored.
     broken
-        Why a file is none that can be used, if there was one.
+        Error of the last unusable file; None if there was none.
     """
 
     frames: list[Frame] = field(default_factory=list)
@@ -28,49 +28,49 @@ class Collected:
     _directory: bool = False
     _digests: set[str] = field(default_factory=set)
 
-    def take(self, found: tuple[Frame, ...]) -> bool:
-        """Take in a file's frames, unless it has none, is there already, or is no image of a series.
+    def take(self, frames: tuple[Frame, ...]) -> bool:
+        """Add a file's frames, unless it has none, is a copy, or is no image of a series.
 
         Returns
         -------
         bool
-            Whether they were taken in.
+            Whether the frames were added.
         """
-        if not found:
+        if not frames:
             self.noted.add("files_ignored")
             return False
-        first = found[0]
+        first = frames[0]
         mark = self.mark_of(first)
         if mark in self._digests:
             self.noted.add("duplicate_files")
             return False
         if not first.series_uid and first.pixels.rows is None:
-            # the directory of a disc, or what is left of a file
+            # a DICOMDIR, or a damaged file
             if first.image:
                 self.lose(ScanError("unreadable", "a DICOM header names no series and no image"))
             else:
                 self._directory = True
             return False
         self._digests.add(mark)
-        self.frames += found
+        self.frames += frames
         return True
 
     def mark_of(self, first: Frame) -> str:
-        """The same for files of which one is enough, by the first frame of each."""
+        """The mark that copies of a file share, by its first frame."""
         return first.digest
 
     def lose(self, error: ScanError) -> None:
-        """Pass over a file that cannot be used."""
+        """Note the error of an unusable file, which is ignored."""
         self.broken = error
         self.noted.add("unreadable_ignored")
 
     def required(self) -> list[Frame]:
-        """The frames.
+        """The frames, of which there must be one.
 
         Raises
         ------
         ScanError
-            There are none: unreadable, not_image or not_dicom.
+            unreadable, not_image or not_dicom, if there are no frames.
         """
         if self.frames:
             return self.frames

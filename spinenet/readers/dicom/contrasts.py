@@ -1,4 +1,4 @@
-"""What an image shows by its header: timing, kind, echo and time, as far as they tell images apart."""
+"""The contrast of an image by its header: timing, image type, echo and temporal position."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _PARTS: Mapping[str, str] = MappingProxyType(
         "PROJECTION_IMAGE": "projection",
     }
 )
-"""Values of ImageType (0008,0008) from the third on that tell what an image shows; others, such as NORM,
-ND or DIS2D, tell how it was filtered. M, a magnitude image, is what is meant where nothing is said."""
+"""What an image shows, by values of ImageType (0008,0008) from the third on. Other values, such as
+NORM, ND or DIS2D, describe filters; M, a magnitude image, is the default."""
 
 _FILTERS = frozenset(
     """
@@ -56,12 +56,12 @@ _DESCRIBED = MappingProxyType(
     {"water": "water", "fat": "fat", "in_phase": "in phase", "out_phase": "opp phase"}
 )
 NO_ANATOMY = frozenset({"phase", "real", "imaginary", "subtraction", "map", "fat_fraction", "projection"})
-"""Kinds of images whose grey values are no weighting of T1 or T2."""
+"""Kinds of images whose intensities are not weighted by T1 or T2."""
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """What tells images of one place apart; None or empty where the header does not say.
+    """Values by which images of one place differ; None or empty where the header lacks them.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Contrast:
     b_value, flip_angle
         DiffusionBValue (0018,9087) and FlipAngle (0018,1314).
     filters
-        The other values of ImageType that are known ones, and digests of those that are not.
+        Other values of ImageType: known ones as they are, unknown ones as digests.
     """
 
     echo_time: float | None = None
@@ -99,9 +99,9 @@ class Contrast:
 
 def contrast_of(tags: Tags) -> Contrast:
     """The contrast of one image."""
-    said = [re.sub(r"[^A-Z0-9]+", "_", word) for word in text_of(tags, "ImageType").upper().split("\\")]
-    parts = {_PARTS[word] for word in said[2:] if word in _PARTS}
-    rest = {word if word in _FILTERS else _digest(word) for word in said if word and word not in _PARTS}
+    values = [re.sub(r"[^A-Z0-9]+", "_", word) for word in text_of(tags, "ImageType").upper().split("\\")]
+    parts = {_PARTS[word] for word in values[2:] if word in _PARTS}
+    rest = {word if word in _FILTERS else _digest(word) for word in values if word and word not in _PARTS}
     scanning = text_of(tags, "ScanningSequence").upper().split("\\")
     return Contrast(
         echo_time=number_of(tags, "EchoTime"),
@@ -119,5 +119,5 @@ def contrast_of(tags: Tags) -> Contrast:
 
 
 def _digest(word: str) -> str:
-    """Instead of a word that is no term of DICOM, since it may be anything."""
+    """Digest of a word that is not a DICOM term and might therefore name a person."""
     return "x" + hashlib.sha256(word.encode()).hexdigest()[:6]

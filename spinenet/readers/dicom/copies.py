@@ -1,4 +1,4 @@
-"""Objects of a series that are no slice of it: copies of a slice, and pictures beside the slices."""
+"""Drops objects of a series that are no slices of it: copies, reports and pictures beside the slices."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.pixels import check_format, stored_frames
 
 Files = Callable[[Collection[str]], Iterable[tuple[str, bytes]]]
-"""Gives the whole of the named files, in any order, as
-:func:`spinenet.readers.sources.part10.as_part10` does."""
+"""Function that reads the named files whole, in any order, in the form of
+:func:`spinenet.readers.sources.part10.as_part10`."""
 
 
 def slices_among(frames: Sequence[Frame]) -> tuple[Frame, ...]:
-    """The frames without those that are no slices: reports, screen saves, colour pictures, pictures nowhere.
+    """The frames that may be slices: no reports, screen saves, colour pictures or images without a place.
 
-    Where nothing else is there, these are what the series is, and all are given back.
+    Where nothing else is left, all images (or all frames) are returned.
     """
     images = [frame for frame in frames if frame.image] or list(frames)
     return tuple(frame for frame in images if not _is_picture(frame)) or tuple(images)
@@ -31,12 +31,14 @@ def _is_picture(frame: Frame) -> bool:
 
 
 def without_copies(frames: Sequence[Frame], files: Files) -> tuple[Frame, ...]:
-    """The frames, those of one place, contrast and picture once: others may have edited a copy's header.
+    """The frames without copies, which share place, contrast and pixels, though their headers may differ.
 
     Parameters
     ----------
+    frames
+        Frames of one series.
     files
-        Asked for frames that share a place and a contrast alone.
+        Function that reads files, called only for frames that share a place and a contrast.
 
     Raises
     ------
@@ -53,20 +55,20 @@ def without_copies(frames: Sequence[Frame], files: Files) -> tuple[Frame, ...]:
     pictures = _pictures(suspects, files)
     dropped: set[tuple[str, int]] = set()
     for several in alike.values():
-        seen: set[str] = set()
+        kept_pictures: set[str] = set()
         instances: dict[str, str] = {}
         for frame in several:
             picture = pictures.get(_key(frame))
             if picture is None:
                 continue
-            if picture in seen:
+            if picture in kept_pictures:
                 dropped.add(_key(frame))
             elif frame.instance_uid and frame.instance_uid in instances and frame.described == 1:
                 raise ScanError(
                     "conflicting_copies",
                     "files of one instance and one place differ in their pixels; keep the right one of each",
                 )
-            seen.add(picture)
+            kept_pictures.add(picture)
             instances[frame.instance_uid] = picture
     return tuple(frame for frame in frames if _key(frame) not in dropped)
 
@@ -77,7 +79,7 @@ def _key(frame: Frame) -> tuple[str, int]:
 
 def _place(frame: Frame) -> tuple[object, ...]:
     position = tuple(round(value, 2) for value in frame.position or ())
-    # an edited header may say the same in other words
+    # an edited header may differ in these values
     contrast = replace(frame.contrast, filters="", acquisition=None)
     return position, frame.orientation, frame.pixels.rows, frame.pixels.columns, contrast
 
@@ -87,15 +89,15 @@ def _pictures(frames: Iterable[Frame], files: Files) -> dict[tuple[str, int], st
     by_file: dict[str, list[Frame]] = defaultdict(list)
     for frame in frames:
         by_file[frame.name].append(frame)
-    found: dict[tuple[str, int], str] = {}
+    digests: dict[tuple[str, int], str] = {}
     for name, data in files(by_file):
         try:
             for frame in by_file[name]:
                 check_format(frame.pixels)
             decoded = stored_frames(data, [frame.pixels for frame in by_file[name]])
             for frame, stored in zip(by_file[name], decoded, strict=True):
-                found[_key(frame)] = hashlib.sha256(stored.values.astype("<i8").tobytes()).hexdigest()
+                digests[_key(frame)] = hashlib.sha256(stored.values.astype("<i8").tobytes()).hexdigest()
         except ScanError:
-            # whoever reads the series says what is wrong with its pixels
+            # faulty pixels are reported where the series is read
             continue
-    return found
+    return digests

@@ -1,4 +1,4 @@
-"""A compressed frame becomes pixels. docs/decoders.md says why by these libraries."""
+"""Decodes compressed frames; docs/decoders.md explains the choice of libraries."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _PROCESSES: Mapping[str, tuple[int, ...]] = MappingProxyType(
         str(RLELossless): (),
     }
 )
-"""Transfer syntaxes that are decoded, and what their codestreams may be; a progressive one, say, may not:
-a few bytes of it make a decoder go over the image again."""
+"""Processes that a codestream may have, by transfer syntax. Progressive JPEG is not among them: a few bytes
+of it make a decoder pass over the whole image once more."""
 
 _END_OF_IMAGE = b"\xff\xd9"
 _RLE_GAIN = 64
-"""Pixels' bytes that a byte of RLE can stand for at most: 128 for 2 (PS3.5 G.3.1)."""
+"""Most bytes of pixels that a byte of RLE can encode: 128 by 2 (PS3.5 G.3.1)."""
 
 
 def is_decoded(transfer_syntax: str) -> bool:
@@ -57,7 +57,7 @@ def is_decoded(transfer_syntax: str) -> bool:
 
 
 def decode(encoded: bytes, pixels: PixelFormat) -> npt.NDArray[np.integer]:
-    """Decode one frame, once its own claim is seen to be what the header says.
+    """Decode one frame, after a check that its codestream agrees with the DICOM header.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def decode(encoded: bytes, pixels: PixelFormat) -> npt.NDArray[np.integer]:
     if pixels.transfer_syntax == RLELossless:
         if len(encoded) * _RLE_GAIN < shape[0] * shape[1] * allocated // 8:
             raise ScanError("bad_pixels", f"compressed pixels are too short for {shape[0]} x {shape[1]}")
-        return _guarded(lambda: _run_lengths(encoded, pixels), shape)
+        return _checked(lambda: _run_lengths(encoded, pixels), shape)
     processes = _PROCESSES[pixels.transfer_syntax]
     stream = (jpeg_2000 if processes == (0,) else jpeg)(encoded)
     if stream.process not in processes:
@@ -86,9 +86,9 @@ def decode(encoded: bytes, pixels: PixelFormat) -> npt.NDArray[np.integer]:
             f"compressed pixels are {stream.components} x {stream.bits} bits, the header says {allocated}"
         )
         raise ScanError("bad_pixels", detail)
-    decoded = _guarded(lambda: _by_imagecodecs(stream), shape)
+    decoded = _checked(lambda: _by_imagecodecs(stream), shape)
     width = np.dtype(f"u{allocated // 8}")
-    # the sign is the header's; a codestream that states another holds the same bits
+    # the DICOM header decides the sign; a codestream with another sign holds the same bits
     return decoded.astype(f"i{allocated // 8}").view(f"i{allocated // 8}" if pixels.signed else width)
 
 
@@ -96,11 +96,11 @@ def _by_imagecodecs(stream: Codestream) -> Any:
     import imagecodecs
 
     if stream.process == _JPEG_LS:
-        # CharLS does not come back from a stream that ends without this marker
+        # CharLS does not return from a stream that ends without this marker
         return imagecodecs.jpegls_decode(stream.data + _END_OF_IMAGE)
     if stream.process:
         return imagecodecs.jpeg8_decode(stream.data)
-    # scans are read side by side already
+    # workers already read several scans in parallel
     return imagecodecs.jpeg2k_decode(stream.data, numthreads=1)
 
 
@@ -123,9 +123,9 @@ def _run_lengths(encoded: bytes, pixels: PixelFormat) -> npt.NDArray[np.integer]
     return decoded
 
 
-def _guarded(action: Callable[[], Any], shape: tuple[int, int]) -> npt.NDArray[np.integer]:
+def _checked(run_decoder: Callable[[], Any], shape: tuple[int, int]) -> npt.NDArray[np.integer]:
     try:
-        decoded = np.asarray(action())
+        decoded = np.asarray(run_decoder())
     except (Exception, RecursionError) as error:
         broken = ScanError("bad_pixels", f"pixels cannot be decoded ({type(error).__name__})")
         raise scan_error(error) or broken from None

@@ -1,4 +1,4 @@
-"""What may be told of a header: facts from closed vocabularies, so that no person's name gets through."""
+"""Facts of a header from closed vocabularies, so that no person's name is passed on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "padding_replaced": "pixels that the files mark as padding got the lowest value of the picture",
     }
 )
-"""Codes of the column ``flags``; ``levels_uncertain`` is the pipeline's, all others are the readers'."""
+"""Codes of the column ``flags`` and their meaning; inference sets ``levels_uncertain``, readers the rest."""
 
 
 def _terms(text: str) -> frozenset[str]:

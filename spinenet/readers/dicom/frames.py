@@ -1,4 +1,4 @@
-"""One image of a series, as its header describes it: place, pixel format, and facts that name no person."""
+"""One image of a series by its header: place, pixel format, and facts that name no person."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from spinenet.readers.dicom.contrasts import Contrast
 
 COLOURS = ("RGB", "YBR", "PALETTE", "HSV", "ARGB", "CMYK", "XYB")
-"""How names of colour spaces begin (PhotometricInterpretation, PS3.3 C.7.6.3.1.2)."""
+"""Prefixes of colour spaces' names (PhotometricInterpretation, PS3.3 C.7.6.3.1.2)."""
 
 
 @dataclass(frozen=True)

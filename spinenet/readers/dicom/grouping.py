@@ -1,4 +1,4 @@
-"""Frames become series, each a stack or the reason why it is none."""
+"""Groups frames into series, each with a stack or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -31,36 +31,37 @@ from spinenet.readers.dicom.rejoined import FLAG, lone_parts, refusal
 from spinenet.readers.dicom.stacks import MIN_SLICES, Stack, stack_frames
 
 BEFORE_LABELS = "#"
-"""What stands between a SeriesInstanceUID and the labels of a part of what has it."""
+"""Separator between a SeriesInstanceUID and the labels of one of the series that share it."""
 
 BETWEEN_LABELS = "&"
+"""Separator between labels."""
 
 _LETTERS = 16
-"""Of a slice's digest."""
+"""Hexadecimal digits of a slice's digest."""
 
 _OF_SEVERAL_VOLUMES = frozenset({"duplicate_positions", "missing_slices", "mixed_geometry", "too_large"})
-"""What is said of a part that holds several volumes."""
+"""Reasons that a part gets which holds several volumes."""
 
 _ODD_SHARE = 3
-"""A series has at least so many slices for each that lies in another plane, and is left out."""
+"""Least number of slices of a series for each image in another plane that is left out."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series of a path: a stack, or the reason why it is none.
+    """One series of a path: a stack, or the reason why it has none.
 
     Attributes
     ----------
     uid
         SeriesInstanceUID as it stands; empty where absent.
     labels
-        What tells it from other series with that UID, as ``name=value``.
+        Labels ``name=value`` that distinguish it from other series with that UID.
     frames
-        Its slices, each once; objects that are no slices only where there is nothing else.
+        Its slices without copies; other objects only where there are no slices.
     outcome
         The checked stack, or the error.
     flags
-        Codes of :data:`spinenet.readers.dicom.facts.FLAGS`: what was left out.
+        Codes of :data:`spinenet.readers.dicom.facts.FLAGS` for objects that were left out.
     """
 
     uid: str
@@ -71,38 +72,42 @@ class Series:
 
     @property
     def name(self) -> str:
-        """What a manifest's ``series_uid`` finds it by: the UID, and the labels where others share it."""
+        """Name for a manifest's ``series_uid``: the UID, with labels where other series share it."""
         labels = BETWEEN_LABELS.join(self.labels)
         return f"{self.uid}{BEFORE_LABELS}{labels}" if labels else self.uid
 
     @property
     def witnesses(self) -> tuple[tuple[str, Frame], ...]:
-        """Two of its slices by which copies of the series are known, also one that lacks a slice.
+        """Two slices, with their digests, by which copies of the series are recognised, even incomplete ones.
 
         They are those with the smallest digests of SeriesInstanceUID and SOPInstanceUID (0008,0018), and of
         the place too where not each slice has an SOPInstanceUID of its own.
         """
         several = len({frame.instance_uid for frame in self.frames}) < len(self.frames)
-        found = []
+        digests = []
         for frame in self.frames:
-            told = [frame.series_uid, frame.instance_uid, frame.pixels.index if frame.described > 1 else 0]
-            told += [frame.position, frame.number] if several else []
-            found.append((sha256(repr(told).encode()).hexdigest()[:_LETTERS], frame))
-        return tuple(sorted(found, key=lambda pair: pair[0])[:2])
+            identity = [
+                frame.series_uid,
+                frame.instance_uid,
+                frame.pixels.index if frame.described > 1 else 0,
+            ]
+            identity += [frame.position, frame.number] if several else []
+            digests.append((sha256(repr(identity).encode()).hexdigest()[:_LETTERS], frame))
+        return tuple(sorted(digests, key=lambda pair: pair[0])[:2])
 
     @property
     def label(self) -> str:
-        """What a message calls it: contrast, known words of its description, size and name."""
+        """Description for messages: contrast, known words of the series description, size and name."""
         first = self.frames[0]
         words = str(first.facts.get("description", ""))
         return series_label(sequence_of_frame(first), words, len(self.frames), self.name)
 
 
 def series_label(sequence: str, words: str, slices: int, name: str) -> str:
-    """What a message calls a series."""
-    said = (sequence, words, f"{slices} slices")
-    told = printable(name)
-    return f"{' '.join(part for part in said if part)}, UID {told or 'absent'}"
+    """Describe a series for messages."""
+    parts = (sequence, words, f"{slices} slices")
+    shown = printable(name)
+    return f"{' '.join(part for part in parts if part)}, UID {shown or 'absent'}"
 
 
 def sequence_of_frame(frame: Frame) -> str:
@@ -127,52 +132,52 @@ def group_series(
     thickness_given: bool = False,
     glances: Glances | None = None,
 ) -> tuple[Series, ...]:
-    """Group frames by SeriesInstanceUID, part what shares one, and check each series.
+    """Group frames by SeriesInstanceUID, split groups that hold several series, and check each series.
 
     Parameters
     ----------
     frames
-        In any order.
+        Frames in any order.
     files
-        Gives whole files, of which pixels are compared where headers leave open what a file is.
+        Function that reads whole files, for comparing pixels where headers leave a question open.
     thickness_given
         As for :func:`spinenet.readers.dicom.stacks.stack_frames`.
     glances
-        Give a little of slices' pixels, where these are not all read and checked in the end.
+        Cheap access to parts of the pixels, where not all of them are read and checked later.
 
     Returns
     -------
     tuple of Series
-        Those with most slices first.
+        Series, those with most slices first.
     """
     by_uid: dict[str, list[Frame]] = {}
     for frame in frames:
         by_uid.setdefault(frame.series_uid, []).append(frame)
     grouping = _Grouping(files, thickness_given, glances)
-    every = []
+    all_series = []
     joined = set()
     for part in lone_parts(by_uid):
-        every += grouping.rejoined(part)
+        all_series += grouping.rejoined(part)
         joined |= {frame.series_uid for frame in part.frames}
     for uid, members in by_uid.items():
         if uid in joined:
             continue
-        found = _distinct(grouping.series_of(uid, members))
+        series_list = _distinct(grouping.series_of(uid, members))
         if not uid and len(by_uid) > 1:
-            found = [_named(series) for series in found]
-        every += found
-    return tuple(sorted(every, key=lambda series: (-len(series.frames), series.name)))
+            series_list = [_named(series) for series in series_list]
+        all_series += series_list
+    return tuple(sorted(all_series, key=lambda series: (-len(series.frames), series.name)))
 
 
 def _named(series: Series) -> Series:
-    """A series without UID that a manifest can find among others."""
+    """Label a series without UID, so that a manifest can name it among others."""
     first = series.frames[0]
     number = (number_label(first),) if first.series_number else ()
     return replace(series, labels=series.labels or number or (digest_label(series.frames),))
 
 
 def _distinct(every: list[Series]) -> list[Series]:
-    """The series of one UID, each with a name of its own."""
+    """The series of one UID, with labels added until their names differ."""
     counts = Counter(series.name for series in every)
     return [
         series
@@ -192,12 +197,12 @@ class _Grouping:
         """The series that share a UID."""
         sound = is_sound(uid)
         parts = [part for person in by_person(frames) for part in by_number(person, sound)]
-        return [series for part in parts for series in self._of_number(uid, part, sound)]
+        return [series for part in parts for series in self._series_of_number(uid, part, sound)]
 
     def rejoined(self, part: Part) -> list[Series]:
-        """The series of slices that have a UID each; it has the first of them."""
-        found = []
-        for series in self._of_number("", part, sound=True):
+        """The series joined from slices that have a UID each; it gets the smallest of these UIDs."""
+        joined = []
+        for series in self._series_of_number("", part, sound=True):
             outcome = series.outcome
             usable = isinstance(outcome, Stack)
             refused = refusal(
@@ -206,38 +211,38 @@ class _Grouping:
             )
             uid = min(frame.series_uid for frame in series.frames)
             flags = series.flags | ({FLAG} if usable else set())
-            found.append(replace(series, uid=uid, labels=(), outcome=refused or outcome, flags=flags))
-        return found
+            joined.append(replace(series, uid=uid, labels=(), outcome=refused or outcome, flags=flags))
+        return joined
 
-    def _of_number(self, uid: str, part: Part, sound: bool) -> list[Series]:
+    def _series_of_number(self, uid: str, part: Part, sound: bool) -> list[Series]:
         slices = slices_among(part.frames)
         flags = frozenset({"objects_ignored"} if len(slices) < len(part.frames) else ())
         try:
-            once = without_copies(slices, self.files)
+            distinct = without_copies(slices, self.files)
         except ScanError as error:
             return [Series(uid, part.labels, slices, error, flags)]
-        if len(once) < len(slices):
+        if len(distinct) < len(slices):
             flags |= {"duplicate_files"}
-        found = []
-        for contrast in by_contrast(Part(once, part.labels)):
+        all_series = []
+        for contrast in by_contrast(Part(distinct, part.labels)):
             for smaller, outcome, more in self._stacks(contrast, sound):
-                found.append(Series(uid, smaller.labels, smaller.frames, outcome, flags | more))
-        return found
+                all_series.append(Series(uid, smaller.labels, smaller.frames, outcome, flags | more))
+        return all_series
 
     def _stacks(self, part: Part, sound: bool) -> list[tuple[Part, Stack | ScanError, frozenset[str]]]:
         """(part, outcome, flags) of the volumes that frames of one contrast make."""
         parts = [part] if sound else by_time_point(part)
         if len(parts) > 1:
-            return [found for one in parts for found in self._stacks(one, sound=True)]
+            return [stack for smaller in parts for stack in self._stacks(smaller, sound=True)]
         outcome = self._outcome(part)
         if isinstance(outcome, Stack):
             return [(part, outcome, frozenset())]
         nothing: frozenset[str] = frozenset()
         by_plane = by_geometry(part)
         if len(by_plane) > 1 and not any("localizer" in frame.marks for frame in part.frames):
-            stacks = [found for one in by_plane for found in self._stacks(one, sound=True)]
-            usable = [found for found in stacks if isinstance(found[1], Stack)]
-            others = [found for found in stacks if not isinstance(found[1], Stack)]
+            stacks = [stack for plane in by_plane for stack in self._stacks(plane, sound=True)]
+            usable = [triple for triple in stacks if isinstance(triple[1], Stack)]
+            others = [triple for triple in stacks if not isinstance(triple[1], Stack)]
             if usable and (not sound or (outcome.reason == "mixed_geometry" and not _all_small(others))):
                 return stacks
             if len(usable) == 1 and _are_odd(others, usable[0][0]):
@@ -246,7 +251,7 @@ class _Grouping:
             return [(part, outcome, nothing)]
         at_places = by_place(part) if outcome.reason in _OF_SEVERAL_VOLUMES else [part]
         if len(at_places) > 1:
-            return [(one, self._outcome(one), nothing) for one in at_places]
+            return [(smaller, self._outcome(smaller), nothing) for smaller in at_places]
         return [(part, outcome, nothing)]
 
     def _outcome(self, part: Part) -> Stack | ScanError:
@@ -266,6 +271,6 @@ def _all_small(others: Sequence[tuple[Part, Stack | ScanError, frozenset[str]]])
 
 
 def _are_odd(others: Sequence[tuple[Part, Stack | ScanError, frozenset[str]]], usable: Part) -> bool:
-    """Whether parts are odd pictures beside a series, such as the lines of its slices on another plane."""
+    """Whether parts are few extra images of a series, such as its slice positions drawn on another plane."""
     few = sum(len(part.frames) for part, _, _ in others)
     return _all_small(others) and few * _ODD_SHARE <= len(usable.frames)

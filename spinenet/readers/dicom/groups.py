@@ -1,4 +1,4 @@
-"""Enhanced MR files (PS3.3 A.36): each frame's tags, by the keywords that a classic file has them under."""
+"""Reads the tags of each frame of enhanced MR files (PS3.3 A.36) under the keywords of classic files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom.sequence import Sequence
 from spinenet.readers.dicom.tags import Tags
 
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-"""Tags that hold what all frames share, and what each has of its own."""
+"""Sequences of the functional groups that all frames share, and of those of each frame."""
 
 # enhanced files that were converted from classic ones keep the timing in these, unchanged
 _CONVERTED = ("UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence")
@@ -61,7 +61,7 @@ _PLACES: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
         ),
     }
 )
-"""Where a frame has a classic tag: (functional group, keyword in it), the first that holds it counts."""
+"""(functional group, keyword in it) of each classic keyword; the first that exists is used."""
 
 _PULSES = MappingProxyType({"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["SE", "GR"]})
 
@@ -88,15 +88,15 @@ class FrameTags:
         """A tag's value as a classic file would have it; None where absent."""
         if keyword == "InstanceNumber":
             return self.index + 1
-        found = self._found(_PLACES.get(keyword, ()))
-        if found is None and keyword == "ScanningSequence" and "EchoPulseSequence" in self.header:
+        value = self._from_groups(_PLACES.get(keyword, ()))
+        if value is None and keyword == "ScanningSequence" and "EchoPulseSequence" in self.header:
             return self._scanning_sequence()
-        return self.header.get(keyword) if found is None else found
+        return self.header.get(keyword) if value is None else value
 
     def __contains__(self, keyword: str) -> bool:
-        return self._found(_PLACES.get(keyword, ())) is not None or keyword in self.header
+        return self._from_groups(_PLACES.get(keyword, ())) is not None or keyword in self.header
 
-    def _found(self, places: tuple[tuple[str, str], ...]) -> Any:
+    def _from_groups(self, places: tuple[tuple[str, str], ...]) -> Any:
         for sequence, keyword in places:
             for group in self.groups:
                 for item in _items(group, sequence)[:1]:
@@ -105,7 +105,7 @@ class FrameTags:
         return None
 
     def _scanning_sequence(self) -> list[str]:
-        inverted = self._found((("MRModifierSequence", "InversionRecovery"),)) == "YES"
+        inverted = self._from_groups((("MRModifierSequence", "InversionRecovery"),)) == "YES"
         pulses = _PULSES.get(str(self.header.get("EchoPulseSequence")), [])
         return [*pulses, "IR"] if inverted else pulses
 

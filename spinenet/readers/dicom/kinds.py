@@ -1,4 +1,4 @@
-"""What sort of object a DICOM file is: an image, or one of those that no volume is made of."""
+"""Recognises what kind of object a DICOM file is, by SOP class, modality and image type."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pydicom.dataset import FileDataset
 from spinenet.readers.dicom.tags import text_of
 
 MOSAIC_COUNT = 0x0019100A
-"""NumberOfImagesInMosaic (0019,xx0A) where Siemens scanners put it."""
+"""Tag NumberOfImagesInMosaic (0019,xx0A) of Siemens scanners."""
 
 MOSAIC_CREATOR = 0x00190010
-"""Who says what the group of that tag means."""
+"""Private creator that defines the meaning of that tag's group."""
 
 _NOT_IMAGES = (
     "1.2.840.10008.1.3.10",  # directory of a medium
@@ -40,7 +40,7 @@ _MR_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.4.4",  # legacy converted enhanced MR
 )
 _CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-"""Secondary captures, of one frame or many."""
+"""SOP classes of secondary captures, single-frame and multi-frame, begin with this."""
 
 _MODALITY = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 
@@ -51,9 +51,9 @@ def is_image(header: FileDataset) -> bool:
 
 
 def modality_of(header: FileDataset) -> str:
-    """Modality (0008,0060); "MR" where it is absent or no term, and all else says that the file is MR.
+    """Modality (0008,0060); "MR" where it is absent or invalid and the file is MR by other tags.
 
-    What says so is the SOP class, or the magnetic field and the echo time of a file without one.
+    These are the SOP class, or EchoTime and MagneticFieldStrength of a file without one.
     """
     stated = text_of(header, "Modality").strip(" \0").upper()
     if len(stated) == 2 and _MODALITY.fullmatch(stated):
@@ -69,21 +69,21 @@ def _sop_class(header: FileDataset) -> str:
 
 
 def marks_of(header: FileDataset) -> frozenset[str]:
-    """Those of "mosaic", "localizer", "derived" and "capture" that the header says of its image.
+    """The marks "mosaic", "localizer", "derived" and "capture" that apply to a header's image.
 
-    From ImageType (0008,0008), the SOP class and, for a mosaic, from the count that Siemens scanners give;
+    They come from ImageType (0008,0008), the SOP class and, for a mosaic, the count of Siemens scanners;
     the header must have been read with :data:`MOSAIC_COUNT` and :data:`MOSAIC_CREATOR`.
     """
-    said = [word.strip() for word in text_of(header, "ImageType").upper().split("\\")]
-    marks = {word.lower() for word in said if word in ("MOSAIC", "LOCALIZER")}
-    if {"DERIVED", "SECONDARY"} & set(said[:2]):
+    values = [word.strip() for word in text_of(header, "ImageType").upper().split("\\")]
+    marks = {word.lower() for word in values if word in ("MOSAIC", "LOCALIZER")}
+    if {"DERIVED", "SECONDARY"} & set(values[:2]):
         marks.add("derived")
-    if _sop_class(header).startswith(_CAPTURE) or any("SCREEN" in word for word in said):
+    if _sop_class(header).startswith(_CAPTURE) or any("SCREEN" in word for word in values):
         marks.add("capture")
     creator, count = header.get(MOSAIC_CREATOR), header.get(MOSAIC_COUNT)
     if creator is not None and count is not None and str(creator.value).startswith("SIEMENS MR HEADER"):
         value = count.value
-        # bytes, if whoever wrote the file did not know the tag
+        # bytes, if the writer of the file did not know the tag's VR
         images = int.from_bytes(value[:4], "little") if isinstance(value, bytes) else value
         if isinstance(images, int) and images > 1:
             marks.add("mosaic")

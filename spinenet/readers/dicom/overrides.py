@@ -1,4 +1,4 @@
-"""Tags whose values a manifest may supply, and how the numbers of such a value are read."""
+"""Parses the values by which a manifest overrides tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spinenet.errors import ScanError
 OVERRIDABLE: Mapping[str, int] = MappingProxyType(
     {"PixelSpacing": 2, "SliceThickness": 1, "ImageOrientationPatient": 6}
 )
-"""Tags that a manifest's columns may supply, and how many numbers each holds."""
+"""Tags that a manifest's columns may override, with their number of values."""
 
 _LENGTHS = frozenset({"PixelSpacing", "SliceThickness"})
 _EXAMPLES = {
@@ -23,7 +23,7 @@ _EXAMPLES = {
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _BRACKETS = {"(": ")", "[": "]"}
 _SEPARATORS = (r"\\", r";", r",\s", r"\s", r",")
-"""The first that occurs separates the numbers; a comma alone may be a decimal comma."""
+"""Regular expressions of separators; the first that occurs is used. A lone comma may be a decimal comma."""
 
 
 def override_numbers(tag: str, text: str) -> tuple[float, ...]:

@@ -59,7 +59,7 @@ def padded_pixels(
     low, high = pixels.padding
     stored = pixels.bits_stored or pixels.bits_allocated or 0
     least, most = (-(1 << (stored - 1)), (1 << (stored - 1)) - 1) if pixels.signed else (0, (1 << stored) - 1)
-    # some files pad with a value that takes more bits than their pixels do
+    # some files pad with a value that needs more bits than are stored
     looked_at = values if least <= low and high <= most else words
     padded: npt.NDArray[np.bool_] = (looked_at >= low) & (looked_at <= high)
     return padded if padded.any() else None
@@ -68,9 +68,9 @@ def padded_pixels(
 def without_padding(
     volume: npt.NDArray[np.float32], padded: dict[int, npt.NDArray[np.bool_]]
 ) -> npt.NDArray[np.float32]:
-    """Give padding the lowest value of the picture in its slice, as air has it.
+    """Set padding to the lowest value of its slice's picture, which is that of air.
 
-    Grey values are scaled by a slice's lowest value and percentiles, which padding is to leave alone.
+    Intensities are scaled by a slice's minimum and percentiles, which padding must not shift.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Which frames with one SeriesInstanceUID are one series: others share a UID that was lost, or never was one.
+"""Splits frames that share a SeriesInstanceUID into series, as several may share a lost or invalid UID.
 
-Each function parts frames in two or more, or says that it cannot; the parts carry labels that name them.
+Each function returns two or more parts with labels that name them, or the given part alone.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SOUND = re.compile(r"[0-9]+(\.[0-9]+)+")
 _LONGEST_UID = 64
 
 ECHO, IMAGE_TYPE, TIME = "echo_time", "image_type", "temporal_position"
-"""Labels that tell images of one place apart."""
+"""Names of labels that distinguish images of one place."""
 
 _TOLERANCES = MappingProxyType(
     {ECHO: (1.25, 1.0), "repetition_time": (1.25, 10.0), "inversion_time": (1.2, 10.0)}
 )
-"""Up to what greater time, in ms, a contrast is the same: so many times as long, and so much more. Scanners
-round times, and vary them from slice to slice."""
+"""(factor, ms) by which a time may exceed another one within a contrast: scanners round times, and vary them
+from slice to slice."""
 
 _APART = (
     ECHO,
@@ -43,7 +43,7 @@ _APART = (
     "acquisition",
     "filters",
 )
-"""Fields of a contrast that may tell images of one place apart, those that a user knows best first."""
+"""Fields of a contrast that may distinguish images of one place, those best known to users first."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,10 @@ class Part:
 
     Attributes
     ----------
+    frames
+        The frames.
     labels
-        What tells them from others of the same UID, as ``name=value``.
+        Labels ``name=value`` that distinguish them from other frames of the same UID.
     """
 
     frames: tuple[Frame, ...]
@@ -61,14 +63,14 @@ class Part:
 
 
 def is_sound(uid: str) -> bool:
-    """Whether a UID is one by its form (PS3.5 9.1); what an anonymiser made up, or left empty, is none."""
+    """Whether a UID has a valid form (PS3.5 9.1), unlike the inventions of some anonymisers."""
     return len(uid) <= _LONGEST_UID and _SOUND.fullmatch(uid) is not None
 
 
 def digest_label(frames: Sequence[Frame]) -> str:
-    """A label that only these slices have, where no tag tells them from others."""
-    told = sorted(f"{frame.instance_uid} {frame.position} {frame.number}" for frame in frames)
-    return f"slices={sha256(repr(told).encode()).hexdigest()[:12]}"
+    """A label unique to these slices, for series that no tag distinguishes."""
+    identities = sorted(f"{frame.instance_uid} {frame.position} {frame.number}" for frame in frames)
+    return f"slices={sha256(repr(identities).encode()).hexdigest()[:12]}"
 
 
 def by_person(frames: Sequence[Frame]) -> list[Part]:
@@ -90,7 +92,7 @@ def by_number(part: Part, sound: bool) -> list[Part]:
 
 
 def number_label(frame: Frame) -> str:
-    """The label of a SeriesNumber (0020,0011); a digest of what is no number, since it may be anything."""
+    """The label of a SeriesNumber (0020,0011); a digest if it is no number, as it may then name a person."""
     number = frame.series_number
     return _label("series_number", number if number.isdecimal() else sha256(number.encode()).hexdigest()[:8])
 
@@ -124,7 +126,7 @@ def _by_time(part: Part, name: str) -> list[Part]:
 def _by_text(part: Part, name: str) -> list[Part]:
     """Parts by a field; what does not state it goes with the others if these are of one kind."""
     stated = {getattr(frame.contrast, name) for frame in part.frames} - {"", None}
-    # an image type that is not stated is one of its own
+    # frames without image type form a part of their own
     if len(stated) + (name == IMAGE_TYPE and len(stated) > 0) < 2:
         return [part]
     return _labelled(part, name, lambda frame: getattr(frame.contrast, name))
@@ -167,13 +169,13 @@ def _same_geometry(one: Frame, other: Frame) -> bool:
 def _geometry_labels(frames: Sequence[Frame], parts: Sequence[Sequence[Frame]]) -> tuple[str, ...]:
     """The plane and the size, if no other part has the same; else a digest."""
 
-    def told(some: Sequence[Frame]) -> tuple[str, ...]:
-        first = some[0]
+    def plane_and_size(members: Sequence[Frame]) -> tuple[str, ...]:
+        first = members[0]
         plane = plane_of(first.orientation) if first.orientation else "none"
         return f"plane={plane}", f"size={first.pixels.rows}x{first.pixels.columns}"
 
-    plane, size = told(frames)
-    others = [told(other) for other in parts if other[0] is not frames[0]]
+    plane, size = plane_and_size(frames)
+    others = [plane_and_size(other) for other in parts if other[0] is not frames[0]]
     if plane not in [other[0] for other in others]:
         return (plane,)
     return (plane, size) if (plane, size) not in others else (digest_label(frames),)
@@ -187,14 +189,14 @@ def by_place(part: Part) -> list[Part]:
     candidates = []
     for name in _APART:
         groups = _groups(part.frames, lambda frame, name=name: getattr(frame.contrast, name))  # type: ignore[misc]
-        # a tag with more values than there are images of a place varies from slice to slice
+        # a tag with more values than images of one place varies from slice to slice
         if 2 <= len(groups) <= most:
             left = max(_most_at_one_place(frames) for frames in groups.values())
             if left < most:
                 candidates.append((left, name, groups))
     if not candidates:
         return [part]
-    # one tag that tells all apart is better than two
+    # one tag that separates all images is preferred to two
     _, name, groups = min(candidates, key=lambda candidate: candidate[0] > 1)
     parts = [Part(frames, (*part.labels, _label(name, value))) for value, frames in groups.items()]
     return [smaller for one in parts for smaller in by_place(one)]
@@ -235,5 +237,5 @@ def _labelled(part: Part, name: str, value_of: Callable[[Frame], Hashable]) -> l
 
 
 def _label(name: str, value: Hashable) -> str:
-    told = f"{value:g}" if isinstance(value, float) else str(value or "none")
-    return f"{name}={told.replace(' ', '+')}"
+    shown = f"{value:g}" if isinstance(value, float) else str(value or "none")
+    return f"{name}={shown.replace(' ', '+')}"

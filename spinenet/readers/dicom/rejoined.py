@@ -1,4 +1,4 @@
-"""Slices of one series each of which has a SeriesInstanceUID of its own, as a broken export leaves them."""
+"""Rejoins the slices of a series to each of which a broken export gave its own SeriesInstanceUID."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from spinenet.readers.dicom.stacks import MIN_SLICES
 from spinenet.readers.space.orientation import plane_of
 
 FLAG = "uid_per_file"
-"""Of what was joined; and the reason of what could not be."""
+"""Flag of a rejoined series, and reason of one that could not be rejoined."""
 
 _IRREGULAR = frozenset({"missing_slices", "duplicate_positions", "mixed_geometry", "too_few_slices"})
-"""Reasons that say of slices which may not belong together that they do not."""
+"""Reasons that show that the slices do not belong together."""
 
 
 def lone_parts(by_uid: Mapping[str, Sequence[Frame]]) -> list[Part]:
-    """Slices that nothing but their UIDs tells apart, three or more of a kind.
+    """Groups of three or more slices that differ in nothing but their UIDs.
 
     They agree in study, patient, SeriesNumber (0020,0011), what they show, size, spacing, orientation and
     contrast. Those of several acquisitions are several parts.
@@ -92,7 +92,7 @@ def _acquisitions(frames: Sequence[Frame]) -> Iterator[Part]:
 
 
 def _along(frames: Sequence[Frame]) -> list[Frame]:
-    """In the order of their places, for frames of one orientation."""
+    """The frames in spatial order; all have one orientation."""
     normal = np.cross(*np.array(frames[0].orientation).reshape(2, 3))
     return sorted(frames, key=lambda frame: float(np.array(frame.position) @ normal))
 
@@ -114,18 +114,18 @@ def refusal(frames: Sequence[Frame], error: ScanError | None) -> ScanError | Non
     Parameters
     ----------
     frames
-        Those of a stack, in the order of their places; or of what is none.
+        Frames of the stack in spatial order, or of the series without one.
     error
-        Why it is none.
+        Reason why there is no stack; None if there is one.
     """
     if error is not None and error.reason not in _IRREGULAR:
         return error
-    why = error.detail if error is not None else ""
+    cause = error.detail if error is not None else ""
     if error is None:
         if _numbered_along(frames):
             return None
-        why = "their InstanceNumbers do not run with their places, as those of two acquisitions do not"
-    told = (
+        cause = "their InstanceNumbers do not run with their places, as those of two acquisitions do not"
+    subject = (
         f"{_n_uids(frames)} slices agree in study and series number, and each has a SeriesInstanceUID of its"
     )
-    return ScanError(FLAG, f"{told} own; they were not joined: {why}")
+    return ScanError(FLAG, f"{subject} own; they were not joined: {cause}")

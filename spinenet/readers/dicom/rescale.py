@@ -1,4 +1,4 @@
-"""What stored pixels stand for: rescaled, and the right way round."""
+"""Converts stored pixels to intensities: rescaled, with MONOCHROME1 inverted."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from spinenet.readers.dicom.frames import PixelFormat
 def rescaled(
     stored: npt.NDArray[np.integer], pixels: PixelFormat, noted: set[str]
 ) -> npt.NDArray[np.floating]:
-    """The values that stored pixels stand for.
+    """Convert stored pixels to intensities.
 
     Parameters
     ----------
     stored
-        Pixels as they are stored.
+        Pixels as stored.
     pixels
-        How they are: a slope or intercept that makes no sense is not applied.
+        Their format; an invalid slope or intercept is not applied.
     noted
-        Gets the codes of :data:`spinenet.readers.dicom.facts.FLAGS` for what was done, or left.
+        Output: gets the codes of :data:`spinenet.readers.dicom.facts.FLAGS` that apply.
     """
     if pixels.photometric == "MONOCHROME1":
         noted.add("monochrome1")
-        # the stored range turned round: its ends add up to 2^bits - 1, or to -1 if signed
+        # inverting the stored range: its ends add up to 2^bits - 1, or to -1 if signed
         top = -1 if pixels.signed else (1 << (pixels.bits_stored or pixels.bits_allocated or 0)) - 1
         stored = top - stored.astype(np.int64)
     if not pixels.slope or pixels.intercept is None or not _fits(stored, pixels.slope, pixels.intercept):

@@ -1,4 +1,4 @@
-"""Frames of one series become one stack: checked, put in order along the normal, with one affine."""
+"""Builds a stack from the frames of one series: checked, ordered along the normal, with one affine."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from spinenet.readers.space.orientation import (
 )
 
 MIN_SLICES = 3
-"""Fewer slices make no volume of a spine."""
+"""Fewest slices of a volume."""
 
 SAME_POSITION_MM = 0.01
-"""Slices closer than this share a position."""
+"""Distance in mm below which slices share a position."""
 
 GAP_TOLERANCE = 0.1
-"""How far a gap between slices may be from the median gap, as a share of it."""
+"""Largest relative difference of a gap between slices from the median gap."""
 
 SPACING_TOLERANCE = 1e-3
 """Relative difference of pixel spacings, and absolute one of direction cosines, within a series."""
 
 UNIT_TOLERANCE = 0.02
-"""How far direction cosines may be from unit length, and from a right angle."""
+"""Largest deviation of direction cosines from unit length and right angles."""
 
 OTHER_PLANE_DEGREES = 45.0
 """Angle between two slices of a series from which they are of different planes, such as a localizer's."""
@@ -49,17 +49,17 @@ FARTHEST_MM = 1e5
 """Largest coordinate of a slice's corner: 100 m."""
 
 DRIFT_MM = 1.0
-"""How far a slice's corner may lie from the straight line through the first's and the last's."""
+"""Largest distance in mm of a slice's corner from the line through those of the first and the last slice."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A usable series, no pixel read yet.
+    """A usable series, before its pixels are read.
 
     Attributes
     ----------
     frames
-        In the order of their position along the normal.
+        Frames in order of their position along the normal.
     affine
         (4, 4): stored (row, column, place in ``frames``, 1) to patient mm (LPS).
     slice_spacing
@@ -79,7 +79,7 @@ class Stack:
 
     @property
     def grid(self) -> Grid:
-        """That of the scan which the stack becomes."""
+        """Grid of the scan that is read from the stack."""
         pixels = self.frames[0].pixels
         shape = (pixels.rows or 0, pixels.columns or 0, len(self.frames))
         return canonical_grid(self.affine, shape, self.axes)
@@ -91,10 +91,10 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
     Parameters
     ----------
     frames
-        Those of one series, in any order.
+        Frames of one series, in any order.
     thickness_given
-        Whether the user vouches for SliceThickness: slices that all lack a position are then put in
-        order by InstanceNumber at that distance.
+        Whether the user overrides SliceThickness: slices that all lack a position are then placed in order
+        of InstanceNumber at that distance.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def stack_frames(frames: Sequence[Frame], *, thickness_given: bool = False) -> S
         if raised
     ]
     ordered = tuple(frames[index] for index in order)
-    # along the stack's own direction now, which can only differ from the normal in where it leads
+    # again with the actual step between slices, whose sign may differ from the normal's
     axes = sagittal_axes(affine, slice_axis=across)
     stack = Stack(ordered, affine, slice_distance(affine, across), axes, tuple(flags))
     check_grid(stack.grid.shape, stack.grid.pixel_spacing, stack.grid.slice_spacing)
@@ -207,7 +207,7 @@ def _at_right_angles(orientation: tuple[float, ...]) -> bool:
 
 
 def _check_one_plane(frames: Sequence[Frame]) -> None:
-    """Slices of a localizer, so marked or nearly at right angles, belong to no one volume."""
+    """Refuse localizers: slices that are marked so, or lie nearly at right angles, make no volume."""
     cosines = np.array([frame.orientation for frame in frames]).reshape(-1, 2, 3)
     normals = np.cross(cosines[:, 0], cosines[:, 1])
     angles = np.degrees(np.arccos(np.clip(np.abs(normals @ normals[0]), 0, 1)))

@@ -1,4 +1,4 @@
-"""Values of single tags, where a value that is not what its tag wants counts as absent."""
+"""Reads values of single tags; an invalid value counts as absent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOCK = threading.RLock()
 
 
 class Tags(Protocol):
-    """What values are taken from: a header, or one frame of it."""
+    """A header, or one frame of it, that gives values by keyword."""
 
     def get(self, keyword: str, /) -> Any:
         """A tag's value; None where absent."""
@@ -28,10 +28,10 @@ class Tags(Protocol):
 
 @contextmanager
 def quiet_pydicom() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect pydicom's warnings and keep its and its decoders' logs back: they may quote a header.
+    """Collect pydicom's warnings and silence its and its decoders' logs, which may quote a header.
 
-    Warning filters belong to the whole process, hence the lock; pydicom's work holds the interpreter
-    anyway, so threads lose little.
+    Warning filters apply to the whole process, hence the lock; pydicom holds the interpreter's lock anyway,
+    so threads lose little.
     """
     logs = [logging.getLogger(name) for name in ("pydicom", "openjpeg", "pylibjpeg", "libjpeg")]
     with _LOCK, warnings.catch_warnings(record=True) as caught:
@@ -55,12 +55,12 @@ def _value(tags: Tags, keyword: str) -> Any:
 
 
 def _warn() -> None:
-    """Let a value that counts as absent show among pydicom's own warnings."""
+    """Warn of an invalid value, among pydicom's own warnings."""
     warnings.warn("a tag's value is not what the tag wants", stacklevel=3)
 
 
 def text_of(header: Tags, keyword: str) -> str:
-    """A tag's text, several values apart by a backslash; empty where absent."""
+    """A tag's text, with backslashes between several values; empty where absent."""
     value = _value(header, keyword)
     if value is None:
         return ""
@@ -101,7 +101,7 @@ def whole_of(header: Tags, keyword: str) -> int | None:
 
 
 def integer_of(header: Tags, keyword: str) -> int | None:
-    """One whole number of a tag that may be signed or unsigned, whose bytes are then told; else None."""
+    """One integer of a tag whose VR may be US or SS, and whose value may therefore be bytes; else None."""
     value = _value(header, keyword)
     if isinstance(value, bytes):
         return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
