@@ -57,7 +57,7 @@ class SpineNet:
     Raises
     ------
     WeightsError
-        Where the weights are not here, incomplete or altered.
+        The weights are not installed, incomplete or altered.
 
     Examples
     --------

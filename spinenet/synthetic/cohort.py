@@ -32,11 +32,12 @@ def write_cohort(
     Parameters
     ----------
     folder
-        Gets ``dicom/<scan_id>/``, ``truth/vertebrae.parquet``, ``truth/discs.parquet`` and ``manifest.csv``.
+        Folder for ``dicom/<scan_id>/``, ``truth/vertebrae.parquet``, ``truth/discs.parquet`` and
+        ``manifest.csv``.
     seed
         Subject i is drawn from seed + i alone.
     kinds, sequences
-        Of :data:`spinenet.synthetic.image.KINDS` and ``SEQUENCES``; subjects take them in turn.
+        Members of :data:`spinenet.synthetic.image.KINDS` and ``SEQUENCES``; subjects take them in turn.
 
     Returns
     -------

@@ -56,10 +56,10 @@ def write_enhanced(
     _add_required(dataset, first)
     dataset.NumberOfFrames = len(classic)
     dataset.SharedFunctionalGroupsSequence = [_shared(first, converted)]
-    dataset.PerFrameFunctionalGroupsSequence = [_own(one, place) for place, one in enumerate(classic)]
+    dataset.PerFrameFunctionalGroupsSequence = [_own(image, place) for place, image in enumerate(classic)]
     if not converted:
         _add_pulse_sequence(dataset, first)
-    pixels = np.stack([one.pixel_array for one in classic])
+    pixels = np.stack([image.pixel_array for image in classic])
     put_pixels(dataset, pixels, compression)
     target.parent.mkdir(parents=True, exist_ok=True)
     dataset.save_as(target, enforce_file_format=True)

@@ -78,7 +78,7 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _sharpen(network: torch.nn.Module) -> None:
-    """Make the last layer's first answers as much larger as the temperature makes them smaller."""
+    """Scale the last layer's initial weights by the temperature, which else would flatten the softmax."""
     last = list(network.parameters())[-2:]
     with torch.no_grad():
         for parameter in last:
@@ -104,7 +104,7 @@ def _pack(given: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Parse the command line and do what it says."""
+    """Parse the command line and run its command."""
     given = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if given.verb == "train":

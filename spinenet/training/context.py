@@ -1,4 +1,4 @@
-"""Training samples of the context network: what the appearance network might say of a column of vertebrae."""
+"""Training samples of the context network: simulated outputs of the appearance network for a whole spine."""
 
 from __future__ import annotations
 

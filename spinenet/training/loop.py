@@ -1,4 +1,4 @@
-"""Trains one network for a given time, with checkpoints that a later run goes on from."""
+"""Trains one network for a given time, with checkpoints from which a later run continues."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 
 Batch = tuple[Tensor, ...]
 RESPONSE_WEIGHT = 30.0
-"""How much more a pixel of full response counts than background: landmarks cover few pixels."""
+"""Weight of a pixel of full response relative to background, as landmarks cover few pixels."""
 ARROW_UNIT = 10.0
-"""Arrow errors are divided by this many patch pixels, to stand beside response errors."""
+"""Patch pixels by which arrow errors are divided, to bring them to the scale of response errors."""
 
 
 def detector_loss(network: nn.Module, batch: Batch) -> Tensor:
@@ -113,6 +113,6 @@ def train(
 
 
 def save(network: nn.Module, checkpoint: Path) -> None:
-    """Write the state whole, in place of an earlier one."""
+    """Write or replace a checkpoint atomically."""
     state = {"net": network.state_dict()}
     write_whole(checkpoint, lambda path: torch.save(state, path))

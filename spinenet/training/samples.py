@@ -21,7 +21,7 @@ from spinenet.types import Vertebra, Window
 
 Sample = tuple[torch.Tensor, ...]
 TRAINING_SEEDS = 1_000_000
-"""Training seeds start here; smaller seeds are left for evaluation and demonstration."""
+"""First training seed; smaller seeds are reserved for evaluation and demonstration."""
 
 _KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
 _END_WEIGHT = 4.0

@@ -1,4 +1,4 @@
-"""The figures of a bundle on synthetic scans that no training seed reaches."""
+"""Scores a bundle on synthetic scans whose seeds no training uses."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from spinenet.weights.networks import load_networks
 logger = logging.getLogger(__name__)
 
 FIRST_SEED = 500_000
-"""Below the training seeds, above those of the demonstration."""
+"""First seed of the scored scans: below the training seeds, above those of the demonstration."""
 GROUPS: tuple[tuple[str, str, tuple[str, ...], int], ...] = (
     ("lumbar T2", "lumbar", ("T2",), 50),
     ("lumbar T1 or STIR", "lumbar", ("T1", "STIR"), 25),
     ("cervical", "cervical", ("T2", "T1", "STIR"), 20),
     ("whole spine", "whole", ("T2", "T1", "STIR"), 25),
 )
-"""Name, kind, contrasts taken in turn, scans."""
+"""(name, kind, contrasts taken in turn, number of scans) of each group."""
 
 _Job = tuple[str, str, str, int]
 _Tables = tuple[list[Row], list[Row], list[Row], list[Row]]
@@ -83,7 +83,7 @@ def figures(
     Parameters
     ----------
     folder
-        Of a weights bundle.
+        Folder of a weights bundle.
     share
         Share of the 120 scans to take, at least one of each group.
     processes
@@ -92,7 +92,7 @@ def figures(
     Returns
     -------
     dict
-        By group and for "all": the fields of :class:`spinenet.evaluation.Score`. Findings are scored
+        Scores by group and for "all": the fields of :class:`spinenet.evaluation.Score`. Findings are scored
         on lumbar T2, the only contrast whose grades are validated.
     """
     bundle = resolve(folder)

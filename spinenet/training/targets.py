@@ -1,4 +1,4 @@
-"""What the detector should answer for a patch: Gaussian responses and arrows to the centroid."""
+"""Target maps of the detector for a patch: Gaussian responses and arrows to the centroid."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _told(action: Callable[[], object]) -> str:
 
 
 @dataclass
-class Findings:
+class Tally:
     """What a run of cases came to."""
 
     outcomes: collections.Counter[str] = field(default_factory=collections.Counter)
@@ -75,7 +75,7 @@ class Findings:
     slowest: float = 0.0
     grown_bytes: int = 0
 
-    def add(self, other: Findings) -> None:
+    def add(self, other: Tally) -> None:
         self.outcomes += other.outcomes
         self.failures |= other.failures
         self.slowest = max(self.slowest, other.slowest)
@@ -105,9 +105,9 @@ def _child(connection: Any, first: int, last: int) -> None:
     connection.send(("done", last, None, 0.0, 0))
 
 
-def run(first: int, last: int, seconds: float = SECONDS) -> Findings:
+def run(first: int, last: int, seconds: float = SECONDS) -> Tally:
     """Read cases in a child, and in a new one after each that took it down."""
-    found = Findings()
+    found = Tally()
     context = multiprocessing.get_context("spawn")
     at = first
     while at < last:
@@ -142,7 +142,7 @@ def run(first: int, last: int, seconds: float = SECONDS) -> Findings:
     return found
 
 
-def _note(found: Findings, number: int, told: str, took: float, grown: int) -> None:
+def _note(found: Tally, number: int, told: str, took: float, grown: int) -> None:
     found.slowest = max(found.slowest, took)
     found.grown_bytes = max(found.grown_bytes, grown)
     if told.startswith("raised: "):
@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    found = Findings()
+    found = Tally()
     started = time.monotonic()
     with ThreadPoolExecutor(given.processes) as pool:
         for one in pool.map(lambda share: run(*share), _shares(given.first, given.cases, given.processes)):

@@ -71,7 +71,9 @@ def _named(every: Sequence[Series], series_uid: str) -> Sequence[Series]:
     matches = matches or [series for series in every if series.uid == series_uid]
     matches = matches or [series for series in every if _has_labels(series, series_uid)]
     # the slices of a rejoined series have a UID each
-    matches = matches or [one for one in every if any(frame.series_uid == series_uid for frame in one.frames)]
+    matches = matches or [
+        each for each in every if any(frame.series_uid == series_uid for frame in each.frames)
+    ]
     if not matches:
         shown = printable(series_uid)
         raise ScanError("series_missing", f"series {shown} is not among the {len(every)} series of the path")

@@ -62,7 +62,7 @@ class Frame:
     modality
         As :func:`spinenet.readers.dicom.kinds.modality_of` has it.
     contrast
-        What tells images of one place apart.
+        Values by which images of one place differ.
     position, orientation, spacing, thickness
         ImagePositionPatient, ImageOrientationPatient, PixelSpacing and SliceThickness, in mm; None where
         absent or not numbers.
@@ -74,7 +74,7 @@ class Frame:
     image
         Whether the file is one of images.
     marks
-        What :func:`spinenet.readers.dicom.kinds.marks_of` says.
+        Result of :func:`spinenet.readers.dicom.kinds.marks_of`.
     odd
         Whether reading the header raised warnings.
     """

@@ -15,10 +15,10 @@ def padding_of(tags: Tags, bits_allocated: int | None, signed: bool) -> tuple[in
     Parameters
     ----------
     tags
-        Of a frame: PixelPaddingValue (0028,0120), and PixelPaddingRangeLimit (0028,0121) where one value is
-        not all.
+        Tags of a frame: PixelPaddingValue (0028,0120), and PixelPaddingRangeLimit (0028,0121) for a range of
+        values.
     bits_allocated, signed
-        Of its pixels. Files state -32768 as 32768 and the other way round, so only the bits count.
+        Format of its pixels. Files write -32768 as 32768 and the reverse, so only the bits count.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def without_padding(
     volume
         (slices, rows, columns) after rescaling and with the grey scale turned; changed in place.
     padded
-        By slice: which of its pixels are padding. A slice of nothing else gets the volume's lowest value; a
+        Masks (rows, columns) of the padding, by slice. A slice of padding alone gets the volume's minimum; a
         volume of nothing else stays as it is.
     """
     lowest = {place: _lowest(volume[place], mask) for place, mask in padded.items()}

@@ -101,11 +101,11 @@ def by_contrast(part: Part) -> list[Part]:
     """Parts whose times, sequences or image types differ by more than scanners vary them within a series."""
     parts = [part]
     for name in _TOLERANCES:
-        parts = [smaller for one in parts for smaller in _by_time(one, name)]
+        parts = [smaller for larger in parts for smaller in _by_time(larger, name)]
     for name in ("scanning", IMAGE_TYPE):
-        parts = [smaller for one in parts for smaller in _by_text(one, name)]
+        parts = [smaller for larger in parts for smaller in _by_text(larger, name)]
     if any(frame.contrast.echo_time is None for frame in part.frames):
-        parts = [smaller for one in parts for smaller in _by_text(one, "echo_number")]
+        parts = [smaller for larger in parts for smaller in _by_text(larger, "echo_number")]
     return parts
 
 
@@ -144,7 +144,7 @@ def by_geometry(part: Part) -> list[Part]:
     """Parts by size, spacing and orientation of their images."""
     parts: list[list[Frame]] = []
     for frame in part.frames:
-        same = next((one for one in parts if _same_geometry(one[0], frame)), None)
+        same = next((members for members in parts if _same_geometry(members[0], frame)), None)
         if same is None:
             parts.append([frame])
         else:
@@ -182,7 +182,7 @@ def _geometry_labels(frames: Sequence[Frame], parts: Sequence[Sequence[Frame]]) 
 
 
 def by_place(part: Part) -> list[Part]:
-    """Parts of a series with several images at one place, by the tags that tell these apart."""
+    """Parts of a series with several images at one place, by the tags that distinguish these."""
     most = _most_at_one_place(part.frames)
     if most < 2:
         return [part]
@@ -199,7 +199,7 @@ def by_place(part: Part) -> list[Part]:
     # one tag that separates all images is preferred to two
     _, name, groups = min(candidates, key=lambda candidate: candidate[0] > 1)
     parts = [Part(frames, (*part.labels, _label(name, value))) for value, frames in groups.items()]
-    return [smaller for one in parts for smaller in by_place(one)]
+    return [smaller for larger in parts for smaller in by_place(larger)]
 
 
 def _most_at_one_place(frames: Sequence[Frame]) -> int:

@@ -66,7 +66,7 @@ def check_unpacked(size: int, packed: int = 0) -> None:
     Parameters
     ----------
     size
-        Of what was, or would be, unpacked.
+        Number of bytes that were, or would be, unpacked.
     packed
         Bytes of the archive that holds it as they are stored; 0 for files that are packed themselves.
 

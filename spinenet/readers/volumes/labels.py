@@ -82,7 +82,7 @@ def may_be_labels(n_voxels: int, itemsize: int, n_bytes: int) -> bool:
     n_voxels, itemsize
         Voxels, and bytes of each.
     n_bytes
-        Of the file, or of the files that hold the image, as stored.
+        Size in bytes of the image's file or files, as stored.
     """
     return n_voxels <= _WORTH_COUNTING and (itemsize == 1 or n_bytes * _PER_BYTE < n_voxels)
 

@@ -167,14 +167,14 @@ def metaimage_grid(head: bytes, held: int | None = None) -> Grid:
 
 
 def may_be_a_label_map_of(head: bytes, n_bytes: int) -> bool:
-    """Whether only the voxels tell that an image is none.
+    """Whether an image may be a label map, which only its voxels show.
 
     Parameters
     ----------
     head
         As for :func:`metaimage_grid`.
     n_bytes
-        Of the file that holds the voxels, as stored.
+        Size in bytes of the file that holds the voxels, as stored.
     """
     header, _ = _split(head)
     shape, itemsize = _claimed(header)

@@ -87,7 +87,7 @@ def nifti_grid(head: bytes, size: int | None = None, *, paired: bool = False) ->
     head
         The file's first bytes, not gzip'd, at least 544.
     size
-        Of the whole file, or the voxels' file of a pair, where it is not gzip'd.
+        Size in bytes of the file, or of a pair's voxels' file; None where it is gzip-packed.
     paired
         Whether the file is the header of a pair.
 
@@ -102,7 +102,7 @@ def nifti_grid(head: bytes, size: int | None = None, *, paired: bool = False) ->
 
 
 def may_be_a_label_map(head: bytes, n_bytes: int, *, paired: bool = False) -> bool:
-    """Whether only the voxels tell that an image is none; ``n_bytes`` are those of its files as stored.
+    """Whether an image may be a label map, which only its voxels show; ``n_bytes`` is its size as stored.
 
     Raises
     ------
