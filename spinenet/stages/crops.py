@@ -25,13 +25,14 @@ DISC_BODY = (113.5, 227.0)
 """(rows, columns) of the disc itself within ``DISC_SIZE`` (arXiv:2205.01683, grading)."""
 
 DISC_REACH = DISC_SHAPE[0] // 2
-"""Slices of a disc volume on either side of the disc's middle slice."""
+"""Slices of a disc volume on either side of the disc's middle slice (arXiv:2205.01683, grading)."""
 
 DISC_ROWS, DISC_COLUMNS = (
     slice((size - read) // 2, (size + read) // 2)
     for size, read in zip(DISC_SIZE, DISC_SHAPE[1:], strict=True)
 )
-"""Rows and columns of the resized crop that the grading network reads: its middle."""
+"""Rows and columns in the middle of the resized crop that the grading network reads (arXiv:2205.01683,
+grading)."""
 
 
 def vertebra_volume(volume: ImageArray, mean_quad: npt.ArrayLike) -> npt.NDArray[np.float32]:
