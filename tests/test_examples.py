@@ -19,6 +19,8 @@ import spinenet
 from spinenet import weights
 from spinenet.cohort.finalise import finalise
 from spinenet.cohort.ledger import Commit
+from spinenet.cohort.pieces import plan_run
+from spinenet.cohort.request import RunRequest
 from spinenet.cohort.tables import to_table
 from spinenet.storage import Store
 from support.cohorts import small_scan, write
@@ -34,6 +36,11 @@ PUBLIC = (
     "spinenet.readers.series.read_scan",
     "spinenet.weights.resolve",
     "spinenet.inference.pipeline.read_spine",
+    "spinenet.cohort.request.RunRequest",
+    "spinenet.cohort.pieces.plan_run",
+    "spinenet.cohort.begin.take_up",
+    "spinenet.cohort.pieces.do_part",
+    "spinenet.cohort.pieces.finalise_run",
 )
 """What others call: the package, ``spinenet.io``, and what the steps of a run of one's own are made of."""
 USUAL = {"spinenet": spinenet, "np": np, "pd": pd, "Path": Path}
@@ -64,6 +71,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("examples")
     write(place / "scan", small_scan(0), "scan")
     shutil.make_archive(str(place / "mirror" / "t2_lumbar_scan_1"), "zip", place / "scan")
+    (place / "manifest.csv").write_text("scan_id,path\ns1,scan\n", encoding="utf-8")
+    plan_run(RunRequest(manifest=str(place / "manifest.csv"), out=str(place / "PIECES"), weights="synthetic"))
     ledger = begin(Store.at(str(place / "OUT")), n_rows=2, shard_size=2)
     shard = ledger.plan.shard(0)
     rows = [infer(decode(entry, None), None).rows for entry in shard.entries]  # type: ignore[arg-type]

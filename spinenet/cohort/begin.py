@@ -105,6 +105,13 @@ def take_up(
         Nothing was planned there.
     WeightsError, OtherRun
         The weights are not here, or are not those of the plan.
+
+    Examples
+    --------
+    >>> from spinenet.cohort.begin import take_up
+    >>> job = take_up("PIECES")
+    >>> job.ledger.plan.n_rows
+    1
     """
     store = open_output(out, FOLDERS)
     plan = load_plan(store)

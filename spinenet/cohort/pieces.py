@@ -64,6 +64,14 @@ def plan_run(request: RunRequest, about: Mapping[str, Any] | None = None) -> Pla
     ------
     ManifestError, WeightsError, OtherRun, OutputError
         The manifest, the weights or the output cannot be used; nothing is written then.
+
+    Examples
+    --------
+    >>> from spinenet.cohort.pieces import plan_run
+    >>> from spinenet.cohort.request import RunRequest
+    >>> request = RunRequest(manifest="manifest.csv", out="PIECES", weights="synthetic")
+    >>> plan_run(request).n_shards
+    1
     """
     return begin(request, about or {}).ledger.plan
 
@@ -97,6 +105,14 @@ def do_part(
         There is no such part.
     RunError
         The weights or the surroundings failed, not a scan, or the run was stopped.
+
+    Examples
+    --------
+    >>> from spinenet.cohort.begin import take_up
+    >>> from spinenet.cohort.part import Part
+    >>> from spinenet.cohort.pieces import do_part
+    >>> do_part(take_up("PIECES"), Part(0, of=1), processes=1).states
+    {'done': 1}
     """
     mine = part.shards(job.ledger.plan.n_shards)
     todo = _with_damaged(job, mine)
@@ -130,6 +146,12 @@ def finalise_run(out: str, *, of: int | None = None) -> Mapping[str, int]:
     RunError
         There is no run, or shards are not done or damaged: then with the jobs that are to be repeated, as
         ``sbatch --array`` takes them.
+
+    Examples
+    --------
+    >>> from spinenet.cohort.pieces import finalise_run
+    >>> finalise_run("OUT")
+    {'done': 2, 'excluded': 0}
     """
     store = open_output(out, FOLDERS)
     plan = load_plan(store)

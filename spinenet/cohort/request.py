@@ -22,7 +22,15 @@ _NOT_KEPT = {"manifest", "out", "change", "retry", "retry_failed"}
 
 
 class RunRequest(BaseModel):
-    """A run of a manifest: what is read, with what, and where the tables go."""
+    """A run of a manifest: what is read, with what, and where the tables go.
+
+    Examples
+    --------
+    >>> from spinenet.cohort.request import RunRequest
+    >>> request = RunRequest(manifest="manifest.csv", out="OUT", weights="synthetic")
+    >>> request.shard_size, request.device
+    (64, 'auto')
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
