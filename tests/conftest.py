@@ -20,6 +20,19 @@ settings.register_profile("shared-machine", deadline=None)
 settings.load_profile("shared-machine")
 
 
+LONG = ("tests/test_readme.py", "tests/flows/")
+"""What takes minutes, or starts processes that wait for one another."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: what is begun last and takes minutes leaves all but one process without work."""
+
+    def place(item: pytest.Item) -> int:
+        return next((number for number, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
+
+    items.sort(key=place)
+
+
 def pytest_unconfigure() -> None:
     """Remove what the tests left in Prefect's home."""
     _prefect_home.cleanup()

@@ -9,7 +9,7 @@ import pandas as pd
 from support.cohorts import small_scan, spinenet, tables, write
 
 SCANS = 3
-ARGUMENTS = ("--weights", "synthetic", "--shard-size", "2")
+ARGUMENTS = ("--weights", "synthetic", "--shard-size", "2", "--no-prefect")
 
 
 def test_rows_are_appended_and_all_is_graded_anew(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_kill_and_resume(undisturbed: Undisturbed, tmp_path: Path, attempt: int)
     process = start_and_kill(undisturbed, out, signal.SIGKILL, random.Random(attempt).uniform(2, 40))
     assert process.wait(60) in (-signal.SIGKILL, 3)
     assert gone(process.pid)
-    again = spinenet("run", undisturbed.manifest, out, *undisturbed.arguments)
+    again = spinenet("run", undisturbed.manifest, out, *undisturbed.arguments, "--no-prefect")
     assert again.returncode == 3, again.stderr
     assert_same_tables(undisturbed.out, out)
 
