@@ -48,6 +48,11 @@ def _last(url: str) -> str:
     return printable(url.rstrip("/").rsplit("/", 1)[-1] or url, _LONGEST)
 
 
+def _task_name(index: int, generation: int) -> str:
+    """Name of a shard's task, which tells whether it was done before."""
+    return f"shard-{index:05d}" + (f"-again-{generation}" if generation else "")
+
+
 def do_shards(
     job: Job, crew: Crew, tasks: Tasks, stop: threading.Event, reporter: Reporter, in_flight: int
 ) -> None:
@@ -90,7 +95,8 @@ def do_shards(
         if stop.is_set():
             room.release()
             break
-        done = tasks.submit("shard", f"shard-{index:05d}", partial(shard, index))
+        name = _task_name(index, job.todo.generations.get(index, 0))
+        done = tasks.submit("shard", name, partial(shard, index))
         done.add_done_callback(lambda _: room.release())
     for _ in range(in_flight):
         room.acquire()

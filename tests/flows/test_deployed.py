@@ -194,7 +194,8 @@ print(mine(), asyncio.run(cell()))
 def test_another_flow_and_a_notebook_call_it(
     page: Served, scans: Path, workers: Workers, tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-W", "error::RuntimeWarning", "-c", CALLED, scans, tmp_path, workers.address]
+    given = [str(scans), str(tmp_path), workers.address]
+    words = [sys.executable, "-W", "error::RuntimeWarning", "-c", CALLED, *given]
     variables = {**os.environ, **workers.environment, "PREFECT_API_URL": page.url}
     done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ DEPLOYED = "tested"
 
 SERVE = f"""
 from prefect import serve
-from flows.cohort_flow import cohort
+from flows.cohort import cohort
 from flows.index import index
 serve(index.to_deployment({DEPLOYED!r}, tags=["nightly"]), cohort.to_deployment({DEPLOYED!r}))
 """
