@@ -12,7 +12,7 @@ from flows.clusters.address import Cluster, cluster_address, connected, wait_for
 from flows.clusters.names import LOCAL, check_cluster_name
 from flows.crew import DaskCrew
 from flows.memory import given_back
-from flows.prefect_server.observer import observer
+from flows.prefect_server.observer import Observer, observer
 from flows.progress import LogReporter, NotebookReporter, Reporter, in_notebook
 from flows.shard_tasks import do_shards, shown_as
 from flows.stopping import stoppable
@@ -106,19 +106,29 @@ def run_cohort(request: RunRequest, way: Way = Way(), reporter: Reporter | None 
         log.info("%d scans that failed are read again", job.todo.n_again)
     reporter.started(plan.n_rows, before, plan.n_shards)
     try:
-        for _ in range(ROUNDS):
-            if job.todo.shards:
-                _shards(job, way, reporter)
-            reporter.waiting("writing the tables")
-            try:
-                states = finalise(job.ledger)
-            except DamagedParts as damaged:
-                job = replace(job, todo=made_again(job.ledger, damaged.shards))
-            else:
-                return RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+        with observer(way.prefect, reporter.waiting) as observing:
+            states = _finished(job, request, way, reporter, observing)
+            summary = RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+            observing.outcome = summary
+        return summary
     finally:
         reporter.finished()
-    raise RunError(f"parts in {store.url()} were damaged again after they were remade; check the storage")
+
+
+def _finished(
+    job: Job, request: RunRequest, way: Way, reporter: Reporter, observing: Observer
+) -> Mapping[str, int]:
+    """Do what is left, write the tables, and return the rows by state."""
+    for _ in range(ROUNDS):
+        if job.todo.shards:
+            _shards(job, request, way, reporter, observing)
+        reporter.waiting("writing the tables")
+        try:
+            return finalise(job.ledger)
+        except DamagedParts as damaged:
+            job = replace(job, todo=made_again(job.ledger, damaged.shards))
+    where = job.ledger.store.url()
+    raise RunError(f"parts in {where} were damaged again after they were remade; check the storage")
 
 
 def _say_what_stays(states: Mapping[str, int]) -> None:
@@ -130,12 +140,11 @@ def _say_what_stays(states: Mapping[str, int]) -> None:
         )  # fmt: skip
 
 
-def _shards(job: Job, way: Way, reporter: Reporter) -> None:
+def _shards(job: Job, request: RunRequest, way: Way, reporter: Reporter, observing: Observer) -> None:
     """Do shards on the cluster, as tasks that Prefect may be told of."""
     reporter.waiting("starting workers" if way.cluster == LOCAL else "looking for workers")
     with (
         stoppable(job.ledger.store.retries.hurry) as stop,
-        observer(way.prefect, reporter.waiting) as observing,
         cluster_address(way.cluster) as place,
         observing.started(),
         connected(place) as client,
@@ -151,5 +160,5 @@ def _shards(job: Job, way: Way, reporter: Reporter) -> None:
             refuse_if_lost=watch.refuse_if_lost,
         )
         threads = crew.window.shards_in_flight(job.ledger.plan.shard_size)
-        shown = shown_as(job.ledger, len(job.todo.shards), threads)
+        shown = shown_as(request, way.cluster, job.ledger, len(job.todo.shards), threads)
         observing.run(shown, lambda tasks: do_shards(job, crew, tasks, stop, reporter, threads))

@@ -14,6 +14,7 @@ from flows.tasks import About, Done, Tasks, key_of
 from spinenet.cohort.attempts import Crew
 from spinenet.cohort.job import Job
 from spinenet.cohort.ledger import Ledger
+from spinenet.cohort.request import RunRequest
 from spinenet.cohort.shard import do_shard
 from spinenet.errors import Stopped
 from spinenet.printable import link_target, printable
@@ -23,8 +24,9 @@ _LONGEST = 60
 """Characters of a place's last name in the name of a run."""
 
 
-def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
+def shown_as(request: RunRequest, cluster: str, ledger: Ledger, n_shards: int, threads: int) -> About:
     """What Prefect shows the run as."""
+    given = {**request.model_dump(mode="json", exclude_defaults=True), "cluster": cluster}
     plan, out = ledger.plan, ledger.store.url()
     manifest = redacted(str(plan.record["manifest"]["url"]))
     name = f"{name_of(manifest, out)}, {n_shards} of {plan.n_shards} shards of {plan.n_rows} scans"
@@ -32,7 +34,7 @@ def shown_as(ledger: Ledger, n_shards: int, threads: int) -> About:
         flow="flows.cohort:cohort",
         name=printable(name),
         key=key_of(out),
-        parameters={"request": {"manifest": manifest, "out": out}},
+        parameters={"request": {k: redacted(v) if isinstance(v, str) else v for k, v in given.items()}},
         tags=("spinenet", str(plan.record["conditions"]["weights"])),
         tables=out,
         threads=threads,

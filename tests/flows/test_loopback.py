@@ -111,7 +111,7 @@ def test_run_on_a_deployment(deployment: Deployment, tmp_path: Path) -> None:
     assert [run["state_type"] for run in flows] == ["COMPLETED"]
     artifacts = httpx.post(f"{api}/artifacts/filter", json={}, timeout=30).json()
     kinds = sorted(artifact["key"].rpartition("-")[0] for artifact in artifacts)
-    assert kinds == ["progress", "shard-00000", "shard-00001", "tables"]
+    assert kinds == ["account", "progress", "shard-00000", "shard-00001", "tables"]
     deadline = time.monotonic() + 30
     while True:  # the server takes in the states of tasks by and by
         tasks = httpx.post(f"{api}/task_runs/filter", json={}, timeout=30).json()

@@ -20,6 +20,7 @@ from spinenet.cohort.freeze import freeze
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
+from spinenet.cohort.request import RunRequest
 from spinenet.cohort.rows import Failure, Provenance, failed_rows
 from spinenet.cohort.tables import to_table
 from spinenet.printable import link_target, markdown
@@ -132,7 +133,8 @@ def test_what_prefect_shows_cannot_be_forged(tmp_path: Path) -> None:
     store = Store.at(str(out))
     conditions = Conditions("tiny", "f" * 64, {}, {})
     plan = freeze(store, read_manifest(str(manifest)), conditions, shard_size=1, about={})
-    about = shown_as(Ledger(store, plan), 1, 1)
+    request = RunRequest(manifest=str(manifest), out=str(out))
+    about = shown_as(request, "local", Ledger(store, plan), 1, 1)
     assert about.name == "m\\n[x](y).jsonl to o) <b>\\x1b[1m, 1 of 1 shards of 1 scans"
     assert markdown(about.name).startswith("m\\\\n\\[x\\]\\(y\\).jsonl to o\\) &lt;b\\>")
     assert link_target(about.tables).endswith("/o%29%20%3Cb%3E%1B%5B1m")
