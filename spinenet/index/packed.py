@@ -1,4 +1,8 @@
-"""Rows kept compressed in memory: an index holds every series of its root until the choice is made."""
+"""Rows kept compressed in memory: an index holds every series of its root until the choice is made.
+
+As compressed JSON, 48 bytes a series: record batches of Arrow take 60 to 128, however they are packed, and a
+Parquet file for each 2000 takes 29, but 29 ms for a row out of turn, where a block of JSON takes 1.
+"""
 
 from __future__ import annotations
 
