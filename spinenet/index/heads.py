@@ -8,10 +8,11 @@ from io import BytesIO
 from typing import Protocol
 
 from spinenet.errors import ScanError
+from spinenet.index.fast.headers import fast_frames
+from spinenet.index.fast.walk import Held
 from spinenet.readers.dicom.frames import Frame
-from spinenet.readers.dicom.headers import PIXEL_HEAD, frames_from, read_frames
+from spinenet.readers.dicom.headers import PIXEL_HEAD, read_frames
 from spinenet.readers.dicom.pixels import pixel_value
-from spinenet.readers.dicom.walk import Held
 from spinenet.readers.sources.part10 import UNDEFINED_LENGTH, as_part10
 
 PAGE = 4096
@@ -192,7 +193,7 @@ def read_head(name: str, file: Readable, overrides: Mapping[str, str] | None = N
         if any(tag in head for tag in _PIXEL_TAGS) and (complete := _whole_head(name, head, 0, overrides)):
             return complete
         pages = _Pages(file, head)
-        frames = frames_from(name, pages, pages.upto, pages.held, overrides)  # type: ignore[arg-type]
+        frames = fast_frames(name, pages, pages.upto, pages.held, overrides)  # type: ignore[arg-type]
         return Head(frames, pages.upto(pages.tell()), 0)
     # a packed or converted file has other offsets than its header, so more is read until the header is whole
     while True:
@@ -212,7 +213,7 @@ def _whole_head(
     """The head if ``data`` holds all of it; None if not, as a header cut off may parse as another one."""
     try:
         # the digest covers the header alone, so a packed copy, of which more was read, has the same one
-        frames = frames_from(name, BytesIO(data), lambda size: data[:size], Held.whole(data), overrides)
+        frames = fast_frames(name, BytesIO(data), lambda size: data[:size], Held.whole(data), overrides)
     except ScanError as error:
         if error.reason == "too_large":
             raise

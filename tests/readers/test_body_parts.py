@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from spinenet.index.fast import siblings
 from spinenet.index.heads import read_head
-from spinenet.readers.dicom import siblings
 from spinenet.readers.dicom.body_parts import known_body_part, stated_body_part
 from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.headers import read_frames

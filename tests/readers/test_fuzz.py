@@ -7,11 +7,7 @@ from pathlib import Path
 
 from fuzz import outcome, run
 
-from spinenet.errors import ScanError
-from spinenet.readers.dicom import siblings
-from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
-from spinenet.readers.sources.part10 import as_part10
 from support.fuzz_cases import corpus, damaged
 
 CASES = 300
@@ -42,20 +38,3 @@ def test_every_case_ends_as_a_scan_or_a_reason() -> None:
 
 def test_the_runner_tells_what_each_case_comes_to() -> None:
     assert dict(run(3, 5).outcomes) == collections.Counter(map(outcome, (3, 4)))
-
-
-def test_what_was_read_before_changes_nothing() -> None:
-    def told(data: bytes) -> object:
-        try:
-            whole = as_part10(data)
-            return None if whole is None else read_frames("a", whole)
-        except ScanError as error:
-            return error.reason
-
-    seen = [data for case in range(150) for data in damaged(case)[1].values()]
-    alone = []
-    for data in seen:
-        siblings._known.clear()
-        alone.append(told(data))
-    assert [told(data) for data in seen] == alone
-    assert siblings._known

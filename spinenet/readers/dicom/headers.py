@@ -23,9 +23,7 @@ from spinenet.readers.dicom.groups import GROUPS, frames_of
 from spinenet.readers.dicom.kinds import MOSAIC_COUNT, MOSAIC_CREATOR, is_image, marks_of, modality_of
 from spinenet.readers.dicom.overrides import override_numbers
 from spinenet.readers.dicom.padding import padding_of
-from spinenet.readers.dicom.siblings import sibling_of
 from spinenet.readers.dicom.tags import Tags, number_of, numbers_of, quiet_pydicom, text_of, whole_of
-from spinenet.readers.dicom.walk import Held, walk
 from spinenet.storage.causes import scan_error
 
 MAX_FRAMES = 5_000
@@ -54,11 +52,11 @@ _TAGS = """
     StudyInstanceUID SeriesNumber PatientID EchoNumbers TemporalPositionIdentifier AcquisitionNumber
     DiffusionBValue FlipAngle AnatomicRegionSequence
 """
-_WANTED = (
+WANTED = (
     *(Tag(keyword) for keyword in (*_TAGS.split(), *GROUPS)),
     *(Tag(tag) for tag in (MOSAIC_COUNT, MOSAIC_CREATOR)),
 )
-_WALKED = frozenset(map(int, (*_WANTED, Tag("SpecificCharacterSet"))))
+"""Tags of which values are read."""
 
 
 def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = None) -> tuple[Frame, ...]:
@@ -87,15 +85,19 @@ def read_frames(name: str, data: bytes, overrides: Mapping[str, str] | None = No
     """
     if data[128:132] != b"DICM":
         return ()
-    return frames_from(name, BytesIO(data), lambda size: data, Held.whole(data), overrides)
+    return frames_from(name, BytesIO(data), lambda size: data, replaced_numbers(overrides))
+
+
+def replaced_numbers(overrides: Mapping[str, str] | None) -> dict[str, tuple[float, ...]]:
+    """Numbers that replace tags, by keyword; raises ScanError missing_tags where they are none."""
+    return {tag: override_numbers(tag, text) for tag, text in (overrides or {}).items()}
 
 
 def frames_from(
     name: str,
     file: BinaryIO,
     upto: Callable[[int], bytes],
-    held: Held,
-    overrides: Mapping[str, str] | None = None,
+    replaced: Mapping[str, tuple[float, ...]],
 ) -> tuple[Frame, ...]:
     """As :func:`read_frames`, from a file of which no more is read than the header needs.
 
@@ -105,34 +107,13 @@ def frames_from(
         At its start; with preamble, and not deflated.
     upto
         Gives at least as many of the file's first bytes, once the header has been read; they make the digest.
-    held
-        The same file.
+    replaced
+        Values that replace tags, from :func:`replaced_numbers`.
     """
-    replaced = {tag: override_numbers(tag, text) for tag, text in (overrides or {}).items()}
-    walked = walk(held, _WALKED)
-    sibling = sibling_of(walked, replaced) if walked is not None else None
-    frame = sibling.recalled() if sibling is not None else None
-    if walked is not None and frame is not None:
-        file.seek(walked.start)
-        digest = sha256(upto(walked.start + PIXEL_HEAD)).hexdigest()
-        return (replace(frame, name=name, digest=digest),)
-    file.seek(0)
-    found = _frames_by_pydicom(name, file, upto, replaced)
-    if sibling is not None and len(found) == 1 and not found[0].odd:
-        sibling.remember(found[0])
-    return found
-
-
-def _frames_by_pydicom(
-    name: str,
-    file: BinaryIO,
-    upto: Callable[[int], bytes],
-    replaced: Mapping[str, tuple[float, ...]],
-) -> tuple[Frame, ...]:
     bounded = _Bounded(file)
     with quiet_pydicom() as caught:
         try:
-            header = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=list(_WANTED))
+            header = pydicom.dcmread(bounded, stop_before_pixels=True, specific_tags=list(WANTED))
             stopped_at = file.tell()
             data = upto(stopped_at + PIXEL_HEAD)
             start = _pixel_data(header, data, stopped_at)

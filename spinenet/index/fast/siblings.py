@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from pydicom.tag import Tag
 
+from spinenet.index.fast.walk import Walked
 from spinenet.readers.dicom.frames import Frame
 from spinenet.readers.dicom.groups import GROUPS
-from spinenet.readers.dicom.walk import Walked
 
 _INSTANCE, _NUMBER, _POSITION = (
     int(Tag(keyword)) for keyword in ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import random
 import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -13,12 +15,15 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from spinenet.errors import ScanError
+from spinenet.index.fast import siblings
+from spinenet.index.fast.headers import fast_frames
+from spinenet.index.fast.walk import Held, Walked, walk
 from spinenet.index.heads import Counted, read_head
-from spinenet.readers.dicom import siblings
-from spinenet.readers.dicom.walk import Held, Walked, walk
+from spinenet.readers.dicom.frames import Frame
+from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.sources.part10 import as_part10
 from spinenet.synthetic.dicom import write_series
-from support.fuzz_cases import damaged
+from support.fuzz_cases import corpus, damaged
 from support.small_scans import make_scan
 
 CHARACTER_SET, POSITION, ROWS, PATIENT = 0x00080005, 0x00200032, 0x00280010, 0x00100020
@@ -118,6 +123,39 @@ def test_elements_out_of_order_or_beyond_the_end_are_left_to_pydicom(dataset: Da
     swapped = data[:rows] + data[columns : columns + 10] + data[rows:columns] + data[columns + 10 :]
     assert walk(Held.whole(swapped), WANTED) is None
     assert walk(Held.whole(data[: rows + 4] + b"Us" + data[rows + 6 :]), WANTED) is None
+
+
+def told(read: Callable[[], tuple[Frame, ...]]) -> object:
+    """Frames, or the reason why there are none."""
+    try:
+        return read()
+    except ScanError as error:
+        return error.reason
+
+
+def test_an_index_reads_a_header_as_a_run_does_whatever_it_read_before() -> None:
+    """Pydicom alone, which a run reads by, is the oracle."""
+
+    def fast(data: bytes) -> tuple[Frame, ...]:
+        return fast_frames("a", io.BytesIO(data), lambda size: data, Held.whole(data))
+
+    drawn = [data for _, files in corpus() for data in files.values()]
+    broken = [data for case in range(150) for data in damaged(case)[1].values()]
+    seen = [whole for data in (*drawn, *broken) if (whole := parted(data)) is not None]
+    by_pydicom = [told(partial(read_frames, "a", data)) for data in seen]
+    siblings._known.clear()
+    for _ in range(2):
+        assert [told(partial(fast, data)) for data in seen] == by_pydicom
+    assert siblings._known
+
+
+def parted(data: bytes) -> bytes | None:
+    """A file as its readers get it; None where it is not read as DICOM."""
+    try:
+        whole = as_part10(data)
+    except ScanError:
+        return None
+    return whole if whole is not None and whole[128:132] == b"DICM" else None
 
 
 def test_heads_are_the_same_whatever_was_read_before() -> None:
