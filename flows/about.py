@@ -1,4 +1,4 @@
-"""By what, and on what machine, a run was begun: for whoever wants to repeat it."""
+"""Versions and machine with which a run was begun: for whoever wants to repeat it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def about() -> dict[str, Any]:
-    """By what, and on what machine, a run was begun: for whoever wants to repeat it."""
+    """Versions and machine with which a run was begun: for whoever wants to repeat it."""
     return {
         "spinenet": __version__,
         "python": sys.version.split()[0],
@@ -38,10 +38,10 @@ def about() -> dict[str, Any]:
 
 def _versions() -> dict[str, str | None]:
     """Versions of :data:`PACKAGES`; None for one that is installed under another name."""
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions

@@ -28,7 +28,7 @@ from spinenet.inference.device_errors import DeviceFailed
 from spinenet.readers.sources.presence import Look, look
 
 LOOK_EVERY_S = 5.0
-"""Between two looks at whether workers that scans are meant for are there."""
+"""Time between two looks at whether workers that scans are meant for are there."""
 
 log = logging.getLogger("spinenet")
 

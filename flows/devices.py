@@ -12,10 +12,10 @@ from distributed import get_worker
 from spinenet.inference.device_errors import DeviceFailed, is_device_error
 
 LAST_WORDS_S = 1.0
-"""For the news of a failed task to get through, before the process ends."""
+"""Time for the news of a failed task to get through, before the process ends."""
 
 EXIT_STATUS = 76
-"""Of such a worker; its nanny, or whoever started it, starts another."""
+"""Exit status of such a worker; its nanny, or whoever started it, starts another."""
 
 _ending = threading.Event()
 """Set once this process is to end."""

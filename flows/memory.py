@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dask.utils import key_split
 
 NAMES_REMEMBERED = 5000
-"""Of tasks, by Dask in this process."""
+"""Names of tasks that Dask may keep in this process."""
 
 
 @contextmanager

@@ -80,9 +80,9 @@ class LogReporter:
             self._done += sum(states.values())
             rate = (self._done - self._before) / max(time.monotonic() - self._began, 1e-9)
             left = max(0, self._total - self._done)
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         text = (
-            f"shard {index} committed in {seconds:.1f} s: {told}; {self._done} of {self._total} scans, "
+            f"shard {index} committed in {seconds:.1f} s: {counts}; {self._done} of {self._total} scans, "
             f"{rate:.2f} a second"
         )
         self.say(f"{text}, about {duration(left / rate)} left" if left and rate else text)
@@ -161,8 +161,8 @@ class BarReporter:
         """See :class:`Reporter`."""
         with self._lock:
             self._failed += reason is not None
-            told = f"{self._failed} failed" if self._failed else ""
-        self._bar.update(self._task, advance=1, failed=told, description="scans")
+            counts = f"{self._failed} failed" if self._failed else ""
+        self._bar.update(self._task, advance=1, failed=counts, description="scans")
 
     def shard(self, index: int, states: Mapping[str, int], seconds: float) -> None:
         """See :class:`Reporter`."""

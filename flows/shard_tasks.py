@@ -86,10 +86,10 @@ def do_shards(
             stop.set()
             raise
         reporter.shard(index, states, time.monotonic() - started)
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         record = job.ledger.store.url(job.ledger.record_name(index, job.todo.generations.get(index, 0)))
         link = f"[commit record]({link_target(record)})"
-        return Done(f"{told}: {link}", 100 * next(committed) / len(indices))
+        return Done(f"{counts}: {link}", 100 * next(committed) / len(indices))
 
     room = threading.Semaphore(in_flight)
     for index in indices:

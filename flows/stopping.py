@@ -85,7 +85,7 @@ class Wish:
 
 
 WISH: ContextVar[Wish | None] = ContextVar("WISH", default=None)
-"""Of whoever began the run that goes on in this thread, where that is not its own process."""
+"""The wish of whoever began the run that goes on in this thread, where that is not its own process."""
 
 
 def leave(code: int) -> NoReturn:

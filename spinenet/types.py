@@ -122,7 +122,7 @@ class Vertebra:
 
     @property
     def level_probability(self) -> float | None:
-        """Of the level that the vertebra was given; None until labelled."""
+        """Probability of the level that the vertebra was given; None until labelled."""
         if self.level_probabilities is None:
             return None
         level = "S1" if self.level == SACRAL_RELABEL else self.level

@@ -35,8 +35,8 @@ class Telling:
 
     def miss(self, error: Exception) -> None:
         """Say once that the server is not told, or not any more."""
-        said, self._missed = self._missed is not None, time.monotonic()
-        if not said:
+        warned, self._missed = self._missed is not None, time.monotonic()
+        if not warned:
             log.warning("Prefect does not show this run, which goes on without it: %s", _sentence(error))
 
     @property

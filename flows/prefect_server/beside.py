@@ -35,11 +35,11 @@ from flows.tasks import About
 LAST_WORDS_S = 10.0
 """How long what is yet unsent is waited for when a run ends."""
 REQUEST_S = 15.0
-"""Of a request to a server."""
+"""Time limit of a request to a server."""
 RETRIES = 2
-"""Of a request, with waits of 2 and 4 seconds."""
+"""Repetitions of a request, after waits of 2 and 4 seconds."""
 ATTEMPTS = 2
-"""Of an event beside the first; Prefect waits between them from the fourth on."""
+"""Attempts to send an event beside the first; Prefect waits between them from the fourth on."""
 
 
 def observed(about: About, begun: Begun) -> None:

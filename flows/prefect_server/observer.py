@@ -153,14 +153,14 @@ def observer(wanted: bool = True, waiting: Callable[[str], None] | None = None) 
     waiting
         Told what is waited for at the end.
     """
-    found = Observer(wanted)
+    observing = Observer(wanted)
     try:
-        yield found
+        yield observing
     except BaseException as error:
-        found.finish(error, waiting)
+        observing.finish(error, waiting)
         raise
     else:
-        found.finish(None, waiting)
+        observing.finish(None, waiting)
 
 
 def configured_url() -> str | None:
@@ -175,8 +175,8 @@ def configured_url() -> str | None:
 @contextmanager
 def _quietened(environment: MutableMapping[str, str]) -> Iterator[None]:
     """Where Prefect is first imported in the block it logs nothing by itself: runs report for themselves."""
-    told = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
-    added = {name: value for name, value in told.items() if name not in environment}
+    quiet = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
+    added = {name: value for name, value in quiet.items() if name not in environment}
     environment.update(added)
     try:
         yield

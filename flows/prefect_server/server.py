@@ -31,9 +31,9 @@ _OF_THE_DATABASE = (
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
 )
 _NICE = 10
-"""Of the server: it yields to the run."""
+"""Niceness of the server: it yields to the run."""
 _END_S = 20
-"""For the server to end once it is asked to."""
+"""Time for the server to end once it is asked to."""
 
 
 class NoServer(Exception):  # noqa: N818 - says what is so; the run goes on
@@ -61,12 +61,12 @@ class OwnServer:
         TimeoutError
             It does not answer within ``seconds``.
         """
-        said = _first_line(self.process, seconds)
-        if said is None:
+        line = _first_line(self.process, seconds)
+        if line is None:
             raise TimeoutError
-        if not said.isdecimal():
-            raise NoServer(f"its own server did not start: {said or 'it was ended'}")
-        return f"http://127.0.0.1:{said}/api"
+        if not line.isdecimal():
+            raise NoServer(f"its own server did not start: {line or 'it was ended'}")
+        return f"http://127.0.0.1:{line}/api"
 
 
 @contextmanager
@@ -102,13 +102,13 @@ def own_server() -> Iterator[OwnServer]:
 
 @contextmanager
 def loopback_past_proxies(environment: MutableMapping[str, str] = os.environ) -> Iterator[None]:
-    """In the block, what goes to this machine itself goes past proxies, and everything else takes them."""
+    """Let requests to this machine itself go past proxies in the block; all others take them."""
     before = {name: environment.get(name) for name in ("no_proxy", "NO_PROXY")}
     listed = [part.strip() for part in (before["no_proxy"] or before["NO_PROXY"] or "").split(",")]
-    known = [part for part in listed if part]
-    if "*" not in known:
-        told = ",".join([*known, *(host for host in _LOOPBACK if host not in known)])
-        environment.update(dict.fromkeys(before, told))
+    hosts = [part for part in listed if part]
+    if "*" not in hosts:
+        without_proxy = ",".join([*hosts, *(host for host in _LOOPBACK if host not in hosts)])
+        environment.update(dict.fromkeys(before, without_proxy))
     try:
         yield
     finally:
@@ -143,19 +143,19 @@ def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 def _first_line(process: subprocess.Popen[bytes], seconds: float) -> str | None:
     """The first line that the process writes, empty where it ends without; None if none comes in time."""
-    pipe, said = process.stdout, b""
+    pipe, line = process.stdout, b""
     assert pipe is not None
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        while b"\n" not in said:
+        while b"\n" not in line:
             if not selector.select(max(0.0, deadline - time.monotonic())):
                 return None
             more = os.read(pipe.fileno(), 4096)
             if not more:
                 break
-            said += more
-    return said.decode(errors="replace").partition("\n")[0].strip()
+            line += more
+    return line.decode(errors="replace").partition("\n")[0].strip()
 
 
 def serve(parent: int) -> None:
@@ -163,23 +163,23 @@ def serve(parent: int) -> None:
 
     The port, or the reason why there is none, is the one line that is written.
     """
-    said = os.fdopen(os.dup(1), "w")
+    answer = os.fdopen(os.dup(1), "w")
     try:
         _end_with(parent)
         os.nice(_NICE)
         with tempfile.TemporaryDirectory(prefix="spinenet-prefect-") as folder:
             # Prefect reads .env, prefect.toml and pyproject.toml where it stands.
             os.chdir(folder)
-            _serve(said)
+            _serve(answer)
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
         with suppress(OSError):
-            said.write(f"{type(error).__name__}: {first}\n")
-            said.flush()
+            answer.write(f"{type(error).__name__}: {first}\n")
+            answer.flush()
         raise SystemExit(1) from error
 
 
-def _serve(said: Any) -> None:
+def _serve(answer: Any) -> None:
     os.environ |= {
         "PREFECT_UI_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
@@ -194,8 +194,8 @@ def _serve(said: Any) -> None:
     class Announced(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            said.write(f"{listening.getsockname()[1]}\n")
-            said.flush()
+            answer.write(f"{listening.getsockname()[1]}\n")
+            answer.flush()
 
         def handle_exit(self, number: int, frame: FrameType | None) -> None:
             signal.alarm(_END_S)

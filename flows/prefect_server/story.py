@@ -28,11 +28,11 @@ from flows.tasks import About, Account, Done, News, Task
 from spinenet.printable import link_target, markdown, printable
 
 SILENCE_S = 60.0
-"""After a server was found gone, until it is asked again whether it is back."""
+"""Time after a server was found gone, until it is asked again whether it is back."""
 AGAIN_S = 5.0
 """How long a server that was gone may take to say that it is back."""
 SPARE_THREADS = 2
-"""Of tasks that have ended and are still told of."""
+"""Threads for tasks that have ended and whose end is still being shown."""
 
 
 def reach(url: str, seconds: float) -> None:
@@ -124,8 +124,8 @@ class Story:
                 client.update_flow_run(self._run.id, name=about.name, tags=tags).raise_for_status()
         if about.tables:
             create_link_artifact(link_target(about.tables), link_text="tables", key=f"tables-{about.key}")
-        told: Any = create_progress_artifact(0.0, f"progress-{about.key}", markdown(about.name))
-        self._progress = told
+        artifact: Any = create_progress_artifact(0.0, f"progress-{about.key}", markdown(about.name))
+        self._progress = artifact
 
     def _show(self, begun: Task) -> None:
         """Show a task of the run as one of Prefect's, which ends as it does."""

@@ -19,7 +19,7 @@ LOOK_S = 60.0
 """How long a worker may take to look for a path; storage that hangs is away."""
 
 NO_ANSWER = Look(there=False, missing=None, seen=0)
-"""Of a look that took longer, or whose worker died."""
+"""The result of a look that took longer, or whose worker died."""
 
 TRIED_AGAIN = SURROUNDINGS - ONCE | {"no_files"}
 """Reasons that get another try in the same start; an empty folder may be a share that is not mounted."""
@@ -34,7 +34,7 @@ Avoided = tuple[str, str]
 """(kind of step, worker) that another worker is to be preferred to; empty texts where none is."""
 
 Verdict = Literal["there", "own", "lost"]
-"""Of a path that failed twice: it is there by now, it alone is absent, or its storage is."""
+"""What a path that failed twice is: there by now, absent by itself, or absent with its storage."""
 
 
 class Crew(Protocol):

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spinenet.cohort.checkpoints import FOLDER as CHECKPOINTS
 from spinenet.cohort.checkpoints import by_shard
-from spinenet.cohort.finalise import FOLDERS
 from spinenet.cohort.freeze import column_types, freeze
 from spinenet.cohort.job import Job
+from spinenet.cohort.layout import DETECTIONS, FOLDERS
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, Plan, load_plan
@@ -140,7 +139,7 @@ def take_up(
 
 def _job(ledger: Ledger, orders: Orders, detector_digest: str, retry: Retry, keep_going: bool) -> Job:
     todo = what_is_left(ledger, retry)
-    checkpoints = by_shard(ledger.store.sizes(CHECKPOINTS)) if todo.final is None else {}
+    checkpoints = by_shard(ledger.store.sizes(DETECTIONS)) if todo.final is None else {}
     return Job(ledger, orders, detector_digest, todo, checkpoints, keep_going)
 
 

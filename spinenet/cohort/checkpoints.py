@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from spinenet.cohort.layout import DETECTIONS, checkpoint_start, shard_of_checkpoint
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.tables import from_parquet, to_parquet
 from spinenet.storage import Store, digest
 from spinenet.types import Vertebra
 
-FOLDER = "_run/detections"
 FORMAT_VERSION = 1
-_CHECKPOINT = re.compile(r"(\d{5,})-[0-9a-f]{16}-[0-9a-f]{16}\.parquet")
 
 _SCHEMA = pa.schema(
     [
@@ -52,28 +50,29 @@ def detection_key(detector_digest: str, settings: Mapping[str, Any], rows: Itera
     return digest(json.dumps(facts, sort_keys=True).encode())
 
 
-def save_detections(store: Store, shard: int, key: str, found: Mapping[str, Detections]) -> None:
-    """Write a shard's checkpoint; ``found`` is by scan_id."""
+def save_detections(store: Store, shard: int, key: str, detections: Mapping[str, Detections]) -> None:
+    """Write a shard's checkpoint; ``detections`` are by scan_id."""
     rows = [
         {
             "scan_id": scan_id,
-            "input_fingerprint": detections.input_fingerprint,
-            "slices": [list(vertebra.slices) for vertebra in detections.vertebrae],
-            "corners": [vertebra.quads.ravel().tolist() for vertebra in detections.vertebrae],
+            "input_fingerprint": of_scan.input_fingerprint,
+            "slices": [list(vertebra.slices) for vertebra in of_scan.vertebrae],
+            "corners": [vertebra.quads.ravel().tolist() for vertebra in of_scan.vertebrae],
         }
-        for scan_id, detections in found.items()
+        for scan_id, of_scan in detections.items()
     ]
     data = to_parquet(pa.Table.from_pylist(rows, schema=_SCHEMA))
-    store.write(f"{FOLDER}/{shard:05d}-{key[:16]}-{digest(data)[:16]}.parquet", data)
+    store.write(f"{DETECTIONS}/{checkpoint_start(shard, key)}{digest(data)[:16]}.parquet", data)
 
 
 def by_shard(files: Iterable[str]) -> dict[int, list[str]]:
-    """Names in :data:`FOLDER` by the shard that they are of; what is no checkpoint is left out."""
-    found: dict[int, list[str]] = {}
+    """Names of checkpoints by their shard; other files are left out."""
+    checkpoints: dict[int, list[str]] = {}
     for name in files:
-        if told := _CHECKPOINT.fullmatch(name):
-            found.setdefault(int(told[1]), []).append(name)
-    return found
+        shard = shard_of_checkpoint(name)
+        if shard is not None:
+            checkpoints.setdefault(shard, []).append(name)
+    return checkpoints
 
 
 def load_detections(store: Store, files: Iterable[str], shard: int, key: str) -> dict[str, Detections]:
@@ -82,11 +81,11 @@ def load_detections(store: Store, files: Iterable[str], shard: int, key: str) ->
     Parameters
     ----------
     files
-        Names in :data:`FOLDER`, perhaps of other shards too; see :func:`by_shard`.
+        Names in :data:`spinenet.cohort.layout.DETECTIONS`, perhaps of other shards too; see :func:`by_shard`.
     """
-    start = f"{shard:05d}-{key[:16]}-"
+    start = checkpoint_start(shard, key)
     for name in sorted(name for name in files if name.startswith(start)):
-        data = store.read_many([f"{FOLDER}/{name}"]).get(f"{FOLDER}/{name}", b"")
+        data = store.read_many([f"{DETECTIONS}/{name}"]).get(f"{DETECTIONS}/{name}", b"")
         if digest(data)[:16] == name.removeprefix(start).removesuffix(".parquet"):
             return {row["scan_id"]: _detections(row) for row in from_parquet(data).to_pylist()}
     return {}

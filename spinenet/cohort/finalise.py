@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from spinenet.cohort.checkpoints import FOLDER as DETECTIONS
-from spinenet.cohort.ledger import STAGED, Commit, Ledger, commits_of, state_of
+from spinenet.cohort.layout import FOLDERS, RUN, SUCCESS, commits_of, is_table_file
+from spinenet.cohort.ledger import Commit, Ledger, state_of
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Plan, newest_revision
 from spinenet.cohort.retry import due
@@ -24,14 +23,10 @@ from spinenet.errors import Holes, RunError, StorageError
 from spinenet.storage import Store
 from spinenet.storage.switching import switch_folders
 
-SUCCESS = "_SUCCESS"
 ROWS_PER_FILE = 500_000
 ROWS_PER_GROUP = 10_000
 """Rows of a table that are in memory at a time, however many it has."""
 SHARDS_AT_ONCE = 32
-_PART = re.compile(r"part-\d{5,}(-[0-9a-f]{8})?\.parquet")
-FOLDERS = ("", "_run", STAGED, DETECTIONS, *TABLES)
-"""Where a run writes, beside its commit records."""
 
 
 class DamagedParts(RunError):  # noqa: N818 - says what was found; the run mends it
@@ -205,11 +200,7 @@ def _switch(store: Store, folder: Path, written: Mapping[str, Sequence[Mapping[s
     generations for that moment.
     """
     files = {table: [folder / table / part["file"] for part in written[table]] for table in TABLES}
-    switch_folders(store, files, _is_part, staging="_run", before=lambda: store.remove([SUCCESS]))
-
-
-def _is_part(name: str) -> bool:
-    return _PART.fullmatch(name) is not None
+    switch_folders(store, files, is_table_file, staging=RUN, before=lambda: store.remove([SUCCESS]))
 
 
 def _write_file(file: Path, declared: pa.Schema, first: pa.Table | None, groups: Iterator[pa.Table]) -> int:

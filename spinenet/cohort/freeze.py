@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from spinenet.cohort.layout import RUN_FILE, plan_file, run_file
 from spinenet.cohort.manifests.column_types import TYPES, ColumnTypes, Held
 from spinenet.cohort.manifests.manifest import Manifest
-from spinenet.cohort.plan import FORMAT_VERSION, RUN_FILE, Conditions, Plan, load_plan, run_file
+from spinenet.cohort.plan import FORMAT_VERSION, Conditions, Plan, load_plan
 from spinenet.cohort.tables import to_parquet
 from spinenet.errors import OtherRun, RunError
 from spinenet.printable import printable
@@ -29,7 +30,7 @@ _INFERRED = (pa.int64(), pa.float64(), pa.bool_())
 _log = logging.getLogger(__name__)
 
 
-def column_types(store: Store, said: Mapping[str, str], change: Change = "refuse") -> ColumnTypes:
+def column_types(store: Store, types: Mapping[str, str], change: Change = "refuse") -> ColumnTypes:
     """Types of a manifest's columns for a run in ``store``: as said now, else as the run began with them.
 
     What was said when the run began holds until another type is said; what was inferred then holds unless
@@ -42,7 +43,7 @@ def column_types(store: Store, said: Mapping[str, str], change: Change = "refuse
     """
     begun = load_plan(store)
     if begun is None:
-        return ColumnTypes(said)
+        return ColumnTypes(types)
     before: Mapping[str, str] = begun.record["manifest"].get("types", {})
     held = {name: Held(TYPES[kind], exact=False) for name, kind in before.items()}
     if change != "regrade":
@@ -51,7 +52,7 @@ def column_types(store: Store, said: Mapping[str, str], change: Change = "refuse
             for field in begun.carried
             if field.name not in before and field.type in (*_INFERRED, pa.string())
         }
-    return ColumnTypes(said, held)
+    return ColumnTypes(types, held)
 
 
 def freeze(
@@ -176,7 +177,7 @@ def _write(
     more: Mapping[str, Any],
 ) -> bool:
     data = to_parquet(manifest.table)
-    file = f"_run/plan-{digest(data)[:16]}.parquet"
+    file = plan_file(digest(data))
     store.write(file, data)
     record = {
         "format_version": FORMAT_VERSION,
@@ -193,8 +194,8 @@ def _write(
         **more,
     }
     # Whoever comes first is the run: a second starter reads this one's plan, and goes on or is refused.
-    told = (json.dumps(record, indent=2) + "\n").encode()
-    return store.create(run_file(more.get("revision", 0)), told, atomic=create_only)
+    content = (json.dumps(record, indent=2) + "\n").encode()
+    return store.create(run_file(more.get("revision", 0)), content, atomic=create_only)
 
 
 def _plain(conditions: Conditions) -> dict[str, Any]:
@@ -208,23 +209,23 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
 
 def differences(plan: Plan, manifest: Manifest, conditions: Conditions) -> list[str]:
     """What a run was begun with that is other now; empty if it would go on."""
-    found = _other_conditions(plan, conditions)
+    others = _other_conditions(plan, conditions)
     if plan.record["manifest"]["sha256"] != manifest.digest:
-        found.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
-    return found
+        others.append(f"another manifest ({plan.record['manifest']['url']}, or it has changed since)")
+    return others
 
 
 def _other_conditions(plan: Plan, conditions: Conditions) -> list[str]:
     begun = plan.record["conditions"]
-    found = []
+    others = []
     if begun["weights_fingerprint"] != conditions.weights_fingerprint:
-        found.append(
+        others.append(
             f"other weights ({begun['weights']} {begun['weights_fingerprint'][:8]}, "
             f"now {conditions.weights} {conditions.weights_fingerprint[:8]})"
         )
     before, now = begun["settings"], conditions.settings
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     if changed:
-        said = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
-        found.append(f"other settings ({said})")
-    return found
+        changes = ", ".join(f"{name} {before.get(name)}, now {now.get(name)}" for name in changed)
+        others.append(f"other settings ({changes})")
+    return others

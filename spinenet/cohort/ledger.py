@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
+from spinenet.cohort.layout import STAGED, commits_of, part_file, record_file, shard_and_generation
 from spinenet.cohort.plan import Plan
 from spinenet.cohort.tables import TABLES, from_parquet, to_parquet
 from spinenet.storage import Store, digest
-
-STAGED = "_run/staged"
-COMMITS = "_run/commits"
-
-_RECORD = re.compile(r"(\d{5,})-(\d{2,})\.json")
 
 
 @dataclass(frozen=True)
@@ -99,9 +94,9 @@ class Ledger:
         for revision, shards in (*self.plan.kept, (self.plan.revision, self.plan.n_shards)):
             folder = commits_of(revision)
             for name in self.store.sizes(folder):
-                told = _RECORD.fullmatch(name)
-                if told and int(told[1]) < shards:
-                    shard, place = int(told[1]), (int(told[2]), revision, f"{folder}/{name}")
+                shard, generation = shard_and_generation(name) or (shards, 0)
+                if shard < shards:
+                    place = (generation, revision, f"{folder}/{name}")
                     newest[shard] = max(newest.get(shard, place), place)
         return newest
 
@@ -125,31 +120,31 @@ class Ledger:
         for name in TABLES:
             data = to_parquet(tables[name])
             sha256 = digest(data)
-            file = f"{name}-{shard:05d}-{sha256[:16]}.parquet"
+            file = part_file(name, shard, sha256)
             self.store.write(f"{STAGED}/{file}", data)
             parts[name] = Part(file, tables[name].num_rows, len(data), sha256)
         return parts
 
     def commit(self, commit: Commit) -> bool:
         """Record a shard as done; False if somebody else's record was there first, and counts."""
-        told = asdict(commit)
-        record = json.dumps({**told, "sha256": _digest_of(told)}, sort_keys=True).encode()
+        fields = asdict(commit)
+        record = json.dumps({**fields, "sha256": _digest_of(fields)}, sort_keys=True).encode()
         name = self.record_name(commit.shard, commit.generation)
         return self.store.create(name, record, atomic=self.plan.create_only)
 
     def record_name(self, shard: int, generation: int) -> str:
         """Name of a commit record."""
-        return f"{commits_of(self.plan.revision)}/{shard:05d}-{generation:02d}.json"
+        return record_file(self.plan.revision, shard, generation)
 
     def read_parts(self, table: str, commits: Iterable[Commit]) -> dict[int, pa.Table | None]:
         """A table's part of each of ``commits``, fetched together; None where it is absent or damaged."""
         parts = {commit.shard: commit.parts[table] for commit in commits if commit.parts}
         read = self.store.read_many(f"{STAGED}/{part.file}" for part in parts.values())
-        found: dict[int, pa.Table | None] = {}
+        tables: dict[int, pa.Table | None] = {}
         for shard, part in parts.items():
             data = read.get(f"{STAGED}/{part.file}", b"")
-            found[shard] = from_parquet(data) if digest(data) == part.sha256 else None
-        return found
+            tables[shard] = from_parquet(data) if digest(data) == part.sha256 else None
+        return tables
 
     def _record(self, shard: int, generation: int, data: bytes) -> Commit:
         """The commit in ``data``; one without parts where that is damaged or does not fit the plan.
@@ -158,11 +153,11 @@ class Ledger:
         """
         damaged = Commit(shard, generation, {}, {})
         try:
-            told: dict[str, Any] = dict(json.loads(data))
-            if told.pop("sha256") != _digest_of(told):
+            fields: dict[str, Any] = dict(json.loads(data))
+            if fields.pop("sha256") != _digest_of(fields):
                 return damaged
-            parts = {name: Part(**part) for name, part in told.pop("parts").items()}
-            commit = Commit(parts=parts, **told)
+            parts = {name: Part(**part) for name, part in fields.pop("parts").items()}
+            commit = Commit(parts=parts, **fields)
         except (ValueError, TypeError, KeyError):
             return damaged
         fits = (commit.shard, commit.generation) == (shard, generation) and shard < self.plan.n_shards
@@ -175,10 +170,5 @@ def state_of(generations: Mapping[int, int]) -> str:
     return digest(json.dumps(sorted(item for item in generations.items() if item[1])).encode())
 
 
-def commits_of(revision: int) -> str:
-    """Folder of the commit records of a revision of a run."""
-    return f"{COMMITS}-{revision:05d}" if revision else COMMITS
-
-
-def _digest_of(told: Mapping[str, Any]) -> str:
-    return digest(json.dumps(told, sort_keys=True).encode())
+def _digest_of(fields: Mapping[str, Any]) -> str:
+    return digest(json.dumps(fields, sort_keys=True).encode())

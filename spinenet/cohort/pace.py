@@ -25,6 +25,6 @@ def rows_per_second(commits: Iterable[Commit], last: int | None = RECENT) -> flo
     """
     timed = sorted((datetime.fromisoformat(c.at), c.seconds, sum(c.states.values())) for c in commits if c.at)
     gaps = [None, *((later[0] - earlier[0]).total_seconds() for earlier, later in pairwise(timed))]
-    told = list(zip(timed, gaps, strict=True))[-last if last else 0 :] if timed else []
-    busy = sum(seconds if gap is None else min(gap, seconds) for (_, seconds, _), gap in told)
-    return sum(rows for (_, _, rows), _ in told) / busy if busy > 0 else None
+    recent = list(zip(timed, gaps, strict=True))[-last if last else 0 :] if timed else []
+    busy = sum(seconds if gap is None else min(gap, seconds) for (_, seconds, _), gap in recent)
+    return sum(rows for (_, _, rows), _ in recent) / busy if busy > 0 else None

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spinenet.cohort.begin import begin
-from spinenet.cohort.finalise import FOLDERS, DamagedParts, final_states, finalise
+from spinenet.cohort.finalise import DamagedParts, final_states, finalise
 from spinenet.cohort.job import Job
+from spinenet.cohort.layout import FOLDERS
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.part import Part, array_of, parts_with
 from spinenet.cohort.plan import Plan, load_plan

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from spinenet.cohort.layout import RUN, revision_of, run_file
 from spinenet.cohort.manifests.columns import COLUMNS
 from spinenet.cohort.manifests.manifest import Entry, entries
 from spinenet.cohort.tables import from_parquet
@@ -17,8 +17,6 @@ from spinenet.errors import RunError
 from spinenet.storage import Store, digest
 
 FORMAT_VERSION = 1
-RUN_FILE = "_run/run.json"
-_REVISION = re.compile(r"run-(\d{5,})\.json")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of the rows and all that decides on their results."""
+        """Digest of the rows and of all that decides on their results."""
         deciding = [self.record["plan"]["sha256"], self.record["conditions"], self.revision]
         return digest(json.dumps(deciding, sort_keys=True).encode())
 
@@ -149,12 +147,6 @@ def load_plan(store: Store) -> Plan | None:
     return Plan(from_parquet(data), int(plan["shard_size"]), record)
 
 
-def run_file(revision: int) -> str:
-    """Name of the file that holds a revision of a run."""
-    return f"_run/run-{revision:05d}.json" if revision else RUN_FILE
-
-
 def newest_revision(store: Store) -> int:
     """How often the run in ``store`` was changed; 0 also where there is none."""
-    found = map(_REVISION.fullmatch, store.sizes("_run"))
-    return max((int(name[1]) for name in found if name), default=0)
+    return max((revision_of(name) or 0 for name in store.sizes(RUN)), default=0)

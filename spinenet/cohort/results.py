@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from spinenet.cohort.finalise import SUCCESS
+from spinenet.cohort.layout import SUCCESS
 from spinenet.cohort.table_files import read_table_files
 from spinenet.cohort.tables import TABLES
 from spinenet.errors import RunError

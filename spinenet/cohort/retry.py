@@ -109,12 +109,12 @@ def rows_to_retry(
         Whether a path that was missing is there now; None looks.
     """
     every = {commit.shard: commit for commit in commits if _wanted(commit, retry)}
-    found: dict[int, Again] = {}
+    again: dict[int, Again] = {}
     with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
         for start in range(0, len(every), SHARDS_AT_ONCE):
-            some = [every[shard] for shard in sorted(every)[start : start + SHARDS_AT_ONCE]]
-            parts = ledger.read_parts("scans", some)
-            for commit in some:
+            batch = [every[shard] for shard in sorted(every)[start : start + SHARDS_AT_ONCE]]
+            parts = ledger.read_parts("scans", batch)
+            for commit in batch:
                 part = parts[commit.shard]
                 # One that is damaged is made again whole, once the finaliser has found it.
                 rows = [] if part is None else list(_failed(part, commit, retry))
@@ -123,8 +123,8 @@ def rows_to_retry(
                     rows = [row for row, may in zip(rows, looked, strict=True) if may]
                 if rows:
                     tries = {scan_id: commit.tries.get(scan_id, 1) for scan_id, _, _ in rows}
-                    found[commit.shard] = Again(commit, tries)
-    return found
+                    again[commit.shard] = Again(commit, tries)
+    return again
 
 
 def _wanted(commit: Commit, retry: Retry) -> bool:

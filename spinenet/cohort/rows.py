@@ -44,7 +44,7 @@ class ScanFacts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """By what a row was made: name and fingerprint of the weights, versions of the code."""
+    """What made a row: name and fingerprint of the weights, versions of the code."""
 
     weights: str
     weights_fingerprint: str

@@ -116,9 +116,9 @@ def read_status(store: Store, *, examples: int = 0, every_row: bool = False) -> 
     sound = {shard: commits[shard] for shard in commits.keys() - set(ledger.unfinished(commits))}
     if every_row:
         rows = tuple(_every_row(ledger, sound))
-        told = Counter(row.reason or row.state for row in rows)
-        states = {state: told.pop(state, 0) for state in ("done", "excluded", "pending")} | dict(
-            sorted(told.items())
+        counts = Counter(row.reason or row.state for row in rows)
+        states = {state: counts.pop(state, 0) for state in ("done", "excluded", "pending")} | dict(
+            sorted(counts.items())
         )
     else:
         rows = tuple(_examples(ledger, sound, examples))
@@ -171,9 +171,9 @@ def _with_pending(states: Mapping[str, int], n_rows: int) -> dict[str, int]:
 def _every_row(ledger: Ledger, commits: Mapping[int, Commit]) -> Iterator[RowState]:
     shards = range(ledger.plan.n_shards)
     for start in range(0, len(shards), SHARDS_AT_ONCE):
-        some = shards[start : start + SHARDS_AT_ONCE]
-        parts = ledger.read_parts("scans", [commits[shard] for shard in some if shard in commits])
-        for shard in some:
+        batch = shards[start : start + SHARDS_AT_ONCE]
+        parts = ledger.read_parts("scans", [commits[shard] for shard in batch if shard in commits])
+        for shard in batch:
             part = parts.get(shard)
             if part is None:
                 yield from (RowState(name, "pending") for name in ledger.plan.scan_ids(shard).to_pylist())
@@ -210,5 +210,5 @@ def _some_of_each(rows: Iterable[RowState], wanted: int) -> Iterator[RowState]:
 
 
 def _states(table: pa.Table) -> Sequence[RowState]:
-    told = table.select(list(_COLUMNS)).to_pylist()
-    return [RowState(r["scan_id"], r["status"], r["reason"], r["detail"]) for r in told]
+    rows = table.select(list(_COLUMNS)).to_pylist()
+    return [RowState(r["scan_id"], r["status"], r["reason"], r["detail"]) for r in rows]

@@ -88,8 +88,8 @@ class Trouble:
         step = max(1, len(paths) // OTHERS)
         spread = [paths[at].as_py() for at in range(0, len(paths), step)][:OTHERS]
         with self._lock:
-            known = list(self.read)
-        return [other for other in dict.fromkeys([*known, *spread]) if other != path]
+            read_lately = list(self.read)
+        return [other for other in dict.fromkeys([*read_lately, *spread]) if other != path]
 
     def failed(self, reason: str, own: bool) -> int:
         """Note a row that fails for good; how many of the last ones failed by their surroundings.
@@ -104,7 +104,7 @@ class Trouble:
             return sum(bool(one) for one in self._lately)
 
 
-def away(found: Look, reason: str, path: str, paths: pa.ChunkedArray) -> int:
+def away(seen: Look, reason: str, path: str, paths: pa.ChunkedArray) -> int:
     """How many rows of a manifest seem to be lost with one that fails; 0 where it fails by itself.
 
     Parameters
@@ -112,15 +112,15 @@ def away(found: Look, reason: str, path: str, paths: pa.ChunkedArray) -> int:
     paths
         Of the whole manifest.
     """
-    if found.there:
+    if seen.there:
         return 0
     if reason == "path_missing":
-        if found.missing in (None, path):
+        if seen.missing in (None, path):
             return 0
-        below = pc.starts_with(paths, pattern=str(found.missing).rstrip("/") + "/")
+        below = pc.starts_with(paths, pattern=str(seen.missing).rstrip("/") + "/")
         count = int(pc.sum(below).as_py() or 0)
         return count if count > 1 else 0
-    return 0 if found.seen or len(paths) == 1 else len(paths)
+    return 0 if seen.seen or len(paths) == 1 else len(paths)
 
 
 def refusal(reason: str, count: int) -> RunError:
@@ -132,9 +132,9 @@ def refusal(reason: str, count: int) -> RunError:
     )
 
 
-def share_away(found: Look, count: int) -> RunError:
+def share_away(seen: Look, count: int) -> RunError:
     """The error that stops a run whose storage is not there."""
-    place = "the storage of its scans" if found.missing is None else found.missing
+    place = "the storage of its scans" if seen.missing is None else seen.missing
     return RunError(
         f"{place}, with {count} scans of the manifest, cannot be read from the workers; see that it is "
         "mounted and that they may read it, then start the run again to go on where it was, or use "

@@ -13,9 +13,10 @@ import pytest
 
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import Change, freeze
-from spinenet.cohort.ledger import COMMITS, STAGED, Ledger
+from spinenet.cohort.layout import COMMITS, RUN_FILE, STAGED
+from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifests.manifest import Manifest
-from spinenet.cohort.plan import RUN_FILE, Conditions, load_plan
+from spinenet.cohort.plan import Conditions, load_plan
 from spinenet.cohort.status import read_status
 from spinenet.errors import OtherRun, RunError
 from spinenet.storage import Store

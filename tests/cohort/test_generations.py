@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from spinenet.cohort import finalise as finalising
-from spinenet.cohort.checkpoints import FOLDER, by_shard, save_detections
+from spinenet.cohort.checkpoints import by_shard, save_detections
 from spinenet.cohort.finalise import finalise
 from spinenet.cohort.freeze import freeze
+from spinenet.cohort.layout import DETECTIONS
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions, load_plan
@@ -140,7 +141,7 @@ def test_stray_files_are_ignored_and_stay(tmp_path: Path, monkeypatch: pytest.Mo
     assert again is not None
     ledger = Ledger(Store.at(str(tmp_path / "out")), again)
     assert ledger.unfinished(ledger.commits()) == []
-    assert by_shard(ledger.store.sizes(FOLDER)).keys() == {1}
+    assert by_shard(ledger.store.sizes(DETECTIONS)).keys() == {1}
     assert read_status(ledger.store, examples=5).states["not_mr"] == N_ROWS
     assert read_status(ledger.store, every_row=True).states["not_mr"] == N_ROWS
     assert len(read_results(str(tmp_path / "out")).scans) == N_ROWS

@@ -14,12 +14,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from spinenet.cohort import freeze as freezing
-from spinenet.cohort.checkpoints import FOLDER, Detections, detection_key, load_detections, save_detections
+from spinenet.cohort.checkpoints import Detections, detection_key, load_detections, save_detections
 from spinenet.cohort.finalise import DamagedParts, count_states, finalise
 from spinenet.cohort.freeze import freeze
-from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger, Part
+from spinenet.cohort.layout import COMMITS, DETECTIONS, RUN_FILE, STAGED
+from spinenet.cohort.ledger import Commit, Ledger, Part
 from spinenet.cohort.manifests.manifest import Entry
-from spinenet.cohort.plan import RUN_FILE, load_plan
+from spinenet.cohort.plan import load_plan
 from spinenet.cohort.tables import TABLES, to_table
 from spinenet.errors import RunError, StorageError
 from spinenet.storage import Store
@@ -181,7 +182,7 @@ def test_checkpoints_come_back_whole_or_not_at_all(store: Store) -> None:
     quads = np.arange(16, dtype=np.float64).reshape(2, 4, 2) / 3
     found = {"s0": Detections("a" * 64, (Vertebra((3, 4), quads),)), "s1": Detections("b" * 64, ())}
     save_detections(store, 7, "k" * 64, found)
-    files = list(store.sizes(FOLDER))
+    files = list(store.sizes(DETECTIONS))
     read = load_detections(store, files, 7, "k" * 64)
     assert list(read) == ["s0", "s1"]
     assert read["s0"].input_fingerprint == "a" * 64
@@ -190,9 +191,9 @@ def test_checkpoints_come_back_whole_or_not_at_all(store: Store) -> None:
     assert read["s1"].vertebrae == ()
     assert load_detections(store, files, 8, "k" * 64) == {}
     assert load_detections(store, files, 7, "j" * 64) == {}
-    store.write(f"{FOLDER}/{files[0]}", store.read(f"{FOLDER}/{files[0]}")[:-1])
+    store.write(f"{DETECTIONS}/{files[0]}", store.read(f"{DETECTIONS}/{files[0]}")[:-1])
     assert load_detections(store, files, 7, "k" * 64) == {}
-    store.remove([f"{FOLDER}/{files[0]}"])
+    store.remove([f"{DETECTIONS}/{files[0]}"])
     assert load_detections(store, files, 7, "k" * 64) == {}
 
 
@@ -243,13 +244,13 @@ def test_files_that_are_no_records_are_left_alone(store: Store) -> None:
 def test_a_corrupt_checkpoint_is_made_again(store: Store) -> None:
     found = {"s0": Detections("a" * 64, (Vertebra((3,), np.arange(8, dtype=np.float64).reshape(1, 4, 2)),))}
     save_detections(store, 0, "k" * 64, found)
-    (name,) = store.sizes(FOLDER)
-    whole = store.read(f"{FOLDER}/{name}")
-    store.write(f"{FOLDER}/{name}", whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    (name,) = store.sizes(DETECTIONS)
+    whole = store.read(f"{DETECTIONS}/{name}")
+    store.write(f"{DETECTIONS}/{name}", whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     assert load_detections(store, [name], 0, "k" * 64) == {}
     save_detections(store, 0, "k" * 64, found)
-    assert list(store.sizes(FOLDER)) == [name], "the name tells the content"
-    assert store.read(f"{FOLDER}/{name}") == whole
+    assert list(store.sizes(DETECTIONS)) == [name], "the name tells the content"
+    assert store.read(f"{DETECTIONS}/{name}") == whole
     assert list(load_detections(store, [name], 0, "k" * 64)) == ["s0"]
 
 

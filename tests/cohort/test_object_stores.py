@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from spinenet.cohort.finalise import final_states, finalise
-from spinenet.cohort.plan import RUN_FILE
+from spinenet.cohort.layout import RUN_FILE
 from spinenet.cohort.results import read_results
 from spinenet.cohort.status import read_status
 from spinenet.errors import StorageError

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort import finalise as finaliser
-from spinenet.cohort.finalise import SUCCESS, final_states, finalise
+from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import freeze
+from spinenet.cohort.layout import SUCCESS
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifests.manifest import Entry, Manifest
 from spinenet.cohort.plan import Conditions, load_plan

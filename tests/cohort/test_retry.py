@@ -11,7 +11,8 @@ import pytest
 from spinenet.anatomy import REASONS
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import freeze
-from spinenet.cohort.ledger import STAGED, Commit, Ledger
+from spinenet.cohort.layout import STAGED
+from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.results import read_results
 from spinenet.cohort.retry import (
     AUTOMATIC_TRIES,

@@ -10,7 +10,8 @@ import pytest
 
 from spinenet.cohort.finalise import final_states, finalise
 from spinenet.cohort.freeze import freeze
-from spinenet.cohort.ledger import COMMITS, STAGED, Commit, Ledger
+from spinenet.cohort.layout import COMMITS, STAGED
+from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.manifests.manifest import Manifest
 from spinenet.cohort.pace import rows_per_second
 from spinenet.cohort.plan import Conditions
