@@ -11,7 +11,7 @@ from flows.headers import Progress, log, quiet, survey
 from flows.prefect_server.observer import observer
 from flows.tasks import About, key_of
 from spinenet.errors import RootError, RunError
-from spinenet.index.catalogue import NUMBERS, SERIES, check_place, choose_all, read_index, write_index
+from spinenet.index.catalogue import check_place, choose_all, read_index, write_index
 from spinenet.index.given import given_key, given_subjects, given_text
 from spinenet.index.imageless import imageless_rows
 from spinenet.index.inventory import Inventory
@@ -19,6 +19,7 @@ from spinenet.index.packed import PackedRows
 from spinenet.index.places import as_url
 from spinenet.index.request import IndexRequest
 from spinenet.index.rules import load_rules
+from spinenet.index.schema import NUMBERS, SERIES
 from spinenet.index.subjects import folder_subjects, listed_subjects
 from spinenet.index.unfinished import Account, drop_unfinished, read_unfinished
 from spinenet.printable import printable

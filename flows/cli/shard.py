@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.printing import say
-from flows.cli.terminal import DONE, KeepGoing, Out, RetryFailed, RetryReasons, listed_reasons
+from flows.cli.terminal import KeepGoing, Out, RetryFailed, RetryReasons, listed_reasons
+
+if TYPE_CHECKING:
+    from spinenet.cohort.job import Job
+    from spinenet.cohort.part import Part
 
 _MOST_PROCESSES = 8
 """Unless more are asked for: each process holds the networks and a scan."""
@@ -43,32 +47,37 @@ def shard(
 ) -> None:
     """Do shards of a planned run that are not done yet; needs no server and no cluster."""
     reasons = listed_reasons(retry, retry_failed)
-    from flows.cores import cores
-    from flows.progress import reporter_here
-    from flows.stopping import stoppable
     from spinenet.cohort.begin import take_up
     from spinenet.cohort.part import read_part
-    from spinenet.cohort.pieces import do_part
     from spinenet.cohort.retry import Retry
 
     mine = read_part(part, os.environ, of)
-    asked = Retry.of_all() if retry_failed else Retry() if reasons is None else Retry.of(reasons)
     job = take_up(
         out,
         weights=weights,
         device=device,
         seconds_per_scan=seconds_per_scan,
-        retry=asked,
+        retry=Retry.of_all() if retry_failed else Retry() if reasons is None else Retry.of(reasons),
         keep_going=keep_going,
     )
+    _do(job, mine, processes)
+
+
+def _do(job: Job, part: Part, processes: int | None) -> None:
+    """Do a part and say what came of it."""
+    from flows.cores import cores
+    from flows.progress import reporter_here
+    from flows.stopping import stoppable
+    from spinenet.cohort.pieces import do_part
+
     reporter = reporter_here()
-    rows = [job.ledger.plan.rows_of(index) for index in mine.shards(job.ledger.plan.n_shards)]
-    reporter.started(sum(rows), sum(rows) - job.rows_left(mine), len(rows))
+    rows = [job.ledger.plan.rows_of(index) for index in part.shards(job.ledger.plan.n_shards)]
+    reporter.started(sum(rows), sum(rows) - job.rows_left(part), len(rows))
     try:
         with stoppable(job.ledger.store.retries.hurry) as stop, stop.at_the_end():
             summary = do_part(
                 replace(job, report=reporter.scan),
-                mine,
+                part,
                 processes=processes or min(cores(), _MOST_PROCESSES),
                 stop=stop,
                 report=reporter.shard,
@@ -78,4 +87,3 @@ def shard(
     counts = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
     before = f"{summary.n_before} of them before" if summary.n_before else "none of them before"
     say(f"{summary.n_shards} shards are done, {before}: {counts or 'no scan was left'}")
-    raise typer.Exit(DONE)

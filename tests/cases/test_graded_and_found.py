@@ -18,11 +18,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
+from spinenet.index.catalogue import choose_all
 from spinenet.index.imageless import imageless_rows
 from spinenet.index.inventory import Inventory
 from spinenet.index.places import find_places
 from spinenet.index.rules import load_rules
+from spinenet.index.schema import NUMBERS, SERIES
 from spinenet.index.subjects import folder_subjects
 from spinenet.index.survey import survey
 from spinenet.synthetic.dicom import write_series

@@ -19,13 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spinenet.errors import ScanError
-from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
+from spinenet.index.catalogue import choose_all
 from spinenet.index.imageless import imageless_rows
 from spinenet.index.inventory import Inventory, places_to_survey, scattered
 from spinenet.index.places import joined
 from spinenet.index.preview import preview
 from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
+from spinenet.index.schema import NUMBERS, SERIES
 from spinenet.index.subjects import folder_subjects
 from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan

@@ -12,12 +12,13 @@ import pytest
 
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError
-from spinenet.index.catalogue import NUMBERS, SERIES, choose_all, places_name, read_index, write_index
+from spinenet.index.catalogue import choose_all, places_name, read_index, write_index
 from spinenet.index.inventory import Inventory, places_to_survey, scattered
 from spinenet.index.packed import PackedRows
 from spinenet.index.places import joined
 from spinenet.index.rows import Row
 from spinenet.index.rules import load_rules
+from spinenet.index.schema import NUMBERS, SERIES
 from spinenet.index.subjects import folder_subject, keyed_subject
 from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan

@@ -10,8 +10,9 @@ import pytest
 
 from spinenet.cohort.manifests.manifest import entries, read_manifest
 from spinenet.errors import ManifestError, OutputError
-from spinenet.index.catalogue import SERIES, check_place, read_index, write_index
+from spinenet.index.catalogue import check_place, read_index, write_index
 from spinenet.index.formats import SUFFIXES, suffix_of
+from spinenet.index.schema import SERIES
 
 MARK = "folders"
 PLACE = {"place": "/data/a", "stamp": "s", "n_files": 3, "n_dicom": 3, "n_series": 3, "bytes_read": 9}

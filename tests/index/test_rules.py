@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from spinenet.errors import RulesError
-from spinenet.index.catalogue import NUMBERS, SERIES
 from spinenet.index.rows import Row
 from spinenet.index.rules import Rules, choose, load_rules, region_of
+from spinenet.index.schema import NUMBERS, SERIES
 
 
 def rules(text: str | None = None) -> Rules:

@@ -9,8 +9,8 @@ import pydicom
 import pytest
 
 from spinenet.index.candidates import Folders
-from spinenet.index.catalogue import NUMBERS, SERIES
 from spinenet.index.rules import load_rules
+from spinenet.index.schema import NUMBERS, SERIES
 from spinenet.index.subjects import folder_subject, folder_subjects, keyed_subject, listed_subjects
 from support.trees import series
 

@@ -9,11 +9,12 @@ from typing import Any
 import fsspec
 
 from spinenet.errors import ScanError
-from spinenet.index.catalogue import NUMBERS, SERIES, choose_all
+from spinenet.index.catalogue import choose_all
 from spinenet.index.packed import PackedRows
 from spinenet.index.places import find_places
 from spinenet.index.preview import preview
 from spinenet.index.rules import GRADING, load_rules
+from spinenet.index.schema import NUMBERS, SERIES
 from spinenet.index.subjects import folder_subject
 from spinenet.index.survey import survey
 from spinenet.readers.series import read_scan
