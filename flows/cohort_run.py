@@ -93,22 +93,22 @@ def run_cohort(request: RunRequest, way: Way = Way(), reporter: Reporter | None 
 
     def reachable() -> None:
         """Nothing is begun where nothing answers."""
-        if way.cluster != LOCAL:
-            with connected(Cluster(way.cluster)):
-                pass
+        with connected(Cluster(way.cluster)):
+            pass
 
-    job = replace(begin(request, about(), waiting=reporter.waiting, before=reachable), report=reporter.scan)
-    store, plan, before = job.ledger.store, job.ledger.plan, job.todo.n_before
+    before = None if way.cluster == LOCAL else reachable
+    job = replace(begin(request, about(), waiting=reporter.waiting, before=before), report=reporter.scan)
+    store, plan, n_before = job.ledger.store, job.ledger.plan, job.todo.n_before
     if job.todo.final is not None:
         _say_what_stays(job.todo.final)
         return RunSummary(store.url(), plan.n_rows, plan.n_rows, job.todo.final, time.monotonic() - began)
     if job.todo.n_again:
         log.info("%d scans that failed are read again", job.todo.n_again)
-    reporter.started(plan.n_rows, before, plan.n_shards)
+    reporter.started(plan.n_rows, n_before, plan.n_shards)
     try:
         with observer(way.prefect, reporter.waiting) as observing:
             states = _finished(job, request, way, reporter, observing)
-            summary = RunSummary(store.url(), plan.n_rows, before, states, time.monotonic() - began)
+            summary = RunSummary(store.url(), plan.n_rows, n_before, states, time.monotonic() - began)
             observing.outcome = summary
         return summary
     finally:

@@ -29,10 +29,6 @@ from spinenet.weights.resolving import resolve
 log = logging.getLogger("spinenet")
 
 
-def _nothing() -> None:
-    """Nothing has to be there before a run is begun."""
-
-
 def _silent(what: str) -> None:
     """Say nothing of what is waited for."""
 
@@ -42,7 +38,7 @@ def begin(
     about: Mapping[str, Any],
     *,
     waiting: Callable[[str], None] = _silent,
-    before: Callable[[], None] = _nothing,
+    before: Callable[[], None] | None = None,
 ) -> Job:
     """Freeze the plan of a run, or find the one that is there, and see what is left to do.
 
@@ -68,7 +64,7 @@ def begin(
     bundle = resolve(request.weights)
     ref = _reference(request.weights, bundle)
     conditions = Conditions(ref.name, ref.fingerprint, bundle.digests, request.settings.deciding)
-    if load_plan(store) is None:
+    if before is not None and load_plan(store) is None:
         before()
     plan = freeze(
         store,

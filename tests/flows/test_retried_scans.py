@@ -83,7 +83,7 @@ def test_paths_that_are_really_missing_are_rows_of_their_own(client: Client, tmp
 def test_looks_without_an_answer_say_nothing_of_a_path(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spinenet.cohort.attempts.LOOK_S", -1.0)
+    monkeypatch.setattr("flows.crew.LOOK_S", -1.0)
     monkeypatch.setattr("spinenet.cohort.attempts.AWAY_S", 0.0)
     names = [f"s{i}" for i in range(STOP_AFTER)]
     (tmp_path / "share").mkdir()

@@ -13,8 +13,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pydicom
-from test_odd_files import ODD
 
+from support.odd_files import ODD
 from support.small_scans import make_scan
 
 Files = dict[str, bytes]
