@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from typing import Any
 
 from flows.prefect_server.begun import END_S, HERE, Begun, Telling
@@ -160,7 +160,9 @@ def observer(wanted: bool = True, waiting: Callable[[str], None] | None = None) 
         observing.finish(error, waiting)
         raise
     else:
-        observing.finish(None, waiting)
+        # the run is done: whoever is impatient now only ends what is still being shown of it
+        with suppress(KeyboardInterrupt):
+            observing.finish(None, waiting)
 
 
 def configured_url() -> str | None:

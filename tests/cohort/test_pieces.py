@@ -1,4 +1,4 @@
-"""A run in pieces by the real commands, without Prefect and distributed: the tables are those of a run."""
+"""A run in pieces by the real commands, without Prefect and Dask: the tables are those of a run."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """An environment in which neither Prefect nor distributed can be imported."""
+    """An environment in which neither Prefect nor Dask can be imported."""
     hidden = tmp_path_factory.mktemp("hidden")
-    for name in ("prefect", "distributed"):
+    for name in ("prefect", "dask", "distributed"):
         text = f"raise ImportError('{name} is hidden')\n"
         (hidden / f"{name}.py").write_text(text, encoding="utf-8")
     path = os.pathsep.join([str(hidden), *filter(None, [os.environ.get("PYTHONPATH")])])
