@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 
 from spinenet.errors import ScanError
 from spinenet.types import MAX_VOXELS, square_voxels
@@ -186,17 +187,18 @@ def inflate(data: bytes, wbits: int, *, whole: bool = True) -> bytes:
         too_large or unreadable.
     """
     stream = zlib.decompressobj(wbits)
-    pieces, total, rest = [], UnpackedTotal(), data
+    unpacked, total, rest = BytesIO(), UnpackedTotal(), data
     try:
         while not stream.eof and (piece := stream.decompress(rest, _PIECE)):
-            pieces.append(piece)
+            unpacked.write(piece)
             rest = stream.unconsumed_tail
             total.add(len(piece))
     except zlib.error:
         raise ScanError("unreadable", "the compressed file is broken") from None
     if whole and not stream.eof:
         raise ScanError("unreadable", "the compressed file ends too early")
-    return b"".join(pieces)
+    # a list of pieces would be there twice while it is joined
+    return unpacked.getvalue()
 
 
 def gunzipped_head(data: bytes, size: int) -> bytes:

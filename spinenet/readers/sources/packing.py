@@ -6,6 +6,7 @@ import bz2
 import lzma
 import re
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from typing import Any
 
 from spinenet.errors import ScanError
@@ -59,7 +60,7 @@ def unpacked(data: bytes) -> bytes:
     new_decompressor: Callable[[], Any] = bz2.BZ2Decompressor
     if data.startswith(_XZ):
         new_decompressor = _new_xz
-    pieces: list[bytes] = []
+    contents = BytesIO()
     size = 0
     rest = data
     try:
@@ -73,11 +74,12 @@ def unpacked(data: bytes) -> bytes:
                     raise ScanError("too_large", f"the file unpacks to more than {MAX_UNPACKED >> 20} MiB")
                 if not piece and stream.needs_input:
                     raise ScanError("unreadable", "the packed file ends too early")
-                pieces.append(piece)
+                contents.write(piece)
             rest = stream.unused_data
     except (OSError, ValueError, lzma.LZMAError):
         raise ScanError("unreadable", "the packed file is broken") from None
-    return b"".join(pieces)
+    # a list of pieces would be there twice while it is joined
+    return contents.getvalue()
 
 
 def _new_xz() -> lzma.LZMADecompressor:
