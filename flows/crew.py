@@ -15,7 +15,6 @@ from typing import Any
 from distributed import Client, Future, KilledWorker
 
 from flows.clusters.address import CPU, GPU, workers_of
-from flows.stopping import STOPPED
 from flows.window import Window
 from flows.workers import STEPS, Steps
 from spinenet.cohort.attempts import LOOK_S, NO_ANSWER, PATIENCE, Avoided
@@ -23,7 +22,7 @@ from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure
 from spinenet.cohort.scan import Orders, Outcome, failed
-from spinenet.errors import RunError, Stopped
+from spinenet.errors import STOPPED, RunError, Stopped
 from spinenet.inference.device_errors import DeviceFailed
 from spinenet.readers.sources.presence import Look, look
 

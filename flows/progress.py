@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from flows.cli.terminal import duration
-from spinenet.printable import printable
+from spinenet.printable import counted, printable
 
 log = logging.getLogger("spinenet")
 
@@ -80,10 +80,9 @@ class LogReporter:
             self._done += sum(states.values())
             rate = (self._done - self._before) / max(time.monotonic() - self._began, 1e-9)
             left = max(0, self._total - self._done)
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         text = (
-            f"shard {index} committed in {seconds:.1f} s: {counts}; {self._done} of {self._total} scans, "
-            f"{rate:.2f} a second"
+            f"shard {index} committed in {seconds:.1f} s: {counted(states)}; "
+            f"{self._done} of {self._total} scans, {rate:.2f} a second"
         )
         self.say(f"{text}, about {duration(left / rate)} left" if left and rate else text)
 

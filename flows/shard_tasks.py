@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from functools import partial
 
 from flows.progress import Reporter
-from flows.stopping import STOPPED, Stop
+from flows.stopping import Stop
 from flows.tasks import About, Done, Tasks, key_of
 from spinenet.cohort.attempts import Crew
 from spinenet.cohort.job import Job
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.request import RunRequest
 from spinenet.cohort.shard import do_shard
-from spinenet.errors import Stopped
-from spinenet.printable import link_target, printable
+from spinenet.errors import STOPPED, Stopped
+from spinenet.printable import counted, link_target, printable
 from spinenet.redaction import redacted
 
 _LONGEST = 60
@@ -86,10 +86,9 @@ def do_shards(
             stop.set()
             raise
         reporter.shard(index, states, time.monotonic() - started)
-        counts = ", ".join(f"{count} {state}" for state, count in states.items())
         record = job.ledger.store.url(job.ledger.record_name(index, job.todo.generations.get(index, 0)))
         link = f"[commit record]({link_target(record)})"
-        return Done(f"{counts}: {link}", 100 * next(committed) / len(indices))
+        return Done(f"{counted(states)}: {link}", 100 * next(committed) / len(indices))
 
     room = threading.Semaphore(in_flight)
     for index in indices:

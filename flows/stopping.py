@@ -12,14 +12,14 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import NoReturn
 
+from spinenet.errors import STOPPED
+
 STOP_S = 150.0
 """From the wish to end, or the error that ends a run, to its end: shards stop, servers are told, workers end.
 What takes longer hangs, as a write to a share that is away does."""
 
 LEAVE_S = 20.0
 """From the last word of a command to the end of its process, for threads of libraries to end."""
-
-STOPPED = "the run was stopped; start it again to go on where it was"
 
 
 class Stop(threading.Event):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from distributed import get_worker
 
@@ -14,10 +13,6 @@ from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.scan import Decoded, Orders, Outcome
 from spinenet.memory import keep_freed
-from spinenet.weights.loaded import networks_for
-
-if TYPE_CHECKING:
-    from spinenet.weights.networks import Networks
 
 
 def decode(entry: Entry, orders: Orders) -> Decoded:
@@ -30,7 +25,7 @@ def decode(entry: Entry, orders: Orders) -> Decoded:
     """
     orders.refuse_other_version(f"worker {here()}")
     keep_freed()
-    return replace(scan.decode(entry, orders), trace=(("decode", here()),))
+    return scan.decode(entry, orders, here())
 
 
 def infer(decoded: Decoded, orders: Orders, detections: Detections | None = None) -> Outcome:
@@ -45,16 +40,8 @@ def infer(decoded: Decoded, orders: Orders, detections: Detections | None = None
     """
     orders.refuse_other_version(f"worker {here()}")
     keep_freed()
-    trace = list(decoded.trace)
-
-    def networks() -> Networks:
-        held, loaded = networks_for(orders.weights, orders.device, f"worker {here()}")
-        trace.extend([("inference", here()), *([("load", here())] if loaded else [])])
-        return held
-
     with ends_with_its_device():
-        outcome = scan.infer(decoded, orders, networks, detections)
-    return replace(outcome, trace=tuple(trace))
+        return scan.infer(decoded, orders, here(), detections)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,10 @@ class RunError(SpinenetError, RuntimeError):
     """A run that cannot start, go on or be finalised."""
 
 
+STOPPED = "the run was stopped; start it again to go on where it was"
+"""What a user who stopped a run is told."""
+
+
 class Stopped(RunError):  # noqa: N818 - a wish of the user's, no defect
     """The run was asked to stop; what is committed stays."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from urllib.parse import quote
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -51,3 +52,8 @@ def _shown(character: str) -> str:
         return _SHORT[character]
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts as people read them, such as "8 done, 1 path_missing"; none that is 0."""
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.printing import say
 from flows.cli.terminal import DONE, SOME_FAILED, Out
+from spinenet.printable import counted
 
 
 def finalise(
@@ -21,7 +22,6 @@ def finalise(
     from spinenet.cohort.pieces import finalise_run
 
     states = finalise_run(out, of=of)
-    counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
-    say(f"{sum(states.values())} scans: {counts}. Tables in {out}")
+    say(f"{sum(states.values())} scans: {counted(states)}. Tables in {out}")
     failed = any(count for state, count in states.items() if state not in ("done", "excluded"))
     raise typer.Exit(SOME_FAILED if failed else DONE)

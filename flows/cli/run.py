@@ -25,6 +25,7 @@ from flows.cli.terminal import (
     Weights,
     request_of,
 )
+from spinenet.printable import counted
 from spinenet.settings import SHARD_SIZE
 from spinenet.timelimit import SECONDS_PER_SCAN
 from spinenet.weights.names import PUBLISHED
@@ -74,6 +75,5 @@ def run(
         summary = run_cohort(request, Way(cluster, prefect), reporter)
     finally:
         reporter.finished()
-    counts = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
-    say(f"{summary.n_rows} scans: {counts}. Tables in {summary.out}")
+    say(f"{summary.n_rows} scans: {counted(summary.states)}. Tables in {summary.out}")
     raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)

@@ -10,6 +10,7 @@ import typer
 
 from flows.cli.printing import say
 from flows.cli.terminal import KeepGoing, Out, RetryFailed, RetryReasons, listed_reasons
+from spinenet.printable import counted
 
 if TYPE_CHECKING:
     from spinenet.cohort.job import Job
@@ -84,6 +85,5 @@ def _do(job: Job, part: Part, processes: int | None) -> None:
             )
     finally:
         reporter.finished()
-    counts = ", ".join(f"{count} {state}" for state, count in summary.states.items() if count)
     before = f"{summary.n_before} of them before" if summary.n_before else "none of them before"
-    say(f"{summary.n_shards} shards are done, {before}: {counts or 'no scan was left'}")
+    say(f"{summary.n_shards} shards are done, {before}: {counted(summary.states) or 'no scan was left'}")

@@ -11,6 +11,7 @@ import typer
 from flows.cli.printing import SHOWN, Group, say_groups, wrapped
 from flows.cli.terminal import Out, duration
 from spinenet.anatomy import REASONS
+from spinenet.printable import counted
 
 if TYPE_CHECKING:
     from spinenet.cohort.status import RunStatus
@@ -34,7 +35,7 @@ def status(
     say_groups(f"{account.n_rows} scans in", account.out, _groups(account))
     typer.echo(wrapped(_pace(account)))
     if account.due:
-        due = ", ".join(f"{count} {reason}" for reason, count in account.due.items())
+        due = counted(account.due)
         typer.echo(wrapped(f"The next start reads again what may have failed by its surroundings: {due}."))
     typer.echo(
         "The tables are written."

@@ -13,12 +13,12 @@ from spinenet.cohort.job import Job
 from spinenet.cohort.layout import DETECTIONS, FOLDERS
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.manifests.manifest import read_manifest
-from spinenet.cohort.plan import Conditions, Plan, load_plan
+from spinenet.cohort.plan import Conditions, Plan, load_plan, planned
 from spinenet.cohort.request import RunRequest
 from spinenet.cohort.retry import Retry
 from spinenet.cohort.scan import Orders
 from spinenet.cohort.todo import what_is_left
-from spinenet.errors import OtherRun, RunError
+from spinenet.errors import OtherRun
 from spinenet.redaction import has_secret
 from spinenet.settings import Settings
 from spinenet.storage import open_output
@@ -71,7 +71,7 @@ def begin(
         rows,
         conditions,
         shard_size=request.shard_size,
-        about={**about, "request": request.record | {"weights": _kept_source(ref.source)}},
+        about={**about, "request": {**request.record, "weights": _kept_source(ref.source)}},
         change=request.change,
     )
     orders = Orders(ref, request.settings, request.device, request.seconds_per_scan)
@@ -109,9 +109,7 @@ def take_up(
     1
     """
     store = open_output(out, FOLDERS)
-    plan = load_plan(store)
-    if plan is None:
-        raise RunError(f"there is no run in {store.url()}; begin one with: spinenet plan MANIFEST {out}")
+    plan = planned(store)
     asked = _asked(plan)
     source = weights or asked.get("weights") or plan.record["conditions"]["weights"]
     bundle = resolve(source)

@@ -17,8 +17,9 @@ from spinenet.cohort.job import Job
 from spinenet.cohort.layout import FOLDERS
 from spinenet.cohort.ledger import Ledger
 from spinenet.cohort.part import Part, array_of, parts_with
-from spinenet.cohort.plan import Plan, load_plan
-from spinenet.cohort.processes import STEPS, Steps, process_crew
+from spinenet.cohort.plan import Plan, planned
+from spinenet.cohort.process_steps import Steps
+from spinenet.cohort.processes import STEPS, process_crew
 from spinenet.cohort.request import RunRequest
 from spinenet.cohort.retry import parts_that_stay
 from spinenet.cohort.shard import do_shard
@@ -155,9 +156,7 @@ def finalise_run(out: str, *, of: int | None = None) -> Mapping[str, int]:
     {'done': 2, 'excluded': 0}
     """
     store = open_output(out, FOLDERS)
-    plan = load_plan(store)
-    if plan is None:
-        raise RunError(f"there is no run in {store.url()}; begin one with: spinenet plan MANIFEST {out}")
+    plan = planned(store)
     final = final_states(store, plan)
     if final is not None:
         return final

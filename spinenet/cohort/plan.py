@@ -147,6 +147,26 @@ def load_plan(store: Store) -> Plan | None:
     return Plan(from_parquet(data), int(plan["shard_size"]), record)
 
 
+def planned(store: Store, begin: str = "plan") -> Plan:
+    """The plan of the run in ``store``.
+
+    Parameters
+    ----------
+    begin
+        Command that would begin one.
+
+    Raises
+    ------
+    RunError
+        None was begun there, or as :func:`load_plan`.
+    """
+    plan = load_plan(store)
+    if plan is None:
+        place = store.url()
+        raise RunError(f"there is no run in {place}; begin one with: spinenet {begin} MANIFEST {place}")
+    return plan
+
+
 def newest_revision(store: Store) -> int:
     """How often the run in ``store`` was changed; 0 also where there is none."""
     return max((revision_of(name) or 0 for name in store.sizes(RUN)), default=0)

@@ -6,19 +6,15 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from spinenet.cohort import scan
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.scan import Decoded, Orders, Outcome
 from spinenet.memory import keep_freed
-from spinenet.weights.loaded import THREADS_VARIABLE, networks_for
-
-if TYPE_CHECKING:
-    from spinenet.weights.networks import Networks
+from spinenet.weights.loaded import THREADS_VARIABLE
 
 DECODER, INFERRER = "decoding process", "inferring process"
 """Names of the two kinds of processes in commit records: those of a kind are alike."""
@@ -50,22 +46,21 @@ def set_up(environment: Mapping[str, str], parent: int) -> None:
 
 def decode(entry: Entry, orders: Orders) -> Decoded:
     """:func:`spinenet.cohort.scan.decode` in a process of its own."""
-    return replace(scan.decode(entry, orders), trace=(("decode", DECODER),))
+    return scan.decode(entry, orders, DECODER)
 
 
 def infer(decoded: Decoded, orders: Orders, detections: Detections | None = None) -> Outcome:
     """:func:`spinenet.cohort.scan.infer` in a process of its own."""
-    trace = list(decoded.trace)
-
-    def networks() -> Networks:
-        held, loaded = networks_for(orders.weights, orders.device, "this machine")
-        trace.extend([("inference", INFERRER), *([("load", INFERRER)] if loaded else [])])
-        return held
-
-    outcome = scan.infer(decoded, orders, networks, detections)
-    return replace(outcome, trace=tuple(trace))
+    return scan.infer(decoded, orders, INFERRER, detections)
 
 
-def decode_and_infer(entry: Entry, orders: Orders, detections: Detections | None = None) -> Outcome:
-    """Both steps in one process, for a scan that is tried alone."""
-    return infer(decode(entry, orders), orders, detections)
+@dataclass(frozen=True)
+class Steps:
+    """What the processes do for a scan, by functions that they can import."""
+
+    decode: Callable[[Entry, Orders], Decoded] = decode
+    infer: Callable[[Decoded, Orders, Detections | None], Outcome] = infer
+
+    def both(self, entry: Entry, orders: Orders, detections: Detections | None) -> Outcome:
+        """Do one step after the other in one process, for a scan that is tried alone."""
+        return self.infer(self.decode(entry, orders), orders, detections)

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from spinenet.cohort.attempts import LOOK_S, NO_ANSWER, PATIENCE, Avoided
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
-from spinenet.cohort.process_steps import (
-    INFERRER,
-    SIDE_BY_SIDE,
-    decode,
-    decode_and_infer,
-    infer,
-    set_up,
-)
+from spinenet.cohort.process_steps import INFERRER, SIDE_BY_SIDE, Steps, set_up
 from spinenet.cohort.rows import Failure
 from spinenet.cohort.scan import Decoded, Orders, Outcome, failed
-from spinenet.errors import RunError, SpinenetError, Stopped
+from spinenet.errors import STOPPED, RunError, SpinenetError, Stopped
 from spinenet.gpus import gpu_names
 from spinenet.inference.device_errors import DeviceFailed
 from spinenet.readers.sources.presence import Look, look
@@ -39,15 +33,6 @@ AHEAD = 2
 
 _LOST = (BrokenProcessPool, CancelledError)
 """What becomes of a scan whose process ended, by itself or with its pool."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """What the processes do for a scan, by functions that they can import."""
-
-    decode: Callable[[Entry, Orders], Decoded] = decode
-    infer: Callable[[Decoded, Orders, Detections | None], Outcome] = infer
-    both: Callable[[Entry, Orders, Detections | None], Outcome] = decode_and_infer
 
 
 STEPS = Steps()
@@ -138,7 +123,7 @@ class ProcessCrew:
     def refuse_if_over(self) -> None:
         """See :meth:`spinenet.cohort.attempts.Crew.refuse_if_over`."""
         if self._stop.is_set():
-            raise Stopped("the run was stopped; start it again to go on where it was")
+            raise Stopped(STOPPED)
 
     def wait(self, seconds: float) -> None:
         """See :meth:`spinenet.cohort.attempts.Crew.wait`."""
@@ -150,19 +135,27 @@ class ProcessCrew:
     def look(self, path: str, others: Sequence[str]) -> Look:
         """See :meth:`spinenet.cohort.attempts.Crew.look`."""
         seen = self._looking.submit(look, path, others)
-        try:
-            return seen.result(timeout=LOOK_S)
-        except (TimeoutError, BrokenProcessPool):
+        if not self._ended(seen, LOOK_S):
             self._looking.end()
+            return NO_ANSWER
+        try:
+            return seen.result()
+        except _LOST:
             return NO_ANSWER
 
     def once_alone(self, entry: Entry, detections: Mapping[str, Detections]) -> Outcome | None:
         """See :meth:`spinenet.cohort.attempts.Crew.once_alone`."""
         future = self._alone.submit(self._steps.both, entry, self._orders, detections.get(entry.scan_id))
-        while not future.done():
+        self._ended(future)
+        return self._outcome(future, entry, self._alone)
+
+    def _ended(self, future: Future[Any], seconds: float = math.inf) -> bool:
+        """Whether a future has ended, after waiting so long at the most; raises where the run is to end."""
+        give_up = time.monotonic() + seconds
+        while not future.done() and time.monotonic() < give_up:
             self.refuse_if_over()
             wait([future], timeout=PATIENCE)
-        return self._outcome(future, entry, self._alone)
+        return future.done()
 
     def outcomes(
         self,

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from spinenet.cohort.freeze import Change
 from spinenet.cohort.retry import Retry
-from spinenet.redaction import redacted
 from spinenet.settings import SHARD_SIZE, Settings
 from spinenet.timelimit import SECONDS_PER_SCAN
 from spinenet.weights.names import PUBLISHED
@@ -17,8 +16,8 @@ ColumnType = Literal["text", "integer", "number", "boolean", "date"]
 """Names of :data:`spinenet.cohort.manifests.column_types.TYPES`."""
 
 
-_NOT_KEPT = {"manifest", "out", "change", "retry", "retry_failed"}
-"""Fields that ``run.json`` holds elsewhere, or that are of one start alone."""
+_NOT_KEPT = {"manifest", "out", "weights", "change", "retry", "retry_failed"}
+"""Fields that ``run.json`` holds elsewhere or in another form, or that are of one start alone."""
 
 
 class RunRequest(BaseModel):
@@ -100,6 +99,5 @@ class RunRequest(BaseModel):
 
     @property
     def record(self) -> dict[str, Any]:
-        """What ``run.json`` keeps, without secrets: what a later process of the same run goes by."""
-        kept = self.model_dump(mode="json", include=set(RunRequest.model_fields) - _NOT_KEPT)
-        return kept | {"weights": redacted(self.weights)}
+        """What ``run.json`` keeps as it was asked: what a later process of the same run goes by."""
+        return self.model_dump(mode="json", include=set(RunRequest.model_fields) - _NOT_KEPT)

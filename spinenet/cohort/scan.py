@@ -22,7 +22,7 @@ from spinenet.settings import Settings
 from spinenet.storage.causes import scan_error
 from spinenet.timelimit import SECONDS_PER_SCAN, time_limit
 from spinenet.types import Scan, SpineReading
-from spinenet.weights.loaded import WeightsRef
+from spinenet.weights.loaded import WeightsRef, networks_for
 
 if TYPE_CHECKING:
     from spinenet.weights.networks import Networks
@@ -90,8 +90,14 @@ class Outcome:
     trace: Trace = ()
 
 
-def decode(entry: Entry, orders: Orders) -> Decoded:
-    """Read and decode a scan and bring it to square pixels. Never raises for a scan's own fault."""
+def decode(entry: Entry, orders: Orders, here: str) -> Decoded:
+    """Read and decode a scan and bring it to square pixels. Never raises for a scan's own fault.
+
+    Parameters
+    ----------
+    here
+        Name of the worker that does it, for the trace.
+    """
     started = time.perf_counter()
 
     def read() -> tuple[Scan, ScanFacts]:
@@ -99,25 +105,25 @@ def decode(entry: Entry, orders: Orders) -> Decoded:
         return to_square_pixels(stored), ScanFacts.of(stored)
 
     result = _guarded(read, orders.seconds)
-    seconds = {"read": time.perf_counter() - started}
+    seconds, trace = {"read": time.perf_counter() - started}, (("decode", here),)
     if isinstance(result, Failure):
-        return Decoded(entry, None, None, result, seconds)
+        return Decoded(entry, None, None, result, seconds, trace)
     scan, facts = result
-    return Decoded(entry, scan, facts, None, seconds)
+    return Decoded(entry, scan, facts, None, seconds, trace)
 
 
 def infer(
     decoded: Decoded,
     orders: Orders,
-    networks: Callable[[], Networks],
+    here: str,
     detections: Detections | None = None,
 ) -> Outcome:
     """Detect, label and grade a decoded scan, and make its rows.
 
     Parameters
     ----------
-    networks
-        Gives the run's networks; not called for a scan that could not be decoded.
+    here
+        Name of the worker that does it, for the trace and for errors.
     detections
         Of an earlier start; taken instead of detecting again if they were found in the same input.
 
@@ -134,19 +140,20 @@ def infer(
     )
     if scan is None or facts is None:
         failure = replace(decoded.failure or Failure("internal_error", ""), seconds=decoded.seconds)
-        return Outcome(failed_rows(entry, failure, made_by))
-    loaded = networks()
-    reading = _guarded(lambda: _reading(scan, facts, loaded, orders.settings, detections), orders.seconds)
+        return Outcome(failed_rows(entry, failure, made_by), None, decoded.trace)
+    networks, loaded = networks_for(orders.weights, orders.device, here)
+    trace = (*decoded.trace, ("inference", here), *((("load", here),) if loaded else ()))
+    reading = _guarded(lambda: _reading(scan, facts, networks, orders.settings, detections), orders.seconds)
     if isinstance(reading, Failure):
         failure = replace(reading, seconds=decoded.seconds)
-        return Outcome(failed_rows(entry, failure, made_by, facts))
+        return Outcome(failed_rows(entry, failure, made_by, facts), None, trace)
     seconds = {**decoded.seconds, **reading.seconds}
     detected = Detections(facts.fingerprint, reading.detections)
     if not reading.vertebrae:
         failure = Failure("no_vertebrae", "no vertebra was found in the scan", seconds)
-        return Outcome(failed_rows(entry, failure, made_by, facts), detected)
+        return Outcome(failed_rows(entry, failure, made_by, facts), detected, trace)
     stored = replace(reading_on_grid(reading, scan.pixel_spacing, facts.pixel_spacing), seconds=seconds)
-    return Outcome(result_rows(entry, facts, stored, made_by), detected)
+    return Outcome(result_rows(entry, facts, stored, made_by), detected, trace)
 
 
 def failed(entry: Entry, failure: Failure, orders: Orders, trace: Trace = ()) -> Outcome:

@@ -12,9 +12,8 @@ import pyarrow as pa
 from spinenet.cohort.finalise import count_flags, count_states, due_of, success_of
 from spinenet.cohort.ledger import Commit, Ledger
 from spinenet.cohort.pace import rows_per_second
-from spinenet.cohort.plan import Plan, load_plan
+from spinenet.cohort.plan import Plan, planned
 from spinenet.cohort.table_files import read_table_files
-from spinenet.errors import RunError
 from spinenet.storage import Store
 
 SHARDS_AT_ONCE = 64
@@ -103,11 +102,7 @@ def read_status(store: Store, *, examples: int = 0, every_row: bool = False) -> 
     RunError
         There is no run.
     """
-    plan = load_plan(store)
-    if plan is None:
-        raise RunError(
-            f"there is no run in {store.url()}; begin one with: spinenet run MANIFEST {store.url()}"
-        )
+    plan = planned(store, "run")
     record = success_of(store, plan)
     if record is not None:
         return _finished(store, plan, record, examples, every_row)

@@ -42,7 +42,7 @@ class Todo:
     def limited_to(self, shards: Collection[int]) -> Todo:
         """What of it is in some shards."""
         mine = [shard for shard in self.shards if shard in shards]
-        return replace(self, shards=mine, again={s: rows for s, rows in self.again.items() if s in mine})
+        return replace(self, shards=mine, again={s: self.again[s] for s in mine if s in self.again})
 
 
 def what_is_left(ledger: Ledger, retry: Retry) -> Todo:

@@ -75,7 +75,9 @@ def networks_for(ref: WeightsRef, device: str, here: str) -> tuple[Networks, boo
             return held, False
         bundle = resolve(ref.source)
         if bundle.fingerprint != ref.fingerprint:
-            raise WeightsError(f"{here} has other weights under {ref.source} than the run was begun with")
+            raise WeightsError(
+                f"worker {here} has other weights under {ref.source} than the run was begun with"
+            )
         networks = load_networks(bundle, device)
         _held.clear()
         _held[ref.fingerprint, device] = networks

@@ -12,7 +12,7 @@ import spinenet.cohort.scan
 from spinenet.cohort import process_steps
 from spinenet.cohort.checkpoints import Detections
 from spinenet.cohort.manifests.manifest import Entry
-from spinenet.cohort.processes import Steps
+from spinenet.cohort.process_steps import Steps
 from spinenet.cohort.scan import Decoded, Orders, Outcome
 from spinenet.timelimit import time_limit
 from support import no_op_steps
@@ -45,13 +45,8 @@ def infer(decoded: Decoded, orders: Orders, detections: Detections | None = None
     return no_op_steps.infer(decoded, orders, detections)
 
 
-def both(entry: Entry, orders: Orders, detections: Detections | None = None) -> Outcome:
-    """One after the other."""
-    return infer(decode(entry, orders), orders, detections)
-
-
 def _breaks(*values: object) -> None:
     raise RuntimeError("CUDA error: device-side assert triggered")
 
 
-STEPS = Steps(decode, infer, both)
+STEPS = Steps(decode, infer)
