@@ -18,6 +18,8 @@ from flows.prefect_server.server import free_port
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 DEPLOYED = "tested"
+BUSY, BUSY_S = 503, 60.0
+"""Status of a server whose database is locked by another request, and how long that may last."""
 
 SERVE = f"""
 from prefect import serve
@@ -35,14 +37,23 @@ class Served:
     url: str
     process: subprocess.Popen[bytes]
 
+    def answer(self, method: str, path: str, **asked: Any) -> httpx.Response:
+        """What the API answers; asked again where its database is busy, as Prefect's own client does."""
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            answer = httpx.request(method, f"{self.url}/{path}", timeout=60, **asked)
+            if answer.status_code != BUSY or time.monotonic() > deadline:
+                return answer
+            time.sleep(float(answer.headers.get("Retry-After", 1)))
+
     def get(self, path: str) -> dict[str, Any]:
         """One thing."""
-        found: dict[str, Any] = httpx.get(f"{self.url}/{path}", timeout=60).raise_for_status().json()
+        found: dict[str, Any] = self.answer("GET", path).raise_for_status().json()
         return found
 
     def found(self, what: str, **asked: Any) -> list[dict[str, Any]]:
         """All things of a kind that are as is asked for."""
-        answer = httpx.post(f"{self.url}/{what}/filter", json=asked, timeout=60).raise_for_status()
+        answer = self.answer("POST", f"{what}/filter", json=asked).raise_for_status()
         found: list[dict[str, Any]] = answer.json()
         return found
 
@@ -56,14 +67,14 @@ class Served:
     def deployment(self, flow: str) -> dict[str, Any]:
         """What is deployed, once it is."""
         path = f"deployments/name/{flow}/{DEPLOYED}"
-        until(lambda: httpx.get(f"{self.url}/{path}", timeout=60).status_code == 200, 60)
+        until(lambda: self.answer("GET", path).status_code == 200, 60)
         return self.get(path)
 
     def ask(self, flow: str, **request: Any) -> httpx.Response:
         """Ask for a run, as the form does."""
         deployed = self.deployment(flow)["id"]
         asked = {"parameters": {"request": request}}
-        return httpx.post(f"{self.url}/deployments/{deployed}/create_flow_run", json=asked, timeout=60)
+        return self.answer("POST", f"deployments/{deployed}/create_flow_run", json=asked)
 
     def run(self, flow: str, **request: Any) -> dict[str, Any]:
         """A run that was asked for."""
