@@ -79,7 +79,9 @@ class _Pool:
             # Python 3.14 has kill_workers() for this
             process.kill()
         for process in processes:
-            process.join()
+            # the pool's own thread waits for it too: one of the two returns before the end is noted
+            while process.is_alive():
+                process.join(0.1)
 
 
 class ProcessCrew:
