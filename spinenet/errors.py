@@ -28,6 +28,10 @@ class ScanError(SpinenetError, ValueError):
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
 
+    def to_keep(self) -> ScanError:
+        """The same without its traceback, whose frames would hold the bytes of the files that were read."""
+        return ScanError(self.reason, self.detail)
+
 
 class ManifestError(SpinenetError, ValueError):
     """A manifest that cannot be read or breaks its contract."""

@@ -254,8 +254,7 @@ class _Gathering:
             return
         if is_packed(start[:MAGIC]):
             file.seek(0)
-            data = unpacked(file.read())
-            self.unpacked.add(len(data))
+            data = unpacked(file.read(), self.unpacked)
             if is_dicom(data[:HEAD]):
                 self._take_head(name, len(data), read_head(name, BytesIO(data), self.overrides))
                 self.shifts[name] = None

@@ -32,7 +32,7 @@ from spinenet.readers.sources.limits import (
     gunzipped_head,
 )
 from spinenet.readers.sources.packing import is_packed, unpacked
-from spinenet.readers.sources.part10 import as_part10, is_unpacked
+from spinenet.readers.sources.part10 import as_part10
 
 _BLOCK = 1 << 16
 """Bytes fetched at a time from storage other than a local disk."""
@@ -133,38 +133,35 @@ def whole_files(
     """
     if place.kind != ARCHIVE:
         place = replace(place, files={name: place.files[name] for name in names})
-    total = UnpackedTotal()
-    for name, stored, data in _whole(open_members(fs, place, count), set(names)):
-        if is_unpacked(data, stored):
-            total.add(len(data))
-        yield name, data
+    yield from _whole(open_members(fs, place, count), set(names), UnpackedTotal())
 
 
-def _whole(members: Iterator[Member], left: set[str]) -> Iterator[tuple[str, int, bytes]]:
-    """(name, size as stored, bytes) of the members named in ``left``, also of archives within archives."""
+def _whole(members: Iterator[Member], left: set[str], total: UnpackedTotal) -> Iterator[tuple[str, bytes]]:
+    """(name, bytes) of the members named in ``left``, also of archives within archives."""
     for name, size, file in members:
         if name in left:
             left.discard(name)
             check_total(1, size)
             data = _read_all(file)
-            data = as_part10(unpacked(data) if is_packed(data) else data) or b""
+            data = as_part10(unpacked(data, total) if is_packed(data) else data, total=total) or b""
             if data:
-                yield name, size, data
+                yield name, data
         elif within := {path for path in left if path.startswith(f"{name}/")}:
             left -= within
             inner = {path.removeprefix(f"{name}/") for path in within}
-            for path, stored, data in _whole(members_in(BytesIO(_read_all(file))), inner):
-                yield f"{name}/{path}", stored, data
+            for path, data in _whole(members_in(BytesIO(_read_all(file))), inner, total):
+                yield f"{name}/{path}", data
         if not left:
             return
 
 
 def _read_all(file: Readable) -> bytes:
-    parts = []
+    whole = BytesIO()
     while part := file.read(_AT_ONCE):
-        parts.append(part)
-        check_total(1, sum(map(len, parts)))
-    return b"".join(parts)
+        whole.write(part)
+        check_total(1, whole.tell())
+    # a list of parts would be there twice while it is joined
+    return whole.getvalue()
 
 
 def open_file(fs: Any, path: str) -> Any:

@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ from pydicom.uid import (
 )
 
 from spinenet.errors import ScanError
+from spinenet.readers.dicom.collected import Collected
+from spinenet.readers.dicom.grouping import group_series
 from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
 from spinenet.readers.sources import limits as limits_module
@@ -115,6 +118,37 @@ def test_files_that_are_small_packed_and_large_together(
     for path in save(tmp_path / "series", empty):
         path.write_bytes(gzip.compress(path.read_bytes()))
     assert reason_of(tmp_path) == "too_large"
+
+
+def test_unpacking_ends_where_a_path_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = 1 << 14
+    monkeypatch.setattr(limits_module, "_PIECE", piece)
+    monkeypatch.setattr(limits_module, "MAX_BYTES", 300_000)
+    packed, total = gzip.compress(bytes(200_000)), limits_module.UnpackedTotal()
+    assert len(limits_module.gunzip(packed, total=total)) == total.size == 200_000
+    with pytest.raises(ScanError, match="too_large"):
+        limits_module.gunzip(packed, total=total)
+    assert total.size <= 300_000 + piece, "the second file was not unpacked to its end"
+
+
+def test_an_error_that_is_kept_holds_no_bytes_of_the_file(series: list[Path]) -> None:
+    broken = gzip.compress(series[0].read_bytes())[:-30]
+    collected = Collected()
+    with pytest.raises(ScanError, match="too early") as caught:
+        as_part10(broken)
+    collected.lose(caught.value)
+    assert collected.broken is not None
+    assert (collected.broken.reason, collected.broken.detail) == (caught.value.reason, caught.value.detail)
+    assert collected.broken.__traceback__ is collected.broken.__context__ is None
+    # slices without positions do not make a stack
+    frames = [
+        replace(frame, position=None)
+        for path in series
+        for frame in read_frames(path.name, path.read_bytes())
+    ]
+    (grouped,) = group_series(frames, lambda names: iter(()))
+    assert isinstance(grouped.outcome, ScanError)
+    assert grouped.outcome.__traceback__ is grouped.outcome.__context__ is None
 
 
 def test_what_is_not_dicom(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from spinenet.readers.dicom.pixels import stored_frames
 from spinenet.readers.dicom.rescale import rescaled
 from spinenet.readers.dicom.stacks import Stack
 from spinenet.readers.sources.limits import UnpackedTotal, check_total
-from spinenet.readers.sources.part10 import as_part10, is_unpacked
+from spinenet.readers.sources.part10 import as_part10
 from spinenet.readers.space.orientation import reorient
 from spinenet.types import Scan
 
@@ -88,16 +88,14 @@ def _read_headers(
     size, unpacked = 0, UnpackedTotal()
     for name in sorted(files):
         try:
-            data = as_part10(files[name])
+            # also files that are then left out count
+            data = as_part10(files[name], total=unpacked)
             frames = () if data is None else read_frames(name, data, overrides)
         except ScanError as error:
             if error.reason != "unreadable":
                 raise
             collected.lose(error)
             continue
-        if data is not None and is_unpacked(data, len(files[name])):
-            # also files that are then left out
-            unpacked.add(len(data))
         if collected.take(frames) and data is not None:
             kept[name] = data
             size += len(data)

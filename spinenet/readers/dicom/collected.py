@@ -61,7 +61,7 @@ class Collected:
 
     def lose(self, error: ScanError) -> None:
         """Note the error of an unusable file, which is ignored."""
-        self.broken = error
+        self.broken = error.to_keep()
         self.noted.add("unreadable_ignored")
 
     def required(self) -> list[Frame]:

@@ -220,7 +220,7 @@ class _Grouping:
         try:
             distinct = without_copies(slices, self.files)
         except ScanError as error:
-            return [Series(uid, part.labels, slices, error, flags)]
+            return [Series(uid, part.labels, slices, error.to_keep(), flags)]
         if len(distinct) < len(slices):
             flags |= {"duplicate_files"}
         all_series = []
@@ -262,7 +262,7 @@ class _Grouping:
             if is_doubtful(stack.frames) or (self.glances and self.glances.show_turns(stack.frames)):
                 check_doubtful(stack.frames, self.files)
         except ScanError as error:
-            return error
+            return error.to_keep()
         return stack
 
 

@@ -94,7 +94,7 @@ class UnpackedTotal:
     size: int = 0
 
     def add(self, size: int) -> None:
-        """Count one more file's bytes; errors as :func:`check_unpacked`."""
+        """Count bytes as they are unpacked; errors as :func:`check_unpacked`."""
         self.size += size
         check_unpacked(self.size)
 
@@ -165,21 +165,22 @@ def check_lengths(lengths: Iterable[float], what: str = "PixelSpacing") -> None:
             raise ScanError("missing_tags", detail)
 
 
-def gunzip(data: bytes, *, whole: bool = True) -> bytes:
-    """Decompress gzip'd bytes to at most :data:`MAX_UNPACKED`.
-
-    Raises
-    ------
-    ScanError
-        too_large or unreadable.
-    """
-    return inflate(data, _GZIP, whole=whole)
+def gunzip(data: bytes, *, whole: bool = True, total: UnpackedTotal | None = None) -> bytes:
+    """Decompress gzip'd bytes; parameters and errors as :func:`inflate`."""
+    return inflate(data, _GZIP, whole=whole, total=total)
 
 
-def inflate(data: bytes, wbits: int, *, whole: bool = True) -> bytes:
-    """Decompress a zlib stream (``wbits`` as in :mod:`zlib`) to at most :data:`MAX_UNPACKED`.
+def inflate(data: bytes, wbits: int, *, whole: bool = True, total: UnpackedTotal | None = None) -> bytes:
+    """Decompress a zlib stream to at most :data:`MAX_UNPACKED`.
 
-    ``whole`` says that the stream must not end early.
+    Parameters
+    ----------
+    data, wbits
+        The stream, and its kind as in :mod:`zlib`.
+    whole
+        Whether the stream must not end early.
+    total
+        Of the path that the stream belongs to, where its other files are unpacked too.
 
     Raises
     ------
@@ -187,7 +188,8 @@ def inflate(data: bytes, wbits: int, *, whole: bool = True) -> bytes:
         too_large or unreadable.
     """
     stream = zlib.decompressobj(wbits)
-    unpacked, total, rest = BytesIO(), UnpackedTotal(), data
+    unpacked, rest = BytesIO(), data
+    total = UnpackedTotal() if total is None else total
     try:
         while not stream.eof and (piece := stream.decompress(rest, _PIECE)):
             unpacked.write(piece)

@@ -44,13 +44,12 @@ def all_unpacked(files: Mapping[str, bytes]) -> dict[str, bytes]:
     for name, data in files.items():
         contents[name] = data
         if is_packed(data):
-            contents[name] = unpacked(data)
-            total.add(len(contents[name]))
+            contents[name] = unpacked(data, total)
     return contents
 
 
-def unpacked(data: bytes) -> bytes:
-    """Unpack a file packed with bzip2 or xz.
+def unpacked(data: bytes, total: UnpackedTotal | None = None) -> bytes:
+    """Unpack a file packed with bzip2 or xz; ``total`` is of its path, if other files are unpacked too.
 
     Raises
     ------
@@ -61,6 +60,7 @@ def unpacked(data: bytes) -> bytes:
     if data.startswith(_XZ):
         new_decompressor = _new_xz
     contents = BytesIO()
+    total = UnpackedTotal() if total is None else total
     size = 0
     rest = data
     try:
@@ -72,6 +72,7 @@ def unpacked(data: bytes) -> bytes:
                 size += len(piece)
                 if size > MAX_UNPACKED:
                     raise ScanError("too_large", f"the file unpacks to more than {MAX_UNPACKED >> 20} MiB")
+                total.add(len(piece))
                 if not piece and stream.needs_input:
                     raise ScanError("unreadable", "the packed file ends too early")
                 contents.write(piece)

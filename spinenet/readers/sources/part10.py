@@ -10,10 +10,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
-from spinenet.readers.sources.limits import GZIP_MAGIC, gunzip, gunzipped_head, inflate
-
-_ADDED = 256
-"""Most bytes of the preamble and meta header that are put before a bare data set."""
+from spinenet.readers.sources.limits import GZIP_MAGIC, UnpackedTotal, gunzip, gunzipped_head, inflate
 
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _META = b"\x02\x00"
@@ -52,12 +49,7 @@ def is_dicom(data: bytes) -> bool:
     return _lacking(head) is not None
 
 
-def is_unpacked(data: bytes, stored: int) -> bool:
-    """Whether what :func:`as_part10` gave of a file of ``stored`` bytes was unpacked, not just completed."""
-    return len(data) > stored + _ADDED
-
-
-def as_part10(data: bytes, *, whole: bool = True) -> bytes | None:
+def as_part10(data: bytes, *, whole: bool = True, total: UnpackedTotal | None = None) -> bytes | None:
     """Bring a file to the form that the other readers take.
 
     Parameters
@@ -67,6 +59,8 @@ def as_part10(data: bytes, *, whole: bool = True) -> bytes | None:
         uncompressed transfer syntax.
     whole
         False takes the first part of a file, of which as much is unpacked as it holds.
+    total
+        Of the file's path, to which it adds what it unpacks to; None where no other file is unpacked.
 
     Returns
     -------
@@ -82,11 +76,11 @@ def as_part10(data: bytes, *, whole: bool = True) -> bytes | None:
     if not is_dicom(data):
         return None
     if data.startswith(GZIP_MAGIC):
-        data = gunzip(data, whole=whole)
+        data = gunzip(data, whole=whole, total=total)
     lacking = _lacking(data)
     if lacking is None:
         return None
-    return _undeflated(lacking + data if lacking else data, whole)
+    return _undeflated(lacking + data if lacking else data, whole, total)
 
 
 def _lacking(data: bytes) -> bytes | None:
@@ -132,7 +126,7 @@ def _makes_sense(data: bytes, order: str, explicit: bool) -> bool:
     return True
 
 
-def _undeflated(data: bytes, whole: bool) -> bytes:
+def _undeflated(data: bytes, whole: bool, total: UnpackedTotal | None) -> bytes:
     """The file in explicit VR little endian, if it was deflated; else the same bytes.
 
     pydicom would inflate a file to any size; here a limit holds.
@@ -152,4 +146,4 @@ def _undeflated(data: bytes, whole: bool) -> bytes:
     if not syntax_at:
         return data
     head = data[:syntax_at] + _EXPLICIT + data[syntax_at + len(_EXPLICIT) : at]
-    return head + inflate(data[at:], -zlib.MAX_WBITS, whole=whole)
+    return head + inflate(data[at:], -zlib.MAX_WBITS, whole=whole, total=total)

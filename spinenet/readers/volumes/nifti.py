@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.errors import ScanError
-from spinenet.readers.sources.limits import GZIP_MAGIC, gunzip
+from spinenet.readers.sources.limits import GZIP_MAGIC, UnpackedTotal, gunzip
 from spinenet.readers.space.orientation import Grid
 from spinenet.readers.volumes.assembly import check_held, grid_of, whole_volume
 from spinenet.readers.volumes.labels import check_values, may_be_labels
@@ -68,7 +68,8 @@ def read_nifti(name: str, data: bytes, voxels: bytes | None = None) -> Scan:
     """
     parts = [data] if voxels is None else [data, voxels]
     digests, size = [sha256(part).hexdigest() for part in parts], sum(map(len, parts))
-    parts = [gunzip(part) if part.startswith(GZIP_MAGIC) else part for part in parts]
+    total = UnpackedTotal()
+    parts = [gunzip(part, total=total) if part.startswith(GZIP_MAGIC) else part for part in parts]
     image = _parse(parts[0], paired=voxels is not None, voxels=parts[-1])
     _check_image(image, len(parts[-1]))
     stored = _voxels(image)
