@@ -10,10 +10,16 @@ import pytest
 from hypothesis import settings
 
 from support.object_stores import ObjectStore, azure_server, s3_server
+from support.prefect_home import SHARED
 
 # Runs leave their history in Prefect's home: not in that of whoever runs the tests.
 _prefect_home = tempfile.TemporaryDirectory(prefix="spinenet-tests-")
 os.environ["PREFECT_HOME"] = _prefect_home.name
+
+# The first process makes it; those that it starts inherit its name.
+_shared = None if SHARED in os.environ else tempfile.TemporaryDirectory(prefix="spinenet-tests-")
+if _shared is not None:
+    os.environ[SHARED] = _shared.name
 
 # A shared machine is at times slow; the suite has its own time limit.
 settings.register_profile("shared-machine", deadline=None)
@@ -36,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_unconfigure() -> None:
     """Remove what the tests left in Prefect's home."""
     _prefect_home.cleanup()
+    if _shared is not None:
+        _shared.cleanup()
 
 
 @pytest.fixture(scope="session")

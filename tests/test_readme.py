@@ -19,6 +19,7 @@ from flows.prefect_server.server import free_port
 from spinenet.networks.parts import CLASSES
 from spinenet.weights.release import SPINENET_V2
 from support.local_server import serve
+from support.prefect_home import home
 from support.tiny_networks import write_checkpoint
 
 REPOSITORY = Path(__file__).parents[1]
@@ -56,6 +57,7 @@ def run(script: str, folder: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the environment and the repository's ``infra``, as the README's reader has them."""
+    home(Path(os.environ["PREFECT_HOME"]))
     folder = tmp_path_factory.mktemp("readme")
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "infra").symlink_to(REPOSITORY / "infra")

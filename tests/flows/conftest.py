@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from support.cohorts import SHARD_SIZE, Undisturbed, spinenet, write_manifest
+from support.prefect_home import home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_home() -> Path:
+    """Where runs of this process leave their history."""
+    return home(Path(os.environ["PREFECT_HOME"]))
 
 
 @pytest.fixture(scope="session")

@@ -24,19 +24,21 @@ from support import chaos, flaky_proxy
 from support.chaos import CPU_WORKER, FLOW, GPU_WORKER, HANGING, POISON, SCHEDULER, World
 from support.cohorts import BROKEN, small_scan, tables, write
 from support.object_stores import ObjectStore
+from support.prefect_home import home
 
-SCANS, SUBJECTS, SHARD_SIZE = 200, 8, 4
-KILLS, BETWEEN_S = 30, (3.0, 7.0)
+SUBJECTS, SHARD_SIZE = 8, 4
+BETWEEN_S = (3.0, 7.0)
+"""Shortest and longest time between two kills."""
 WEIGHTS = {CPU_WORKER: 0.4, GPU_WORKER: 0.35, SCHEDULER: 0.12, FLOW: 0.13}
 FAULTS = 0.05
 CHOSEN = ("not_dicom", "bad_pixels", "missing_tags", "not_sagittal", "path_missing")
 PROXY = flaky_proxy.__file__
 
 
-def cohort(folder: Path) -> Path:
-    """200 rows: five broken, one that kills its worker, one that never ends, and small scans otherwise."""
+def cohort(folder: Path, size: int) -> Path:
+    """So many rows: five broken, one that kills its worker, one without end, and small scans otherwise."""
     scans = [small_scan(seed) for seed in range(SUBJECTS)]
-    names = [f"scan-{i:03d}" for i in range(SCANS - 2 - len(CHOSEN))]
+    names = [f"scan-{i:03d}" for i in range(size - 2 - len(CHOSEN))]
     for i, name in enumerate(names):
         base = scans[i % SUBJECTS]
         write(folder / name, dataclasses.replace(base, volume=(base.volume * (1 - 0.004 * i)).round()), name)
@@ -83,7 +85,7 @@ def prefect_url(tmp_path: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     environment = {
         **os.environ,
-        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_HOME": str(home(tmp_path / "prefect")),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
     with (tmp_path / "prefect.log").open("wb") as log:
@@ -103,14 +105,17 @@ def prefect_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.s3
 @pytest.mark.timeout(1500)
+@pytest.mark.parametrize(("size", "kills"), [(80, 12), pytest.param(200, 30, marks=pytest.mark.slow)])
 def test_nothing_is_lost_or_counted_twice(
+    size: int,
+    kills: int,
     s3: ObjectStore,
     proxy: tuple[str, Path],
     prefect_url: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    manifest = cohort(tmp_path / "cohort")
+    manifest = cohort(tmp_path / "cohort", size)
     calm, logs = tmp_path / "calm", tmp_path / "logs"
     # with as many threads as there are in the other world, values are the same to the last bit
     began = time.monotonic()
@@ -122,7 +127,7 @@ def test_nothing_is_lost_or_counted_twice(
     with s3.folder() as out:
         told = {**s3.at(endpoint), chaos.DECODED: str(decoded), "PREFECT_API_URL": prefect_url}
         chaotic = world(manifest, out, told, logs / "chaotic")
-        assert chaotic.run(KILLS, BETWEEN_S, patience_s=900) == 3
+        assert chaotic.run(kills, BETWEEN_S, patience_s=900) == 3
         chaotic_seconds = time.monotonic() - began
         disturbed = tmp_path / "disturbed"
         fsspec.filesystem("s3", **s3.options()).get(out, str(disturbed), recursive=True)
@@ -133,19 +138,19 @@ def test_nothing_is_lost_or_counted_twice(
     repeated = sum(count - 1 for name, count in times.items() if name not in (POISON, HANGING))
     with capsys.disabled():
         sys.stdout.write(
-            f"\n{SCANS} scans: undisturbed {calm_seconds:.0f} s, disturbed {chaotic_seconds:.0f} s; "
+            f"\n{size} scans: undisturbed {calm_seconds:.0f} s, disturbed {chaotic_seconds:.0f} s; "
             f"kills {dict(chaotic.kills)}, flow started {chaotic.flow.starts} times; requests {requests}; "
             f"{repeated} scans decoded again, {POISON} {times[POISON]} times, {HANGING} {times[HANGING]}\n"
         )
-    assert sum(chaotic.kills.values()) > KILLS / 2
+    assert sum(chaotic.kills.values()) > kills / 2
     assert requests["faults"] > 0
     same_tables(calm, disturbed)
     scans = tables(disturbed)["scans"].set_index("scan_id")
-    assert len(scans) == SCANS
+    assert len(scans) == size
     assert scans.index.is_unique
     assert scans.loc[POISON, "reason"] == "worker_lost"
     assert scans.loc[HANGING, "reason"] == "time_limit"
-    assert (scans["status"] == "done").sum() == SCANS - 2 - len(CHOSEN)
+    assert (scans["status"] == "done").sum() == size - 2 - len(CHOSEN)
     # what was in flight when a flow ended or lost its scheduler, or lay in a worker, and no more
     in_flight, in_a_worker = SHARD_SIZE * 5, 8
     workers = chaotic.kills[CPU_WORKER] + chaotic.kills[GPU_WORKER]

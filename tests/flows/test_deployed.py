@@ -19,6 +19,7 @@ from flows.clusters.address import cluster_address
 from flows.clusters.certificates import write_certificates
 from spinenet.cohort.results import read_results
 from support.cohorts import assert_same_tables, command, small_scan, write
+from support.prefect_home import home
 from support.served import Served, served, until
 
 COHORT, INDEX = "spinenet-cohort", "spinenet-index"
@@ -225,7 +226,7 @@ def test_the_command_is_the_same_on_a_server_on_its_own_and_on_none(
     page: Served, scans: Path, workers: Workers, tmp_path: Path
 ) -> None:
     variables = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    variables |= {**workers.environment, "PREFECT_HOME": str(tmp_path / "prefect")}
+    variables |= {**workers.environment, "PREFECT_HOME": str(home(tmp_path / "prefect"))}
     ways: Mapping[str, tuple[dict[str, str], tuple[str, ...]]] = {
         "none": ({}, ("--no-prefect",)),
         "own": ({}, ()),

@@ -33,6 +33,7 @@ from spinenet.cohort.request import RunRequest
 from spinenet.cohort.results import read_results
 from support.cohorts import assert_same_tables
 from support.no_op_steps import STEPS
+from support.prefect_home import home
 
 N_SCANS = 40
 BEGUN = "40 scans in 10 shards, 0 done before"
@@ -52,7 +53,7 @@ def cluster() -> Iterator[str]:
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
     """A server that the user started, with a history of its own."""
     with pytest.MonkeyPatch.context() as changed:
-        changed.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        changed.setenv("PREFECT_HOME", str(home(tmp_path_factory.mktemp("prefect"))))
         with own_server() as started:
             yield started
 

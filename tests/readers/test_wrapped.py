@@ -139,7 +139,7 @@ def test_an_error_that_is_kept_holds_no_bytes_of_the_file(series: list[Path]) ->
     collected.lose(caught.value)
     assert collected.broken is not None
     assert (collected.broken.reason, collected.broken.detail) == (caught.value.reason, caught.value.detail)
-    assert collected.broken.__traceback__ is collected.broken.__context__ is None
+    assert (collected.broken.__traceback__, collected.broken.__context__) == (None, None)
     # slices without positions do not make a stack
     frames = [
         replace(frame, position=None)
@@ -148,7 +148,7 @@ def test_an_error_that_is_kept_holds_no_bytes_of_the_file(series: list[Path]) ->
     ]
     (grouped,) = group_series(frames, lambda names: iter(()))
     assert isinstance(grouped.outcome, ScanError)
-    assert grouped.outcome.__traceback__ is grouped.outcome.__context__ is None
+    assert (grouped.outcome.__traceback__, grouped.outcome.__context__) == (None, None)
 
 
 def test_what_is_not_dicom(tmp_path: Path) -> None:

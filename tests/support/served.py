@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from flows.prefect_server.server import free_port
+from support.prefect_home import home
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 DEPLOYED = "tested"
@@ -105,7 +106,7 @@ def served(folder: Path, **environment: str) -> Iterator[Served]:
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith("PREFECT_LOGGING")
     } | {
-        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_HOME": str(home(folder / "prefect")),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         **environment,
