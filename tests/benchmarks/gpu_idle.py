@@ -2,8 +2,8 @@
 
 ``PYTHONPATH=. python tests/benchmarks/gpu_idle.py [--subjects 16] [--shard-size 4]`` makes a synthetic cohort
 as DICOM, reads it with the bundled weights through the real flow on a local cluster, and says from Dask's
-own record of every task which part of the time between a class's first and last task its workers were at
-work. The cohort is read twice: the first run also loads the networks.
+own record of every task which part of the time between a class's first and last task its workers had none.
+The cohort is read twice: the first run also loads the networks.
 """
 
 from __future__ import annotations
@@ -46,8 +46,17 @@ def idle(tasks: list[dict[str, Any]], step: str) -> dict[str, tuple[float, float
     told = {}
     for worker, times in spans.items():
         whole = max(stop for _, stop in times) - min(start for start, _ in times)
-        told[worker] = (1 - sum(stop - start for start, stop in times) / whole, whole, len(times))
+        told[worker] = (1 - at_work(times) / whole, whole, len(times))
     return told
+
+
+def at_work(times: list[tuple[float, float]]) -> float:
+    """Seconds in which at least one of the tasks was computed: a worker may compute several at a time."""
+    seconds, end = 0.0, 0.0
+    for start, stop in sorted(times):
+        seconds += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return seconds
 
 
 def main() -> None:
