@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import struct
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +30,8 @@ from spinenet.readers.dicom.grouping import group_series
 from spinenet.readers.dicom.headers import read_frames
 from spinenet.readers.series import read_scan
 from spinenet.readers.sources import limits as limits_module
+from spinenet.readers.sources import packing as packing_module
+from spinenet.readers.sources.packing import unpacked
 from spinenet.readers.sources.part10 import as_part10, is_dicom
 from spinenet.types import Scan
 from support.small_scans import assert_same, make_scan, save
@@ -129,6 +133,23 @@ def test_unpacking_ends_where_a_path_is_full(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ScanError, match="too_large"):
         limits_module.gunzip(packed, total=total)
     assert total.size <= 300_000 + piece, "the second file was not unpacked to its end"
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_packed_files_are_too_large_and_not_broken(
+    monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = pack(bytes(3_000_000))
+    total = limits_module.UnpackedTotal()
+    monkeypatch.setattr(limits_module, "MAX_BYTES", 4_000_000)
+    assert len(unpacked(packed, total)) == total.size == 3_000_000
+    with pytest.raises(ScanError, match="too_large: the files unpack to more than"):
+        unpacked(packed, total)
+    with pytest.raises(ScanError, match="unreadable: the packed file"):
+        unpacked(packed[: len(packed) // 2] + b"\xff" * 40)
+    monkeypatch.setattr(packing_module, "MAX_UNPACKED", 2_000_000)
+    with pytest.raises(ScanError, match="too_large: the file unpacks to more than"):
+        unpacked(packed)
 
 
 def test_an_error_that_is_kept_holds_no_bytes_of_the_file(series: list[Path]) -> None:

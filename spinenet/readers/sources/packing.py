@@ -77,6 +77,9 @@ def unpacked(data: bytes, total: UnpackedTotal | None = None) -> bytes:
                     raise ScanError("unreadable", "the packed file ends too early")
                 contents.write(piece)
             rest = stream.unused_data
+    except ScanError:
+        # a ValueError too, and no fault of the file's form
+        raise
     except (OSError, ValueError, lzma.LZMAError):
         raise ScanError("unreadable", "the packed file is broken") from None
     # a list of pieces would be there twice while it is joined
