@@ -41,6 +41,10 @@ class RulesError(SpinenetError, ValueError):
     """Rules that cannot be read or name what there is not."""
 
 
+class LabelsError(SpinenetError, ValueError):
+    """A labelled scan, or a list of them, that cannot be used for training."""
+
+
 class WeightsError(SpinenetError, RuntimeError):
     """A weights bundle that is absent, incomplete, altered, or does not fit its networks."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spinenet.training.labelled import LabelledSlice, levels_up_from
+from spinenet.training.labels.labelled import LabelledSlice, levels_up_from
 
 QUAD = np.array([[60.0, 20.0], [60.0, 40.0], [30.0, 40.0], [30.0, 20.0]])
 SLICE = LabelledSlice(

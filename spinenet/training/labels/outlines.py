@@ -113,6 +113,24 @@ def largest_outline(mask: npt.NDArray[np.uint8]) -> Points:
     return np.asarray(max(outlines, key=cv2.contourArea)[:, 0], dtype=np.float64)
 
 
+def outline_around(mask: npt.NDArray[np.bool_]) -> Points:
+    """Outline (n, 2) of the largest part of a mask, along the edges of its pixels and not their centres.
+
+    Raises
+    ------
+    ValueError
+        The mask is empty.
+    """
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ValueError("an outline that encloses nothing")
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.uint8)
+    fine = largest_outline(part.repeat(_FINER, axis=0).repeat(_FINER, axis=1))
+    # the outer pixels' centres lie half of a fine pixel within the edge
+    around: Points = (fine + 0.5) / _FINER - 0.5 + [columns[0], rows[0]]
+    return around
+
+
 def _hull(outline: Points) -> Points:
     hull = np.asarray(cv2.convexHull(outline.astype(np.float32))[:, 0], dtype=np.float64)
     tolerance = 0.2
@@ -147,14 +165,22 @@ def bodies_in_front(
     least_pixels
         Size of the smallest body.
     """
-    rows = np.flatnonzero(canal.any(axis=1))
-    if not len(rows):
+    if not canal.any():
         return []
-    front = np.array([np.flatnonzero(canal[row])[0] for row in rows])
-    edge = np.interp(np.arange(len(canal)), rows, front)
-    mask = vertebrae & (np.arange(canal.shape[1])[None] < edge[:, None])
+    mask = vertebrae & front_of(canal)
     # bodies hang together by a few pixels where discs are thin
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, parts, stats, centres = cv2.connectedComponentsWithStats(opened, connectivity=4)
     kept = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= least_pixels]
-    return [largest_outline((parts == k).astype(np.uint8)) for k in sorted(kept, key=lambda k: centres[k][1])]
+    return [outline_around(parts == k) for k in sorted(kept, key=lambda k: centres[k][1])]
+
+
+def front_of(canal: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(rows, columns): what lies in front of a slice's spinal canal, the patient facing to the left.
+
+    Above and below the canal its first and last row's place counts.
+    """
+    rows = np.flatnonzero(canal.any(axis=1))
+    edge = np.interp(np.arange(len(canal)), rows, canal[rows].argmax(axis=1))
+    front: npt.NDArray[np.bool_] = np.arange(canal.shape[1])[None] < edge[:, None]
+    return front

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spinenet.geometry import Points
-from spinenet.training.outlines import bodies_in_front, in_order, quad_of, ups
+from spinenet.training.labels.outlines import bodies_in_front, in_order, quad_of, ups
 
 BODY = np.array([[60.0, 20.0], [62.0, 52.0], [18.0, 55.0], [20.0, 18.0]])
 """A wedge-shaped body as rt, rb, lb, lt."""

@@ -1,0 +1,157 @@
+"""Reads pictures of slices with their vertebral bodies as polygons, one line of JSON a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spinenet.anatomy import LEVEL_INDEX
+from spinenet.errors import LabelsError
+from spinenet.geometry import Points, is_square, rescale_quads, to_square_pixels
+from spinenet.training.labels.bodies import check_column
+from spinenet.training.labels.files import LabelledFile
+from spinenet.training.labels.labelled import LabelledScan, open_sides
+from spinenet.training.labels.outlines import quad_of, ups
+from spinenet.training.labels.pictures import read_picture
+from spinenet.types import Scan, Vertebra
+
+Spacing = float | tuple[float, float]
+
+
+def polygon_files(
+    listing: Path, *, source: str, spacing_mm: Spacing | None = None, sequence: str = "other"
+) -> tuple[LabelledFile, ...]:
+    """The pictures of a file of JSON lines.
+
+    Each line is an object with ``image`` (a path relative to the file), ``subject`` (or ``patient``) and
+    ``polygons``: points [[x, y], ...] in pixels, pixel centres at whole numbers, by level such as "L4". It
+    may have ``spacing_mm`` (a number, or [row, column]), ``sequence``, and ``open_above`` and ``open_below``,
+    false where no body was left out on that side. The patient faces to the left.
+
+    Parameters
+    ----------
+    listing
+        The file.
+    source
+        The collection's name; a ``patient`` is a subject of this name.
+    spacing_mm, sequence
+        For lines that do not state them.
+
+    Raises
+    ------
+    LabelsError
+        A line is no such object.
+    OSError
+        The file is not there.
+    """
+    files = []
+    for where, line in json_lines(listing):
+        subject = subject_in(line, source, where)
+        if not isinstance(line.get("image"), str) or not isinstance(line.get("polygons"), dict):
+            raise LabelsError(f"{where} states no image, or no polygons by level")
+        stated = {"spacing_mm": spacing_mm, "sequence": sequence, **line}
+        files.append(
+            LabelledFile(
+                name=line["image"],
+                subject=subject,
+                source=source,
+                read=partial(_read, listing.parent, stated, subject, source),
+            )
+        )
+    return tuple(files)
+
+
+def json_lines(listing: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(where it stands, object) of each line of a file; errors as :func:`polygon_files`."""
+    for number, text in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
+        if not text.strip():
+            continue
+        where = f"line {number} of {listing.name}"
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict):
+            raise LabelsError(f"{where} is no JSON object")
+        yield where, line
+
+
+def subject_in(line: Mapping[str, Any], source: str, where: str) -> str:
+    """The subject that a line states."""
+    if line.get("subject") not in (None, ""):
+        return str(line["subject"])
+    if line.get("patient") in (None, ""):
+        raise LabelsError(f"{where} states no subject")
+    return f"{source}-{line['patient']}"
+
+
+def spacing_in(stated: object, name: str) -> tuple[float, float]:
+    """(row, column) in mm of a number or a pair of them."""
+    try:
+        pair = np.broadcast_to(np.asarray(stated, np.float64), 2)
+    except (TypeError, ValueError):
+        pair = np.zeros(2)
+    if not (np.isfinite(pair) & (pair > 0)).all():
+        raise LabelsError(f"{name} has no spacing_mm that is a length, or two, in mm")
+    return float(pair[0]), float(pair[1])
+
+
+def _read(folder: Path, line: Mapping[str, Any], subject: str, source: str) -> LabelledScan:
+    name = str(line["image"])
+    spacing = spacing_in(line["spacing_mm"], name)
+    picture = read_picture(folder / name)
+    scan = to_square_pixels(Scan(picture.astype(np.float32)[:, :, None], spacing, 0.0))
+    outlines = {level: _outline(points, level, name) for level, points in line["polygons"].items()}
+    levels = sorted(outlines, key=lambda level: -LEVEL_INDEX[level])
+    size = np.array(picture.shape[::-1])
+    if not levels or any((outlines[level].mean(axis=0) > size).any() for level in levels):
+        raise LabelsError(f"{name} has no polygons, or one outside the picture")
+    if not is_square(spacing):
+        outlines = {
+            level: rescale_quads(points, spacing, scan.pixel_spacing) for level, points in outlines.items()
+        }
+    directions = ups([(outlines[k].min(axis=0) + outlines[k].max(axis=0)) / 2 for k in levels])
+    vertebrae = tuple(
+        Vertebra((0,), _quad(outlines[level], up, level, name)[None], level)
+        for level, up in zip(levels, directions, strict=True)
+    )
+    odd = check_column(vertebrae)
+    if odd:
+        raise LabelsError(f"in {name} {odd}")
+    open_above, open_below = open_sides(levels)
+    return LabelledScan(
+        volume=scan.volume.astype(np.float32),
+        spacing_mm=scan.pixel_spacing[0],
+        slice_spacing=0.0,
+        vertebrae=vertebrae,
+        open_above=bool(line.get("open_above", open_above)),
+        open_below=bool(line.get("open_below", open_below)),
+        subject=subject,
+        source=source,
+        name=name,
+        sequence=str(line["sequence"]),
+    )
+
+
+def _outline(points: object, level: str, name: str) -> Points:
+    if level not in LEVEL_INDEX:
+        raise LabelsError(f"{name} has a polygon of {level!r}, which is no level")
+    try:
+        outline = np.asarray(points, np.float64).reshape(-1, 2)
+    except (TypeError, ValueError):
+        outline = np.full((1, 2), np.nan)
+    if not np.isfinite(outline).all():
+        raise LabelsError(f"the polygon of {level} of {name} is no list of points")
+    return outline
+
+
+def _quad(outline: Points, up: Points, level: str, name: str) -> Points:
+    try:
+        return quad_of(outline, up)
+    except ValueError:
+        raise LabelsError(f"the polygon of {level} of {name} encloses nothing") from None
