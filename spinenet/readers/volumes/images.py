@@ -60,7 +60,7 @@ def voxels_of(name: str, head: bytes) -> str | None:
     return None if named is None else posixpath.join(posixpath.dirname(name), named)
 
 
-def read_image(name: str, files: Mapping[str, bytes]) -> Scan:
+def read_image(name: str, files: Mapping[str, bytes], *, labels: bool = False) -> Scan:
     """Read a volume; errors as :func:`read_nifti` and :func:`read_metaimage`.
 
     Parameters
@@ -69,12 +69,14 @@ def read_image(name: str, files: Mapping[str, bytes]) -> Scan:
         The image's key among the files.
     files
         Bytes by name; the voxels' file, if there is one, in the image's folder.
+    labels
+        Whether a label map is wanted, and not refused.
     """
     if is_metaimage(name):
-        return read_metaimage(name, files)
+        return read_metaimage(name, files, labels=labels)
     beside = pair_of(name)
     if beside is None:
-        return read_nifti(name, files[name])
+        return read_nifti(name, files[name], labels=labels)
     if beside not in files:
         raise ScanError("no_pixels", "the file of voxels that belongs to the header is not there")
-    return read_nifti(name, files[name], files[beside])
+    return read_nifti(name, files[name], files[beside], labels=labels)

@@ -79,7 +79,7 @@ def data_file(data: bytes) -> str | None:
     return named
 
 
-def read_metaimage(name: str, files: Mapping[str, bytes]) -> Scan:
+def read_metaimage(name: str, files: Mapping[str, bytes], *, labels: bool = False) -> Scan:
     """Read a three-dimensional image.
 
     Parameters
@@ -88,6 +88,8 @@ def read_metaimage(name: str, files: Mapping[str, bytes]) -> Scan:
         The header's key among the files, of which only marks such as T2w are used.
     files
         Bytes by name; the voxels' file, if there is one, in the header's folder.
+    labels
+        Whether a label map is wanted, and not refused.
 
     Raises
     ------
@@ -107,7 +109,7 @@ def read_metaimage(name: str, files: Mapping[str, bytes]) -> Scan:
         digests.append(sha256(held).hexdigest())
     voxels = _voxels(header, held)
     stored, affine = _load(header, voxels)
-    if may_be_a_label_map_of(files[name], len(files[name] if beside is None else held)):
+    if not labels and may_be_a_label_map_of(files[name], len(files[name] if beside is None else held)):
         check_values(stored)
     return whole_volume(stored, affine, name, digests)
 

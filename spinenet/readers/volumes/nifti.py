@@ -48,7 +48,7 @@ def pair_of(name: str) -> str | None:
     return None
 
 
-def read_nifti(name: str, data: bytes, voxels: bytes | None = None) -> Scan:
+def read_nifti(name: str, data: bytes, voxels: bytes | None = None, *, labels: bool = False) -> Scan:
     """Read a three-dimensional NIfTI-1 or NIfTI-2 image.
 
     Parameters
@@ -59,6 +59,8 @@ def read_nifti(name: str, data: bytes, voxels: bytes | None = None) -> Scan:
         Its bytes, gzip'd or not.
     voxels
         The bytes of the file beside it, if it is the header of a pair; gzip'd or not.
+    labels
+        Whether a label map is wanted, and not refused.
 
     Raises
     ------
@@ -71,9 +73,9 @@ def read_nifti(name: str, data: bytes, voxels: bytes | None = None) -> Scan:
     total = UnpackedTotal()
     parts = [gunzip(part, total=total) if part.startswith(GZIP_MAGIC) else part for part in parts]
     image = _parse(parts[0], paired=voxels is not None, voxels=parts[-1])
-    _check_image(image, len(parts[-1]))
+    _check_image(image, len(parts[-1]), labels=labels)
     stored = _voxels(image)
-    if _may_be_labels(image, size):
+    if not labels and _may_be_labels(image, size):
         check_values(stored)
     return whole_volume(stored, _affine(image), name, digests)
 
@@ -157,7 +159,7 @@ def _parse(data: bytes, *, paired: bool = False, voxels: bytes = b"") -> Any:
         raise scan_error(error) or broken from None
 
 
-def _check_image(image: Any, size: int | None) -> None:
+def _check_image(image: Any, size: int | None, *, labels: bool = False) -> None:
     """Check an image by its header before anything is allocated; ``size`` is the file's in bytes."""
     shape, dtype = image.shape, image.get_data_dtype()
     if (
@@ -168,7 +170,7 @@ def _check_image(image: Any, size: int | None) -> None:
         raise ScanError("unsupported_image", f"the image has the shape {shape}, not one volume")
     if dtype.kind not in "iuf":
         raise ScanError("unsupported_image", "the voxels are colours or complex numbers")
-    if int(image.header["intent_code"]) in _LABEL_INTENTS:
+    if not labels and int(image.header["intent_code"]) in _LABEL_INTENTS:
         raise ScanError("not_image", "the header says that the image is a label map")
     # the unpacked size of a gzip file is unknown without reading all of it
     held = None if size is None else size - image.dataobj.offset

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from spinenet.anatomy import LEVEL_INDEX
+from spinenet.errors import LabelsError
 from spinenet.geometry import Points, rescale_quads
 from spinenet.training.labels.labelled import levels_up_from
 from spinenet.training.labels.outlines import bodies_in_front, front_of, outline_around, quad_of, ups
@@ -21,6 +24,19 @@ LEAST_MM2 = 120.0
 _RIM_SHARE = 0.4
 """Share of its largest area below which a body's slice shows only its rim."""
 
+_TYPICAL_SHARE = 0.25
+"""The same as a share of what most bodies of the scan have; a cervical body has a third of a lumbar one's."""
+
+_WHOLE_SHARE = 0.3
+"""Share of the typical largest area that what has no number must reach to be a body: parts of joints and
+pedicles in front of the canal have up to 0.25 in SPIDER, bodies from 0.5."""
+
+_LEAST_FIT = 0.72
+"""Least overlap of a quad with its outline, intersection over union; half of all bodies reach 0.89."""
+
+_LEAST_TAPER = 0.4
+"""Least length of a quad's edge over that of the opposite one: a slice along a pedicle shows a triangle."""
+
 _SAME_MM = 11.0
 """Largest distance between the centres of one body in neighbouring slices; bodies are 16 or more apart."""
 
@@ -31,12 +47,29 @@ Outlines = dict[int, dict[int, Points]]
 """Outlines by the number of a vertebra, and by slice."""
 
 
+@dataclass(frozen=True, eq=False)
+class Bodies:
+    """The vertebrae of a volume of labels, in pixels that are square, of the smaller spacing.
+
+    Attributes
+    ----------
+    vertebrae
+        Cranial to caudal.
+    doubtful
+        Outlines of bodies that have no quad, by slice: a rim, a cut along a pedicle, a fragment, a body that
+        the edge of the picture cuts off.
+    """
+
+    vertebrae: tuple[Vertebra, ...]
+    doubtful: Mapping[int, tuple[Points, ...]]
+
+
 def numbered_bodies(
     labels: npt.NDArray[np.integer],
     levels: Mapping[int, str],
     spacing: tuple[float, float],
     canal: npt.NDArray[np.bool_] | None = None,
-) -> tuple[Vertebra, ...]:
+) -> Bodies:
     """Vertebrae of a volume in which each has a value of its own.
 
     Parameters
@@ -49,11 +82,6 @@ def numbered_bodies(
         (row, column) in mm.
     canal
         As ``labels``: the spinal canal, where the values include arches; None where they are bodies alone.
-
-    Returns
-    -------
-    tuple of Vertebra
-        Cranial to caudal, in pixels that are square, of the smaller spacing.
     """
     fronts = None if canal is None else _fronts(canal)
     outlines: Outlines = {}
@@ -65,7 +93,7 @@ def numbered_bodies(
             body = _largest(part if fronts is None else part & fronts[k])
             if body.sum() * spacing[0] * spacing[1] >= LEAST_MM2:
                 outlines.setdefault(int(value), {})[int(k)] = outline_around(body)
-    return _vertebrae(outlines, levels, spacing)
+    return _bodies(outlines, levels, spacing, labels.shape[0])
 
 
 def counted_bodies(
@@ -74,7 +102,7 @@ def counted_bodies(
     spacing: tuple[float, float],
     slice_spacing: float,
     lowest: str,
-) -> tuple[Vertebra, ...]:
+) -> Bodies:
     """Vertebrae of a volume in which all have one value, counted from the lowest one.
 
     Parameters
@@ -86,11 +114,6 @@ def counted_bodies(
     lowest
         Level of the lowest of them.
 
-    Returns
-    -------
-    tuple of Vertebra
-        As :func:`numbered_bodies`.
-
     Raises
     ------
     ValueError
@@ -99,16 +122,23 @@ def counted_bodies(
     least = round(LEAST_MM2 / (spacing[0] * spacing[1]))
     nearest = _nearest_shown(canal)
     if nearest is None:
-        return ()
+        return Bodies((), {})
     found = [
         list(bodies_in_front(vertebrae[:, :, k], canal[:, :, nearest[k]], least_pixels=least))
         for k in range(vertebrae.shape[2])
     ]
     tracks = _tracks(found, np.array(spacing[::-1]))
     needed = max(1, round(_LEAST_SLICES_MM / slice_spacing)) if slice_spacing > 0 else 1
-    kept = [track for track in tracks if len(track) >= min(needed, len(found))]
-    levels = levels_up_from(lowest, len(kept)) if kept else ()
-    return _vertebrae(dict(enumerate(kept)), dict(enumerate(levels)), spacing)
+    largest = [max(map(_area, track.values())) for track in tracks]
+    least_area = _WHOLE_SHARE * float(np.median(largest)) if largest else 0.0
+    whole = [
+        len(track) >= min(needed, len(found)) and area >= least_area
+        for track, area in zip(tracks, largest, strict=True)
+    ]
+    kept = [track for track, is_whole in zip(tracks, whole, strict=True) if is_whole]
+    fragments = [track for track, is_whole in zip(tracks, whole, strict=True) if not is_whole]
+    levels = dict(enumerate(levels_up_from(lowest, len(kept)))) if kept else {}
+    return _bodies(dict(enumerate(kept)), levels, spacing, len(vertebrae), fragments)
 
 
 def _nearest_shown(canal: npt.NDArray[np.bool_]) -> list[int] | None:
@@ -165,40 +195,92 @@ def _centre(outline: Points) -> Points:
     return middle
 
 
-def _vertebrae(
-    outlines: Outlines, levels: Mapping[int, str], spacing: tuple[float, float]
-) -> tuple[Vertebra, ...]:
-    """Vertebrae of outlines in stored pixels; slices that show only a body's rim are left out."""
+def _area(outline: Points) -> float:
+    return float(cv2.contourArea(outline.astype(np.float32)))
+
+
+def _bodies(
+    outlines: Outlines,
+    levels: Mapping[int, str],
+    spacing: tuple[float, float],
+    rows: int,
+    fragments: Sequence[Mapping[int, Points]] = (),
+) -> Bodies:
+    """Vertebrae of outlines in stored pixels, and the outlines that are no whole bodies."""
     square = (min(spacing), min(spacing))
-    moved = {
+    bottom = (rows - 0.5) * spacing[0] / square[0]
+    moved: Outlines = {
         value: {k: rescale_quads(outline, spacing, square) for k, outline in slices.items()}
-        for value, slices in _without_rims(outlines).items()
+        for value, slices in outlines.items()
     }
+    rims = _rims(moved)
     values = sorted(moved, key=lambda value: -LEVEL_INDEX[levels[value]])
-    centres = {value: np.mean([_centre(o) for o in moved[value].values()], axis=0) for value in values}
-    directions = dict(zip(values, ups([centres[value] for value in values]), strict=True))
-    made = []
-    for value in values:
-        slices = sorted(moved[value])
-        quads = np.stack([quad_of(moved[value][k], directions[value]) for k in slices])
-        made.append(Vertebra(slices=tuple(slices), quads=quads, level=levels[value]))
-    return tuple(made)
+    centres = [np.mean([_centre(o) for o in moved[value].values()], axis=0) for value in values]
+    made, doubtful = [], dict[int, list[Points]]()
+    for fragment in fragments:
+        for k, outline in fragment.items():
+            doubtful.setdefault(k, []).append(rescale_quads(outline, spacing, square))
+    for value, up in zip(values, ups(centres), strict=True):
+        quads: dict[int, Points] = {}
+        for k, outline in sorted(moved[value].items()):
+            quad = None if (value, k) in rims or _is_cut(outline, bottom) else fitting_quad(outline, up)
+            if quad is None:
+                doubtful.setdefault(k, []).append(outline)
+            else:
+                quads[k] = quad
+        if quads:
+            made.append(Vertebra(tuple(quads), np.stack(list(quads.values())), levels[value]))
+    return Bodies(tuple(made), {k: tuple(parts) for k, parts in doubtful.items()})
 
 
-def _without_rims(outlines: Outlines) -> Outlines:
-    kept: Outlines = {}
-    for value, slices in outlines.items():
-        areas = {k: float(cv2.contourArea(outline.astype(np.float32))) for k, outline in slices.items()}
-        limit = _RIM_SHARE * max(areas.values())
-        kept[value] = {k: outline for k, outline in slices.items() if areas[k] >= limit}
-    return kept
+def fitting_quad(outline: Points, up: Points) -> Points | None:
+    """The quad of an outline; None where the outline has no four corners.
+
+    Raises
+    ------
+    ValueError
+        The outline encloses nothing.
+    """
+    quad = quad_of(outline, up)
+    body, around = shapely.make_valid(shapely.Polygon(outline)), shapely.Polygon(quad)
+    shared = body.intersection(around).area
+    edges = np.linalg.norm(quad - np.roll(quad, 1, axis=0), axis=1)
+    tapers = [min(edges[i], edges[i + 2]) / max(edges[i], edges[i + 2]) for i in (0, 1)]
+    fits = shared >= _LEAST_FIT * (body.area + around.area - shared)
+    return quad if fits and min(tapers) >= _LEAST_TAPER else None
 
 
-def check_column(vertebrae: Sequence[Vertebra]) -> str | None:
-    """What is odd about the order or the gaps of a scan's vertebrae, in a few words; None if nothing is."""
+def _is_cut(outline: Points, bottom: float) -> bool:
+    """Whether a body reaches the picture's first or last row, so that some of it may lie beyond."""
+    low, high = outline[:, 1].min(), outline[:, 1].max()
+    return bool(low < 0.5 or high > bottom - 1)
+
+
+def _rims(outlines: Outlines) -> set[tuple[int, int]]:
+    """(value, slice) of outlines that are small beside those of the same body, or of the others."""
+    areas = {
+        value: {k: _area(outline) for k, outline in slices.items()} for value, slices in outlines.items()
+    }
+    largest = {value: max(of.values()) for value, of in areas.items()}
+    typical = float(np.median(list(largest.values()))) if largest else 0.0
+    return {
+        (value, k)
+        for value, of in areas.items()
+        for k, area in of.items()
+        if area < max(_RIM_SHARE * largest[value], _TYPICAL_SHARE * typical)
+    }
+
+
+def check_column(vertebrae: Sequence[Vertebra], name: str) -> None:
+    """Refuse vertebrae that are not in the order of their names from top to bottom.
+
+    Raises
+    ------
+    LabelsError
+        The file of this name has no vertebrae, or one in another's place.
+    """
+    if not vertebrae:
+        raise LabelsError(f"in {name} no whole vertebral body is labelled")
     for above, below in pairwise(vertebrae):
         if above.mean_quad[:, 1].mean() >= below.mean_quad[:, 1].mean():
-            return f"{above.level} lies below {below.level}"
-        if LEVEL_INDEX[above.level] - LEVEL_INDEX[below.level] > 1:
-            return f"nothing is labelled between {above.level} and {below.level}"
-    return None
+            raise LabelsError(f"in {name} {above.level} lies below {below.level}")

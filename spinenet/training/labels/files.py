@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from spinenet.errors import ScanError, SpinenetError
 from spinenet.training.labels.labelled import LabelledScan
@@ -68,5 +69,5 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ScanError):
         return error.detail
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return f"{Path(str(error.filename)).name}: {error.strerror.lower()}"
     return str(error) or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +15,9 @@ from spinenet.types import Vertebra
 
 _MARGIN = 0.35
 """Share of the last labelled body's height that still counts beyond it: a disc, and not the next body."""
+
+_AROUND_MM = 4.0
+"""Distance from a doubtful body up to which nothing is known: that of the detector's response to a corner."""
 
 _CLEAR_MM = 4.0
 """Least distance of a slice that shows no body from the last one that does: between them lie slices in which
@@ -43,6 +47,8 @@ class LabelledSlice:
     limits
         (2, 4, 2) quads of the first and last body of the scan, which a slice beside the column has in place
         of its own: it shows no body, and what is beyond them is as unknown as in the others.
+    doubtful
+        Outlines (n, 2) of bodies that it shows in part, and that have no quad.
     """
 
     image: npt.NDArray[np.float32]
@@ -54,6 +60,7 @@ class LabelledSlice:
     subject: str
     source: str
     limits: Points | None = None
+    doubtful: tuple[Points, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.quads) != len(self.levels) or (not self.levels and self.limits is None):
@@ -64,7 +71,7 @@ class LabelledSlice:
         """(rows, columns): pixels of which is known whether they belong to a body.
 
         Beyond the first or last body of an open side nothing is known, whatever the column's tilt: the limit
-        is a line along the body's endplate.
+        is a line along the body's endplate. Nor is anything known in and around doubtful bodies.
         """
         known = np.ones(self.image.shape, bool)
         y, x = np.indices(self.image.shape)
@@ -75,6 +82,12 @@ class LabelledSlice:
             known &= ~_beyond(pixels, ends[0], (lt, rt), (lb, rb))
         if self.open_below:
             known &= ~_beyond(pixels, ends[-1], (lb, rb), (lt, rt))
+        if self.doubtful:
+            covered = np.zeros(self.image.shape, np.uint8)
+            cv2.fillPoly(covered, [np.round(outline).astype(np.int32) for outline in self.doubtful], 1)
+            reach = 2 * round(_AROUND_MM / self.spacing_mm) + 1
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+            known &= cv2.dilate(covered, disc) == 0
         return known
 
 
@@ -109,6 +122,8 @@ class LabelledScan:
     allowed
         As ``discs``, for findings of which a grade only says that they are one of several classes, as one of
         present or absent does of a scale of four.
+    doubtful
+        Outlines (n, 2) of bodies that have no quad, by slice.
     whole
         Whether every slice was looked at, so that one without bodies shows that there are none.
     """
@@ -125,6 +140,7 @@ class LabelledScan:
     sequence: str = "other"
     discs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     allowed: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    doubtful: Mapping[int, tuple[Points, ...]] = field(default_factory=dict)
     whole: bool = False
 
     def __post_init__(self) -> None:
@@ -135,9 +151,9 @@ class LabelledScan:
     def slices(self) -> Iterator[LabelledSlice]:
         """Each slice that shows bodies and, of a whole scan, those clear of the column, which show none."""
         bodies = [self._bodies(k) for k in range(self.volume.shape[2])]
-        shown = np.array([k for k, found in enumerate(bodies) if found])
-        if not len(shown):
+        if not any(bodies):
             return
+        shown = np.array([k for k, found in enumerate(bodies) if found or self.doubtful.get(k)])
         limits = np.stack([self.vertebrae[0].mean_quad, self.vertebrae[-1].mean_quad])
         for k, found in enumerate(bodies):
             clear = np.abs(shown - k).min() * self.slice_spacing >= _CLEAR_MM
@@ -152,6 +168,7 @@ class LabelledScan:
                     subject=self.subject,
                     source=self.source,
                     limits=None if found else limits,
+                    doubtful=self.doubtful.get(k, ()),
                 )
 
     def _bodies(self, index: int) -> dict[str, Points]:

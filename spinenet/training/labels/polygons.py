@@ -120,9 +120,7 @@ def _read(folder: Path, line: Mapping[str, Any], subject: str, source: str) -> L
         Vertebra((0,), _quad(outlines[level], up, level, name)[None], level)
         for level, up in zip(levels, directions, strict=True)
     )
-    odd = check_column(vertebrae)
-    if odd:
-        raise LabelsError(f"in {name} {odd}")
+    check_column(vertebrae, name)
     open_above, open_below = open_sides(levels)
     return LabelledScan(
         volume=scan.volume.astype(np.float32),

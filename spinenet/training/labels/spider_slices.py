@@ -99,17 +99,16 @@ def _read_space(folder: Path, row: Mapping[str, str], graded: Gradings) -> Label
     if volume.shape != labels.shape:
         raise LabelsError(f"the masks of {name} differ in size from its slices")
     spacing, slice_mm = _spacing(row, name), float(row["slice_mm"])
-    vertebrae = counted_bodies(
+    bodies = counted_bodies(
         labels == _VERTEBRA, labels == _CANAL, (spacing, spacing), slice_mm, lowest=LOWEST
     )
-    odd = check_column(vertebrae) if vertebrae else "no body is labelled in front of the canal"
-    if odd:
-        raise LabelsError(f"in {name} {odd}")
+    check_column(bodies.vertebrae, name)
     return LabelledScan(
         volume=volume,
         spacing_mm=spacing,
         slice_spacing=slice_mm,
-        vertebrae=vertebrae,
+        vertebrae=bodies.vertebrae,
+        doubtful=bodies.doubtful,
         open_above=True,
         open_below=True,
         subject=subject_of(row["patient"]),

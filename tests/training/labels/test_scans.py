@@ -1,4 +1,4 @@
-"""A labelled scan's slices: those with bodies, and of a whole scan those beside the column, which show none."""
+"""Slices of a labelled scan: those with bodies and, of a whole one, those beside the column."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUAD = np.array([[60.0, 20.0], [60.0, 40.0], [30.0, 40.0], [30.0, 20.0]])
 
 
 def stacked(level: str, slices: tuple[int, ...], down: float) -> Vertebra:
-    return Vertebra(slices, np.stack([QUAD + [k, down] for k in slices]), level)
+    return Vertebra(slices, np.stack([np.add(QUAD, (k, down)) for k in slices]), level)
 
 
 SCAN = LabelledScan(
