@@ -45,6 +45,14 @@ class LabelsError(SpinenetError, ValueError):
     """A labelled scan, or a list of them, that cannot be used for training."""
 
 
+class RecipeError(SpinenetError, ValueError):
+    """A training recipe that cannot be read, or asks for what there is not."""
+
+
+class TrainingError(SpinenetError, RuntimeError):
+    """A training that cannot begin or go on."""
+
+
 class WeightsError(SpinenetError, RuntimeError):
     """A weights bundle that is absent, incomplete, altered, or does not fit its networks."""
 

@@ -28,6 +28,7 @@ NOT_IMPORTED = {
     "s3fs": "fsspec's filesystem of s3://",
     "gcsfs": "fsspec's filesystem of gs://",
     "adlfs": "fsspec's filesystem of az://",
+    "tensorboard": "torch.utils.tensorboard writes event files with it",
 }
 """Declared dependencies that no module names, and what for; names that are not declared do no harm here."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from scipy.special import softmax
 
 from spinenet.anatomy import LEVEL_INDEX, LEVELS
 from spinenet.stages.levels import CONTEXT_ROW_MULTIPLE, centroid_rows, context_image
 from spinenet.synthetic.image import sample_subject, true_vertebrae
+from spinenet.training.samples import UNLABELLED, ContextSample
 
 ROWS = 3 * CONTEXT_ROW_MULTIPLE
 """Rows (mm) of every training image: they hold a whole spine."""
@@ -30,12 +30,12 @@ def confused_probabilities(level: int, rng: np.random.Generator, blur: float, st
     return np.asarray(softmax(logits))
 
 
-def context_samples(seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Images (1, ROWS, 24) and levels (ROWS,), -1 where no vertebra's centre lies."""
+def context_samples(seed: int) -> Iterator[ContextSample]:
+    """The column of one subject of any kind, of ``ROWS`` rows, or none."""
     rng = np.random.default_rng([seed, 19])
     subject = sample_subject(rng, kind=str(rng.choice(_KINDS)))
     spacing = subject.acquisition.pixel_spacing[0]
-    image, levels = np.zeros((ROWS, len(LEVELS)), np.float32), np.full(ROWS, -1)
+    image, levels = np.zeros((ROWS, len(LEVELS)), np.float32), np.full(ROWS, UNLABELLED)
     blur, strength = float(rng.uniform(0.25, 3.0)), float(rng.uniform(0.5, 1.5))
     missed = rng.uniform(0, 0.06)
     for vertebra in true_vertebrae(subject):
@@ -48,4 +48,4 @@ def context_samples(seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
             image[band] = confused_probabilities(level, rng, blur, strength)
             levels[centroid_rows(ROWS, 1.0, [quad_mm])] = level
     if (levels >= 0).any():
-        yield torch.from_numpy(image)[None], torch.from_numpy(levels)
+        yield ContextSample(image, levels)

@@ -1,118 +1,136 @@
-"""Trains one network for a given time, with checkpoints from which a later run continues."""
+"""Trains one network by its recipe, in one process or several."""
 
 from __future__ import annotations
 
-import logging
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from spinenet.networks.shapes import TEMPERATURE, X_ARROWS
-from spinenet.storage.disk import write_whole
-
-logger = logging.getLogger(__name__)
-
-Batch = tuple[Tensor, ...]
-RESPONSE_WEIGHT = 30.0
-"""Weight of a pixel of full response relative to background, as landmarks cover few pixels."""
-ARROW_UNIT = 10.0
-"""Patch pixels by which arrow errors are divided, to bring them to the scale of response errors."""
-
-
-def detector_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Weighted squared error on the responses plus smooth L1 on the arrows near corners."""
-    patches, maps, near = batch
-    out = network(patches.contiguous(memory_format=torch.channels_last))
-    wanted = maps[:, :X_ARROWS]
-    responses = ((out[:, :X_ARROWS] - wanted) ** 2 * (1 + RESPONSE_WEIGHT * wanted)).mean()
-    mask = torch.cat([near, near], dim=1)
-    arrows = nn.functional.smooth_l1_loss(
-        out[:, X_ARROWS:] / ARROW_UNIT, maps[:, X_ARROWS:] / ARROW_UNIT, reduction="none"
-    )
-    total: Tensor = 10 * responses + (arrows * mask).sum() / mask.sum().clamp(min=1)
-    return total
-
-
-def appearance_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the level; logits are read at the temperature of inference."""
-    volumes, levels = batch
-    return nn.functional.cross_entropy(network(volumes.float()) / TEMPERATURE, levels)
-
-
-def context_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy of the level at each vertebra's row; rows without one carry -1."""
-    images, levels = batch
-    logits = network(images)[:, 0] / TEMPERATURE
-    return nn.functional.cross_entropy(logits.flatten(0, 1), levels.flatten(), ignore_index=-1)
-
-
-def grading_loss(network: nn.Module, batch: Batch) -> Tensor:
-    """Mean over the findings of the cross-entropy, each with a light gain and noise augmentation."""
-    volumes, labels = batch
-    volumes = volumes.float()
-    gain = 1 + 0.2 * (torch.rand(len(volumes), 1, 1, 1, 1) - 0.5)
-    volumes = volumes * gain + 0.02 * torch.rand(len(volumes), 1, 1, 1, 1) * torch.randn_like(volumes)
-    heads = network(volumes)
-    losses = [nn.functional.cross_entropy(head, labels[:, i]) for i, head in enumerate(heads)]
-    return torch.stack(losses).sum()
+from spinenet.training.begin import Training, begin, checkpoint_of
+from spinenet.training.book import Book
+from spinenet.training.checkpoints import Checkpoint
+from spinenet.training.ranks import Ranks, joined
+from spinenet.training.recipe import Recipe
+from spinenet.training.samples import Batch
+from spinenet.training.sources import Source
+from spinenet.training.stream import check_ranks, micro_batches, on_device
 
 
 def train(
-    network: nn.Module,
-    batches: Iterable[Batch],
-    loss_of: Callable[[nn.Module, Batch], Tensor],
-    checkpoint: Path,
+    recipe: Recipe,
+    sources: Sequence[Source],
+    out: Path,
     *,
-    minutes: float,
-    learning_rate: float,
-    save_every: float = 120.0,
-) -> None:
-    """Train with AdamW under a rate that warms up and falls to a hundredth as the time runs out.
+    device: str = "auto",
+    workers: int | None = None,
+    minutes: float | None = None,
+) -> Checkpoint:
+    """Train a network, or go on from the checkpoint in ``out``.
+
+    Started by ``torchrun``, all ranks call it: they share each step's micro-batches, and the first of them
+    writes. On one rank a training that was killed ends with the very weights of one that was not; several
+    ranks differ from one by rounding alone.
 
     Parameters
     ----------
-    checkpoint
-        File that holds the network's state; if present, training goes on from it.
+    out
+        Folder on a disk for the checkpoint, its history and its events.
+    device
+        auto, cpu, cuda or cuda:N.
+    workers
+        Processes of each rank that make samples, at the most; by default half of the cores.
     minutes
-        Wall time of this run.
-    save_every
-        Seconds between checkpoints.
+        Wall time after which a checkpoint is written and training ends, finished or not.
+
+    Returns
+    -------
+    Checkpoint
+        The last one.
+
+    Raises
+    ------
+    RecipeError, TrainingError, WeightsError
+        It cannot begin, or the loss is no longer a number.
     """
-    if checkpoint.exists():
-        network.load_state_dict(torch.load(checkpoint, weights_only=True)["net"])
-        logger.info("going on from %s", checkpoint)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-3)
-    network.train()
-    start = saved = time.monotonic()
-    total, seen, running = 60 * minutes, 0, float("nan")
-    for step, batch in enumerate(batches):
-        done = (time.monotonic() - start) / total
-        if done >= 1:
+    with joined(device) as ranks:
+        check_ranks(recipe, ranks.count)
+        workers = _cores(ranks) // 2 if workers is None else workers
+        _share_cores(ranks, workers)
+        run = begin(recipe, tuple(sources), out, ranks)
+        return _steps(run, out, workers, None if minutes is None else 60 * minutes)
+
+
+def _steps(run: Training, out: Path, workers: int, seconds: float | None) -> Checkpoint:
+    """All steps that are left, or those of some seconds."""
+    recipe, ranks, start = run.recipe, run.ranks, time.monotonic()
+    if run.begun >= recipe.steps:
+        return checkpoint_of(run, recipe.steps, 0.0)
+    batches = micro_batches(
+        recipe,
+        run.sources,
+        first_step=run.begun,
+        rank=ranks.number,
+        ranks=ranks.count,
+        workers=workers,
+        pinned=ranks.device.type == "cuda",
+    )
+    book = Book(run, out, start)
+    for step in range(run.begun, recipe.steps):
+        wishes = seconds is not None and time.monotonic() - start >= seconds
+        loss, wished = _step(run, batches, step, wishes if seconds is not None else None)
+        done = step + 1
+        last = done == recipe.steps or wished
+        book.note(done, loss, last)
+        if last or done % recipe.checkpoint_every == 0:
+            book.save(done, last=last)
+        if last:
             break
-        rate = learning_rate * min(1.0, (step + 1) / 100) * max(0.01, min(1.0, 1.6 * (1 - done)))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        loss = loss_of(network, batch)
-        optimiser.zero_grad()
+    book.close()
+    return checkpoint_of(run, done, time.monotonic() - start)
+
+
+def _step(run: Training, batches: Iterator[Batch], step: int, wishes: bool | None) -> tuple[Tensor, bool]:
+    """One step of the optimiser: its loss, and whether a rank wishes to end (None: nobody is asked)."""
+    recipe, ranks = run.recipe, run.ranks
+    rate = recipe.rate(step)
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.optimiser.zero_grad(set_to_none=True)
+    told = torch.zeros(2, device=ranks.device)
+    for _ in range(recipe.micro_batches // ranks.count):
+        batch = on_device(next(batches), ranks.device)
+        with _precision(run):
+            loss = run.loss(run.network, batch) / recipe.micro_batches
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        seen += len(batch[0])
-        value = float(loss.detach())
-        running = value if running != running else 0.98 * running + 0.02 * value
-        if step % 50 == 0:
-            pace = seen / (time.monotonic() - start)
-            logger.info("step %d samples %d loss %.4f rate %.1e %.1f/s", step, seen, running, rate, pace)
-        if time.monotonic() - saved > save_every:
-            save(network, checkpoint)
-            saved = time.monotonic()
-    save(network, checkpoint)
+        told[0] += loss.detach()
+    told[1] = float(wishes or False)
+    parameters = list(run.network.parameters())
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    ranks.add_up([*(p.grad for p in parameters if p.grad is not None), told])
+    nn.utils.clip_grad_norm_(parameters, recipe.clip)
+    run.optimiser.step()
+    return told[0], wishes is not None and bool(told[1] > 0)
 
 
-def save(network: nn.Module, checkpoint: Path) -> None:
-    """Write or replace a checkpoint atomically."""
-    state = {"net": network.state_dict()}
-    write_whole(checkpoint, lambda path: torch.save(state, path))
+def _precision(run: Training) -> AbstractContextManager[object]:
+    if run.recipe.precision == "bfloat16" and run.ranks.device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def _cores(ranks: Ranks) -> int:
+    """Cores for each rank of this machine."""
+    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", ranks.count)))
+
+
+def _share_cores(ranks: Ranks, workers: int) -> None:
+    """Leave the workers' cores to them; with its variable, the user says how many threads compute."""
+    if ranks.device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, _cores(ranks) - workers))

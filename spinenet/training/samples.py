@@ -1,163 +1,134 @@
-"""Endless streams of training samples drawn from synthetic spines."""
+"""Training samples of the four networks, and the micro-batches that they become."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import count, pairwise
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
 
-from spinenet.anatomy import ENDS, FINDINGS, LEVEL_INDEX, disc_level
-from spinenet.geometry import is_square
 from spinenet.networks.shapes import PATCH_SIZE
-from spinenet.stages.crops import disc_volume, vertebra_volume
-from spinenet.stages.windows import cut_patch, tile
-from spinenet.synthetic.image import Phantom, render, render_slice, sample_subject, slice_rng, true_vertebrae
 from spinenet.training.targets import detector_target
-from spinenet.types import Vertebra, Window
 
-Sample = tuple[torch.Tensor, ...]
-TRAINING_SEEDS = 1_000_000
-"""First training seed; smaller seeds are reserved for evaluation and demonstration."""
+Batch = tuple[torch.Tensor, ...]
+"""A micro-batch as the losses take it; :func:`batch_of` says what is in it."""
+Image = npt.NDArray[np.floating[Any]]
 
-_KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
-_END_WEIGHT = 4.0
-"""How much more often a window with an end of the column is drawn: beyond it lies what looks like a body."""
-_SEQUENCES = ("T2", "T2", "T1", "STIR")
-_LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_left")
+UNLABELLED = -1
+"""Class of what nobody labelled: it takes no part in a loss."""
 
 
-class Stream(IterableDataset[Sample]):
-    """An endless stream of one maker's samples, from seeds of no other worker, shuffled in a buffer.
+@dataclass(frozen=True, eq=False)
+class PatchSample:
+    """A detector's patch; its target maps, twenty times as large, are made with the micro-batch.
 
-    Parameters
+    Attributes
     ----------
-    make
-        Seed to that seed's samples.
-    seed
-        First seed, counted from :data:`TRAINING_SEEDS`.
-    buffer
-        Samples kept to choose from.
-    repeats
-        How often each sample is given on average.
+    image
+        (224, 224) float16 or float32, as :func:`spinenet.stages.windows.cut_patch` gives it.
+    quads
+        (n, 4, 2) corners (x, y) in patch pixels, order rt, rb, lb, lt.
+    counts
+        (224, 224): pixels of which is known whether they belong to a body; None where all are.
     """
 
-    def __init__(
-        self, make: Callable[[int], Iterator[Sample]], seed: int, *, buffer: int = 256, repeats: int = 1
-    ) -> None:
-        self._make, self._seed, self._buffer, self._repeats = make, seed, buffer, repeats
-
-    def __iter__(self) -> Iterator[Sample]:
-        torch.set_num_threads(1)
-        worker = get_worker_info()
-        start, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        rng = np.random.default_rng([self._seed, start])
-        kept: list[Sample] = []
-        for seed in count(TRAINING_SEEDS + self._seed + start, step):
-            for sample in self._make(seed):
-                if len(kept) < self._buffer:
-                    kept.append(sample)
-                else:
-                    kept[int(rng.integers(self._buffer))] = sample
-                for _ in range(self._repeats):
-                    yield kept[int(rng.integers(len(kept)))]
+    image: Image
+    quads: npt.NDArray[np.floating[Any]]
+    counts: npt.NDArray[np.bool_] | None = None
 
 
-def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[Sample]:
-    """Patches (1, 224, 224), maps (13, 224, 224) and arrow masks (4, 224, 224) of one subject."""
-    rng = np.random.default_rng([seed, 11])
-    kind, sequence = str(rng.choice(_KINDS)), str(rng.choice(_SEQUENCES))
-    subject = sample_subject(rng, kind=kind, sequence=sequence, balance=float(rng.uniform(0, 0.7)))
-    vertebrae, a = true_vertebrae(subject), subject.acquisition
-    spacing = min(a.pixel_spacing)
-    middle = (a.slices - 1) / 2
-    for k in np.unique(
-        np.clip(np.round(rng.normal(middle, a.slices / 4.5, slices)), 0, a.slices - 1).astype(int)
-    ):
-        image = render_slice(subject, int(k), slice_rng(seed, int(k)))
-        present = {v.level: v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices}
-        quads, ends = list(present.values()), [present[level] for level in ENDS if level in present]
-        windows, _ = tile(a.rows, a.columns, spacing)
-        weights = np.array([_END_WEIGHT if any(_shows(w, end) for end in ends) else 1.0 for w in windows])
-        for index in rng.choice(
-            len(windows), min(patches, len(windows)), replace=False, p=weights / weights.sum()
-        ):
-            window = _jittered(windows[int(index)], image.shape, rng)
-            patch = cut_patch(image, window)
-            scale = PATCH_SIZE / np.array([window.width, window.height])
-            inside = [(q + 0.5 - [window.left, window.top]) * scale - 0.5 for q in quads]
-            inside = [
-                q for q in inside if (q.max(axis=0) > -4).all() and (q.min(axis=0) < PATCH_SIZE + 4).all()
-            ]
-            maps, near = detector_target(inside)
-            yield torch.from_numpy(patch)[None], torch.from_numpy(maps), torch.from_numpy(near)
+@dataclass(frozen=True, eq=False)
+class VertebraSample:
+    """A vertebra's volume (224, 224, 16) and the index of its level, -1 where nobody named it."""
+
+    image: Image
+    level: int
 
 
-def _shows(window: Window, quad: npt.NDArray[np.float64]) -> bool:
-    """Whether the middle of a body lies in a window."""
-    x, y = quad.mean(axis=0)
-    return bool(window.left <= x < window.right and window.top <= y < window.bottom)
+@dataclass(frozen=True, eq=False)
+class ContextSample:
+    """A column's image (rows, 24) and the level (rows,) at each row, -1 where there is none.
+
+    All sources of a recipe give the same number of rows, a multiple of 16.
+    """
+
+    image: Image
+    levels: npt.NDArray[np.integer[Any]]
 
 
-def _jittered(window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
-    """A window shifted and shrunk at random by up to a tenth, inside the slice."""
-    edge = int(min(window.height, window.width) * rng.uniform(0.88, 1.0))
-    move = rng.uniform(-0.1, 0.1, 2) * edge
-    top = int(np.clip(window.top + move[0], 0, shape[0] - edge))
-    left = int(np.clip(window.left + move[1], 0, shape[1] - edge))
-    return Window(top, top + edge, left, left + edge)
+@dataclass(frozen=True, eq=False)
+class DiscSample:
+    """A disc's volume (9, 112, 224) and its class (11,) of each finding, -1 where nobody graded it."""
+
+    image: Image
+    classes: npt.NDArray[np.integer[Any]]
 
 
-def _as_detected(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> list[tuple[str, Vertebra]]:
-    """The true vertebrae in view, caudal first, with random errors of the corners like a detector's."""
-    vertebrae, sd = [], error_mm / phantom.scan.pixel_spacing[0]
-    for true in reversed(phantom.vertebrae):
-        if true.share_in_view >= 0.5:
-            shared = rng.normal(0, sd, (1, 4, 2))
-            quads = true.quads + shared + rng.normal(0, sd / 2, true.quads.shape)
-            keep = slice(int(rng.integers(0, 2)), len(quads) - int(rng.integers(0, 2)))
-            slices = true.slices[keep]
-            if slices:
-                vertebrae.append((true.level, Vertebra(slices, quads[keep], true.level)))
-    return vertebrae
+Sample = PatchSample | VertebraSample | ContextSample | DiscSample
 
 
-def grading_samples(seed: int) -> Iterator[Sample]:
-    """Disc volumes (1, 9, 112, 224) and class indices (11,) of one lumbar T2 subject."""
-    rng = np.random.default_rng([seed, 13])
-    phantom = _square(render(seed, kind="lumbar", sequence="T2", balance=float(rng.choice([0.4, 0.9]))))
-    if phantom is None:
-        return
-    vertebrae = _as_detected(phantom, rng, 0.6)
-    for (low, below), (high, above) in pairwise(vertebrae):
-        level = disc_level(low, high)
-        if level is None or LEVEL_INDEX[high] > LEVEL_INDEX["T12"]:
-            continue
-        classes = phantom.discs[level]
-        labels = np.array([classes[f.name] for f in FINDINGS])
-        volume = np.asarray(disc_volume(phantom.scan.volume, below, above), np.float32)
-        yield torch.from_numpy(volume)[None].half(), torch.from_numpy(labels)
-        mirrored = labels.copy()
-        mirrored[[_LEFT, _LEFT + 1]] = labels[[_LEFT + 1, _LEFT]]
-        yield torch.from_numpy(volume[::-1].copy())[None].half(), torch.from_numpy(mirrored)
+def shaded(sample: Sample, rng: np.random.Generator, *, gain: float = 0.0, noise: float = 0.0) -> Sample:
+    """The sample brighter or darker by up to ``gain``, with noise of a standard deviation up to ``noise``."""
+    if not gain and not noise:
+        return sample
+    image = np.asarray(sample.image, np.float32) * np.float32(1 + rng.uniform(-gain, gain))
+    image = image + np.float32(rng.uniform(0, noise)) * rng.standard_normal(image.shape, dtype=np.float32)
+    return replace(sample, image=image.astype(sample.image.dtype))
 
 
-def vertebra_samples(seed: int) -> Iterator[Sample]:
-    """Vertebra volumes (1, 224, 224, 16) and level indices of one subject of any kind."""
-    rng = np.random.default_rng([seed, 17])
-    phantom = _square(
-        render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2)
+def batch_of(network: str, samples: Sequence[Any]) -> Batch:
+    """A micro-batch of one network's samples.
+
+    Returns
+    -------
+    tuple of Tensor
+        - detector: patches (N, 1, 224, 224) float32, maps (N, 13, 224, 224), where arrows are defined
+          (N, 4, 224, 224) and which pixels count (N, 1, 224, 224);
+        - appearance: volumes (N, 1, 224, 224, 16) and levels (N,);
+        - context: images (N, 1, rows, 24) and levels (N, rows);
+        - grading: volumes (N, 1, 9, 112, 224) and classes (N, 11).
+    """
+    return _BATCHES[network](samples)
+
+
+def _patches(samples: Sequence[PatchSample]) -> Batch:
+    targets = [detector_target(list(sample.quads)) for sample in samples]
+    everywhere = np.ones((PATCH_SIZE, PATCH_SIZE), bool)
+    counts = [everywhere if sample.counts is None else sample.counts for sample in samples]
+    return (
+        _images(samples, np.float32),
+        torch.from_numpy(np.stack([maps for maps, _ in targets])),
+        torch.from_numpy(np.stack([near for _, near in targets])),
+        torch.from_numpy(np.stack(counts)[:, None]),
     )
-    if phantom is None:
-        return
-    for level, vertebra in _as_detected(phantom, rng, 0.6):
-        volume = np.asarray(vertebra_volume(phantom.scan.volume, vertebra.mean_quad), np.float32)
-        yield torch.from_numpy(volume)[None].half(), torch.tensor(LEVEL_INDEX[level])
 
 
-def _square(phantom: Phantom) -> Phantom | None:
-    """The phantom where its pixels are square; None elsewhere: crops are cut from square pixels."""
-    return phantom if is_square(phantom.scan.pixel_spacing) else None
+def _vertebrae(samples: Sequence[VertebraSample]) -> Batch:
+    return _images(samples, np.float16), torch.tensor([sample.level for sample in samples])
+
+
+def _columns(samples: Sequence[ContextSample]) -> Batch:
+    return _images(samples, np.float32), _whole_numbers([sample.levels for sample in samples])
+
+
+def _discs(samples: Sequence[DiscSample]) -> Batch:
+    return _images(samples, np.float16), _whole_numbers([sample.classes for sample in samples])
+
+
+def _images(samples: Sequence[Sample], dtype: type[np.floating[Any]]) -> torch.Tensor:
+    return torch.from_numpy(np.stack([np.asarray(sample.image, dtype) for sample in samples])[:, None])
+
+
+def _whole_numbers(rows: Sequence[npt.NDArray[np.integer[Any]]]) -> torch.Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.int64))
+
+
+_BATCHES: Mapping[str, Callable[[Sequence[Any]], Batch]] = {
+    "detector": _patches,
+    "appearance": _vertebrae,
+    "context": _columns,
+    "grading": _discs,
+}

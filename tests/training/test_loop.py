@@ -1,75 +1,183 @@
-"""Training: losses fall on a batch that is seen again, checkpoints are gone on from, seeds never meet."""
+"""The loop: killed and gone on with, by two ranks as by one, and what a checkpoint refuses."""
 
-from collections.abc import Callable, Iterator
-from itertools import count, islice, repeat
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from spinenet.networks.detector import Detector
-from spinenet.networks.grading import GradingNetwork
-from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
-from spinenet.training.context import context_samples
-from spinenet.training.loop import appearance_loss, context_loss, detector_loss, grading_loss, train
-from spinenet.training.samples import (
-    TRAINING_SEEDS,
-    Stream,
-    detector_samples,
-    grading_samples,
-    vertebra_samples,
-)
-from spinenet.training.scoring import FIRST_SEED, GROUPS
+from spinenet.errors import RecipeError, TrainingError, WeightsError
+from spinenet.training import history
+from spinenet.training.card import card
+from spinenet.training.checkpoints import Checkpoint, checkpoint_file, load_checkpoint
+from spinenet.training.loop import train
+from spinenet.training.recipe import Recipe
+from support.tiny_networks import TINY, tiny_bundle, tiny_networks
+from support.toy_training import ToySource, environment, toy_recipe
 
-CASES: dict[str, tuple[Callable[[], nn.Module], Any, Any]] = {
-    "detector": (lambda: Detector(width=8, blocks=(1, 1, 1, 1)), detector_samples, detector_loss),
-    "appearance": (lambda: AppearanceNetwork(width=2, hidden=16), vertebra_samples, appearance_loss),
-    "context": (lambda: ContextNetwork(width=4), context_samples, context_loss),
-    "grading": (lambda: GradingNetwork(width=4, blocks=(1, 1, 1, 1)), grading_samples, grading_loss),
-}
+SHORT = ("steps = 40", "steps = 4")
 
 
-def test_no_scored_scan_is_trained_on() -> None:
-    assert FIRST_SEED + sum(scans for *_, scans in GROUPS) < TRAINING_SEEDS
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_each_network_learns_a_batch(name: str, tmp_path: Path) -> None:
-    make, samples, loss_of = CASES[name]
-    torch.manual_seed(0)
-    network: nn.Module = make()
-    batch = tuple(torch.stack(part) for part in zip(*islice(Stream(samples, 0), 3), strict=True))
-    with torch.no_grad():
-        before = float(loss_of(network, batch))
-    train(network, islice(repeat(batch), 25), loss_of, tmp_path / "n.pt", minutes=5, learning_rate=3e-3)
-    with torch.no_grad():
-        after = float(loss_of(network, batch))
-    assert after < 0.9 * before
-    state = torch.load(tmp_path / "n.pt", weights_only=True)["net"]
-    assert state.keys() == network.state_dict().keys()
+def trained(recipe: Recipe, out: Path, minutes: float | None = None) -> Checkpoint:
+    return train(recipe, [ToySource(), ToySource()], out, device="cpu", workers=0, minutes=minutes)
 
 
-def test_a_later_run_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
-    make, samples, loss_of = CASES["context"]
-    batch = tuple(torch.stack(part) for part in zip(*islice(Stream(samples, 0), 2), strict=True))
-    first, second = make(), make()
-    train(first, [batch] * 3, loss_of, tmp_path / "n.pt", minutes=5, learning_rate=1e-3)
-    train(second, [], loss_of, tmp_path / "n.pt", minutes=5, learning_rate=1e-3)
-    for key, value in first.state_dict().items():
-        torch.testing.assert_close(second.state_dict()[key], value)
+def begun(
+    recipe: Recipe, out: Path, wait_s: float = 0.0, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "support.toy_training", str(out), str(wait_s)]
+    process = subprocess.Popen(command, env=environment(**variables or {}), stdin=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(recipe.model_dump_json())
+    process.stdin.close()
+    return process
 
 
-def discs() -> Iterator[tuple[torch.Tensor, ...]]:
-    """Graded discs in the order made, from the first training seeds that give any."""
-    for seed in count(TRAINING_SEEDS):
-        yield from grading_samples(seed)
+def assert_same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_a_mirrored_disc_changes_sides() -> None:
-    (volume, labels), (mirrored, swapped) = islice(discs(), 2)
-    np.testing.assert_array_equal(volume.numpy()[0, ::-1], mirrored.numpy()[0])
-    assert labels[8] == swapped[9]
-    assert labels[9] == swapped[8]
+def losses(out: Path) -> list[float]:
+    with (out / "context.csv").open(encoding="utf-8") as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_and_gone_on_with_it_ends_with_the_same_weights(tmp_path: Path) -> None:
+    recipe, file = toy_recipe(), checkpoint_file(tmp_path / "killed", "context")
+    process = begun(recipe, file.parent, wait_s=0.05)
+    while not file.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    # between two checkpoints
+    time.sleep(0.15)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 10 <= load_checkpoint(file).step < recipe.steps
+    ended = trained(recipe, file.parent)
+    straight = trained(recipe, tmp_path / "straight")
+    assert ended.step == straight.step == 40
+    assert_same(ended.network, straight.network)
+    assert_same(load_checkpoint(file).network, straight.network)
+    assert losses(file.parent) == losses(tmp_path / "straight")
+    assert losses(file.parent)[-1] < losses(file.parent)[0]
+
+
+def test_two_ranks_have_the_losses_of_one(tmp_path: Path) -> None:
+    recipe = toy_recipe(("steps = 40", "steps = 20"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        begun(recipe, tmp_path / "two", variables={"RANK": str(k), "LOCAL_RANK": str(k), **shared})
+        for k in range(2)
+    ]
+    trained(recipe, tmp_path / "one")
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+    one, two = (load_checkpoint(checkpoint_file(tmp_path / name, "context")) for name in ("one", "two"))
+    for key, value in one.network.items():
+        if value.is_floating_point() and "running" not in key:
+            torch.testing.assert_close(two.network[key], value, atol=1e-4, rtol=1e-3)
+    assert two.hardware.startswith("2 processes")
+
+
+def test_an_end_before_its_time_is_gone_on_from(tmp_path: Path) -> None:
+    recipe = toy_recipe()
+    part = trained(recipe, tmp_path, minutes=1e-6)
+    assert part.step == 1
+    assert_same(trained(recipe, tmp_path).network, trained(recipe, tmp_path / "straight").network)
+    again = trained(recipe, tmp_path)
+    assert (again.step, len(again.history)) == (40, 40)
+
+
+def test_what_is_written_beside_a_checkpoint(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tensorboard")
+    ended = trained(toy_recipe(SHORT, ("every = 20", "every = 2")), tmp_path)
+    assert (tmp_path / "context.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list((tmp_path / "events" / "context").glob("events.*"))) == 1
+    rows = (tmp_path / "context.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[0].startswith("step,loss,rate,samples_per_s,toy1/loss,toy1/accuracy,toy2/loss")
+    assert [row.partition(",")[0] for row in rows[1:]] == ["1", "2", "3", "4"]
+    assert [len(row) for row in ended.history] == [4, 8, 4, 8]
+    text = card("A toy", [ended], {"all": {"recall": 1}})
+    said = ("# A toy", "steps: 4 of 4", "| toy | ", "75 %", "toy1/accuracy", ended.hardware, '"recall": 1')
+    assert [part for part in said if part not in text] == []
+
+
+def test_without_the_extra_one_line_says_what_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with caplog.at_level("INFO", logger=history.__name__):
+        trained(toy_recipe(SHORT), tmp_path)
+    told = [record.message for record in caplog.records if "left out" in record.message]
+    assert told == [
+        "left out as not installed: curves (matplotlib) and events (tensorboard);"
+        " pip install 'spinenet-cohort[training]'"
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["context.csv", "context.pt"]
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    trained(toy_recipe(SHORT), tmp_path)
+    with pytest.raises(TrainingError, match=r"of another recipe, which differs in warm_up:"):
+        trained(toy_recipe(SHORT, ("warm_up = 3", "warm_up = 4")), tmp_path)
+    other = [ToySource(digest="other"), ToySource()]
+    with pytest.raises(TrainingError, match="differs in the sources' data"):
+        train(toy_recipe(SHORT), other, tmp_path, device="cpu", workers=0)
+    file = checkpoint_file(tmp_path, "context")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="is not a readable checkpoint"):
+        trained(toy_recipe(SHORT), tmp_path)
+    torch.save({"net": {}}, file)
+    with pytest.raises(TrainingError, match="is no checkpoint that this spinenet reads"):
+        trained(toy_recipe(SHORT), tmp_path)
+
+
+def test_a_bundle_is_gone_on_from(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "bundle")
+    start = ("warm_up = 3", f'warm_up = 3\nstart = "{bundle}"')
+    width = ("width = 2", f"width = {TINY['context']['width']}")
+    slow = ("learning_rate = 1e-3", "learning_rate = 1e-12")
+    ended = trained(toy_recipe(SHORT, start, width, slow), tmp_path / "out")
+    for key, value in tiny_networks().context.named_parameters():
+        torch.testing.assert_close(ended.network[key], value.detach())
+    with pytest.raises(WeightsError, match="The context of tiny does not fit"):
+        trained(toy_recipe(SHORT, start), tmp_path / "other")
+
+
+def test_a_loss_that_is_no_number_ends_it(tmp_path: Path) -> None:
+    wild = toy_recipe(SHORT, ("learning_rate = 1e-3", "learning_rate = 1e30"), ("warm_up = 3", "warm_up = 0"))
+    with pytest.raises(TrainingError, match="no longer a number at step"):
+        trained(wild, tmp_path)
+
+
+@pytest.mark.parametrize(("device", "told"), [("tpu9", "no device 'tpu9'"), ("meta", "runs on cpu or cuda")])
+def test_devices_that_cannot_train(tmp_path: Path, device: str, told: str) -> None:
+    with pytest.raises(TrainingError, match=told):
+        train(toy_recipe(), [ToySource(), ToySource()], tmp_path, device=device)
+
+
+def test_an_architecture_that_cannot_be_built(tmp_path: Path) -> None:
+    with pytest.raises((WeightsError, RecipeError), match="architecture of context cannot be built"):
+        trained(toy_recipe(("width = 2", "widths = 2")), tmp_path)

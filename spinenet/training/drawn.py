@@ -1,0 +1,195 @@
+"""Training samples drawn from synthetic spines, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spinenet.anatomy import ENDS, FINDINGS, LEVEL_INDEX, disc_level
+from spinenet.errors import RecipeError
+from spinenet.geometry import is_square
+from spinenet.networks.shapes import PATCH_SIZE
+from spinenet.stages.crops import disc_volume, vertebra_volume
+from spinenet.stages.windows import cut_patch, tile
+from spinenet.synthetic.image import Phantom, render, render_slice, sample_subject, slice_rng, true_vertebrae
+from spinenet.training.context import context_samples
+from spinenet.training.recipe import SourceEntry
+from spinenet.training.samples import DiscSample, PatchSample, Sample, VertebraSample, shaded
+from spinenet.types import Vertebra, Window
+
+TRAINING_SEEDS = 1_000_000
+"""First training seed; smaller seeds are reserved for evaluation and demonstration."""
+HELD_OUT_SEEDS = 900_000
+"""First seed of the samples that score a network while it is trained."""
+
+_KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
+_END_WEIGHT = 4.0
+"""How much more often a window with an end of the column is drawn: beyond it lies what looks like a body."""
+_SEQUENCES = ("T2", "T2", "T1", "STIR")
+_LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_left")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The source of drawn spines; see :class:`spinenet.training.sources.Source`.
+
+    Attributes
+    ----------
+    network
+        Whose samples are drawn.
+    gain, noise
+        How much an image varies each time that it is shown; see :func:`spinenet.training.samples.shaded`.
+    """
+
+    network: str
+    gain: float = 0.0
+    noise: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        """Nothing: all that a drawing depends on is its number."""
+        return ""
+
+    @property
+    def class_counts(self) -> Mapping[str, Sequence[int]]:
+        """Nothing: classes are known when a subject is drawn."""
+        return {}
+
+    def draw(self, number: int) -> Iterator[Sample]:
+        """Samples of one subject of no seed that is scored or shown."""
+        return SAMPLES[self.network](TRAINING_SEEDS + number)
+
+    def held_out(self) -> Iterator[Sample]:
+        """Samples of subjects below the training seeds and above those of the figures."""
+        return chain.from_iterable(map(SAMPLES[self.network], range(HELD_OUT_SEEDS, TRAINING_SEEDS)))
+
+    def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample with another gain and other noise."""
+        return shaded(sample, rng, gain=self.gain, noise=self.noise)
+
+
+def open_drawn(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Drawn:
+    """The drawn source of a recipe, which reads ``gain`` and ``noise`` of the augmentation.
+
+    Raises
+    ------
+    RecipeError
+        The entry has a path or options, or one of both is no number from 0 to 1.
+    """
+    if entry.path is not None or entry.options:
+        raise RecipeError("sources: a source of kind 'drawn' takes no path and no options.")
+    strengths = {name: augmentation.get(name, 0.0) for name in ("gain", "noise")}
+    for name, strength in strengths.items():
+        if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+            raise RecipeError(f"augmentation.{name}: {strength!r} is no number from 0 to 1.")
+    return Drawn(network, **strengths)
+
+
+def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[PatchSample]:
+    """Patches of some slices of one subject."""
+    rng = np.random.default_rng([seed, 11])
+    kind, sequence = str(rng.choice(_KINDS)), str(rng.choice(_SEQUENCES))
+    subject = sample_subject(rng, kind=kind, sequence=sequence, balance=float(rng.uniform(0, 0.7)))
+    vertebrae, a = true_vertebrae(subject), subject.acquisition
+    spacing = min(a.pixel_spacing)
+    middle = (a.slices - 1) / 2
+    for k in np.unique(
+        np.clip(np.round(rng.normal(middle, a.slices / 4.5, slices)), 0, a.slices - 1).astype(int)
+    ):
+        image = render_slice(subject, int(k), slice_rng(seed, int(k)))
+        present = {v.level: v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices}
+        quads, ends = list(present.values()), [present[level] for level in ENDS if level in present]
+        windows, _ = tile(a.rows, a.columns, spacing)
+        weights = np.array([_END_WEIGHT if any(_shows(w, end) for end in ends) else 1.0 for w in windows])
+        for index in rng.choice(
+            len(windows), min(patches, len(windows)), replace=False, p=weights / weights.sum()
+        ):
+            window = _jittered(windows[int(index)], image.shape, rng)
+            patch = cut_patch(image, window)
+            scale = PATCH_SIZE / np.array([window.width, window.height])
+            inside = [(q + 0.5 - [window.left, window.top]) * scale - 0.5 for q in quads]
+            inside = [
+                q for q in inside if (q.max(axis=0) > -4).all() and (q.min(axis=0) < PATCH_SIZE + 4).all()
+            ]
+            yield PatchSample(patch.astype(np.float16), np.array(inside, np.float32).reshape(-1, 4, 2))
+
+
+def _shows(window: Window, quad: npt.NDArray[np.float64]) -> bool:
+    """Whether the middle of a body lies in a window."""
+    x, y = quad.mean(axis=0)
+    return bool(window.left <= x < window.right and window.top <= y < window.bottom)
+
+
+def _jittered(window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
+    """A window shifted and shrunk at random by up to a tenth, inside the slice."""
+    edge = int(min(window.height, window.width) * rng.uniform(0.88, 1.0))
+    move = rng.uniform(-0.1, 0.1, 2) * edge
+    top = int(np.clip(window.top + move[0], 0, shape[0] - edge))
+    left = int(np.clip(window.left + move[1], 0, shape[1] - edge))
+    return Window(top, top + edge, left, left + edge)
+
+
+def _as_detected(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> list[tuple[str, Vertebra]]:
+    """The true vertebrae in view, caudal first, with random errors of the corners like a detector's."""
+    vertebrae, sd = [], error_mm / phantom.scan.pixel_spacing[0]
+    for true in reversed(phantom.vertebrae):
+        if true.share_in_view >= 0.5:
+            shared = rng.normal(0, sd, (1, 4, 2))
+            quads = true.quads + shared + rng.normal(0, sd / 2, true.quads.shape)
+            keep = slice(int(rng.integers(0, 2)), len(quads) - int(rng.integers(0, 2)))
+            slices = true.slices[keep]
+            if slices:
+                vertebrae.append((true.level, Vertebra(slices, quads[keep], true.level)))
+    return vertebrae
+
+
+def grading_samples(seed: int) -> Iterator[DiscSample]:
+    """Discs of one lumbar T2 subject, each as it is and mirrored."""
+    rng = np.random.default_rng([seed, 13])
+    phantom = _square(render(seed, kind="lumbar", sequence="T2", balance=float(rng.choice([0.4, 0.9]))))
+    if phantom is None:
+        return
+    vertebrae = _as_detected(phantom, rng, 0.6)
+    for (low, below), (high, above) in pairwise(vertebrae):
+        level = disc_level(low, high)
+        if level is None or LEVEL_INDEX[high] > LEVEL_INDEX["T12"]:
+            continue
+        classes = phantom.discs[level]
+        labels = np.array([classes[f.name] for f in FINDINGS])
+        volume = np.asarray(disc_volume(phantom.scan.volume, below, above), np.float16)
+        yield DiscSample(volume, labels)
+        mirrored = labels.copy()
+        mirrored[[_LEFT, _LEFT + 1]] = labels[[_LEFT + 1, _LEFT]]
+        yield DiscSample(volume[::-1], mirrored)
+
+
+def vertebra_samples(seed: int) -> Iterator[VertebraSample]:
+    """Vertebrae of one subject of any kind."""
+    rng = np.random.default_rng([seed, 17])
+    phantom = _square(
+        render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2)
+    )
+    if phantom is None:
+        return
+    for level, vertebra in _as_detected(phantom, rng, 0.6):
+        volume = np.asarray(vertebra_volume(phantom.scan.volume, vertebra.mean_quad), np.float16)
+        yield VertebraSample(volume, LEVEL_INDEX[level])
+
+
+def _square(phantom: Phantom) -> Phantom | None:
+    """The phantom where its pixels are square; None elsewhere: crops are cut from square pixels."""
+    return phantom if is_square(phantom.scan.pixel_spacing) else None
+
+
+SAMPLES: Mapping[str, Callable[[int], Iterator[Sample]]] = {
+    "detector": detector_samples,
+    "appearance": vertebra_samples,
+    "context": context_samples,
+    "grading": grading_samples,
+}
+"""Samples of a seed, by network."""
