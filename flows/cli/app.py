@@ -21,6 +21,7 @@ from flows.cli.run import run
 from flows.cli.shard import shard
 from flows.cli.status import status
 from flows.cli.terminal import DONE, UNFINISHED, USAGE
+from flows.cli.train import train_app
 from flows.cli.weights import weights_app
 from flows.clusters.surroundings import lack_of_memory
 from flows.stopping import Stop, leave
@@ -32,6 +33,7 @@ from spinenet.errors import (
     OutputError,
     PartError,
     ReasonError,
+    RecipeError,
     RootError,
     RulesError,
     SpinenetError,
@@ -47,6 +49,7 @@ app = typer.Typer(
 for _command in (demo, index, check, run, plan, shard, finalise, status):
     app.command()(_command)
 app.add_typer(weights_app, name="weights")
+app.add_typer(train_app, name="train")
 
 _USAGE_ERRORS = (
     ClusterNameError,
@@ -55,6 +58,7 @@ _USAGE_ERRORS = (
     OutputError,
     PartError,
     ReasonError,
+    RecipeError,
     RootError,
     RulesError,
     WeightsError,
@@ -87,6 +91,8 @@ def _options(
     # at debug level these log paths, which can name a patient, and headers that sign requests
     for name in ("fsspec", "s3fs", "botocore", "aiobotocore", "azure", "adlfs", "gcsfs", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # at debug level this logs every font
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     logging.getLogger("distributed").setLevel(logging.DEBUG if debug else logging.CRITICAL)
     logging.getLogger("spinenet").setLevel(logging.DEBUG if debug else logging.INFO)
 

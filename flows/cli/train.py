@@ -1,0 +1,107 @@
+"""The commands ``spinenet train``: one for each network, and ``pack`` and ``score`` for bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.printing import say
+
+train_app = typer.Typer(
+    help="Train networks by recipes, and make and score bundles of them.", no_args_is_help=True
+)
+
+_Out = Annotated[
+    str, typer.Option("--out", help="Folder for the checkpoint, its history and its card; gone on with.")
+]
+_Recipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="FILE", help="TOML; by default the package's own.")
+]
+_Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the whole training, not the recipe's.")]
+_Minutes = Annotated[
+    float | None, typer.Option(min=0.01, help="End after this time with a checkpoint, to be gone on with.")
+]
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+_Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that make samples, at the most; by default half of the cores."),
+]
+
+
+def _command(network: str) -> Callable[..., None]:
+    def command(
+        out: _Out,
+        recipe: _Recipe = None,
+        steps: _Steps = None,
+        minutes: _Minutes = None,
+        device: _Device = "auto",
+        workers: _Workers = None,
+    ) -> None:
+        _train(
+            network=network,
+            out=out,
+            recipe=recipe,
+            steps=steps,
+            minutes=minutes,
+            device=device,
+            workers=workers,
+        )
+
+    return command
+
+
+for _network in ("detector", "appearance", "context", "grading"):
+    _help = f"Train the {_network} by a recipe, or go on where its training in OUT was."
+    train_app.command(_network, help=_help)(_command(_network))
+
+
+def _train(**fields: Any) -> None:
+    from spinenet.training.request import TrainingRequest
+    from spinenet.training.run import run_training
+
+    done = run_training(TrainingRequest(**fields))
+    if done.first:
+        state = "is trained" if done.step == done.steps else "goes on when it is started again"
+        loss = f", loss {done.latest['loss']:.4g}" if done.latest else ""
+        say(f"The {done.network} {state}: {done.step} of {done.steps} steps{loss} ({done.checkpoint})")
+
+
+@train_app.command("pack")
+def pack_bundle(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the checkpoints.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of the new bundle.")],
+    name: Annotated[
+        str | None, typer.Option(help="What the bundle calls itself; by default its folder's name.")
+    ] = None,
+    rest: Annotated[
+        str | None, typer.Option(help="Bundle that networks without a checkpoint are taken of.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="JSON that `spinenet train score` printed, for bundle.json.")
+    ] = None,
+) -> None:
+    """Make a bundle of the checkpoints of a folder, with a card that says how they were trained."""
+    import json
+
+    from spinenet.training.packing import CARD_FILE, pack
+
+    scores = json.loads(figures.read_text(encoding="utf-8")) if figures else None
+    made = pack(folder, bundle, name=name or bundle.resolve().name, rest=rest, figures=scores)
+    say(f"Packed {made.folder}, described in {made.folder / CARD_FILE}; use it with `--weights {bundle}`")
+
+
+@train_app.command("score")
+def score_bundle(
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the 120 scans to read.")] = 1.0,
+    processes: Annotated[int, typer.Option(min=1, help="Scans that are read at once.")] = 2,
+) -> None:
+    """Print figures of a bundle on drawn scans that no training sees, as JSON."""
+    import json
+
+    from spinenet.training.scoring import figures
+
+    typer.echo(json.dumps(figures(bundle, share=share, processes=processes), indent=2))
