@@ -281,6 +281,12 @@ def check_column(vertebrae: Sequence[Vertebra], name: str) -> None:
     """
     if not vertebrae:
         raise LabelsError(f"in {name} no whole vertebral body is labelled")
-    for above, below in pairwise(vertebrae):
-        if above.mean_quad[:, 1].mean() >= below.mean_quad[:, 1].mean():
-            raise LabelsError(f"in {name} {above.level} lies below {below.level}")
+    swapped = [
+        (above.level, below.level)
+        for above, below in pairwise(vertebrae)
+        if above.mean_quad[:, 1].mean() >= below.mean_quad[:, 1].mean()
+    ]
+    if swapped and len(swapped) == len(vertebrae) - 1:
+        raise LabelsError(f"{name} stands on its head: {swapped[0][0]} lies below {swapped[0][1]}, and so on")
+    if swapped:
+        raise LabelsError(f"in {name} {swapped[0][0]} lies below {swapped[0][1]}")

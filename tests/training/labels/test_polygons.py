@@ -57,6 +57,40 @@ def test_stretched_pictures_become_square(tmp_path: Path) -> None:
         assert np.abs(vertebra.quads[0] - truth).max() < 2
 
 
+def column() -> dict[str, list[list[float]]]:
+    """Five bodies above one another, and a sacrum that turns backwards, to the right."""
+    lumbar = {f"L{n}": (BODY * 0.7 + [10, 30 * n]).tolist() for n in range(1, 6)}
+    return lumbar | {"S1": (BODY * 0.7 + [30, 178]).tolist()}
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "faces", "turned"),
+    [(False, None, False), (True, None, True), (True, "left", False), (False, "right", True)],
+)
+def test_who_faces_right_is_mirrored(tmp_path: Path, mirrored: bool, faces: str | None, turned: bool) -> None:
+    polygons = column()
+    if mirrored:
+        polygons = {level: [[119 - x, y] for x, y in points] for level, points in polygons.items()}
+    (file,) = polygon_files(written(tmp_path, polygons=polygons, faces=faces), source="own")
+    scan = file.read()
+    assert (scan.volume[0, 0, 0] > scan.volume[0, 1, 0]) == turned
+    sacrum = scan.vertebrae[-1].quads[0]
+    assert np.abs(sacrum - (BODY * 0.7 + [30, 178])).max() < 1.5 or mirrored != turned
+    # in the mirrored picture as well the corner rt is the right upper one
+    assert sacrum[0, 0] > sacrum[3, 0]
+
+
+def test_a_body_without_four_corners_is_doubtful(tmp_path: Path) -> None:
+    polygons = {level: body.tolist() for level, body in BODIES.items()}
+    polygons["L4"] = [[60, 65], [18, 99], [20, 63], [40, 64]]
+    (file,) = polygon_files(written(tmp_path, polygons=polygons), source="own")
+    scan = file.read()
+    assert [v.level for v in scan.vertebrae] == ["L5", "S1"]
+    (picture,) = scan.slices()
+    assert not picture.counts()[70, 30]
+    assert picture.counts()[120, 30]
+
+
 def test_a_patient_is_a_subject_of_the_source(tmp_path: Path) -> None:
     (file,) = polygon_files(written(tmp_path, subject=None, patient=41), source="own")
     assert file.subject == "own-41"
@@ -73,12 +107,13 @@ def test_a_patient_is_a_subject_of_the_source(tmp_path: Path) -> None:
         ({"polygons": {"L5": "text"}}, "the polygon of L5 of a.png is no list of points"),
         (
             {"polygons": {"L4": BODIES["L5"].tolist(), "L5": BODIES["L4"].tolist()}},
-            "in a.png L4 lies below L5",
+            "a.png stands on its head: L4 lies below L5, and so on",
         ),
         ({"polygons": {"L4": (BODY + 300).tolist()}}, "a.png has no polygons, or one outside the picture"),
         ({"polygons": {}}, "a.png has no polygons, or one outside the picture"),
         ({"spacing_mm": "wide"}, "a.png has no spacing_mm that is a length, or two, in mm"),
         ({"spacing_mm": None}, "a.png has no spacing_mm that is a length, or two, in mm"),
+        ({"faces": "up"}, "a.png is said to face 'up', which is neither left nor right"),
         ({"image": "b.png"}, "b.png: no such file or directory"),
     ],
 )

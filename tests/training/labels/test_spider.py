@@ -182,6 +182,14 @@ def test_what_cannot_be_used_is_listed_and_the_others_go_on(tmp_path: Path, trut
     ]
 
 
+def test_a_series_whose_header_is_wrong_is_named(tmp_path: Path, truth: Drawn) -> None:
+    # the files say that rows run downwards, and they run upwards
+    turned = Drawn(truth.volume[::-1], truth.labels[::-1], truth.affine, truth.spacing, {})
+    written(tmp_path, "7_t2", turned)
+    (unused,) = read_all(spider_files(tmp_path)).unused
+    assert "7_t2.mha stands on its head" in unused.reason
+
+
 def test_the_overview_chooses_subsets(tmp_path: Path, truth: Drawn) -> None:
     for name in ("7_t2", "8_t2"):
         written(tmp_path, name, truth)
