@@ -1,0 +1,148 @@
+"""Opens the sources of real scans that a recipe names: where their labels lie, and who is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spinenet.errors import LabelsError, RecipeError
+from spinenet.training.labels.files import LabelledFile
+from spinenet.training.labels.masks import mask_files
+from spinenet.training.labels.polygons import polygon_files
+from spinenet.training.labels.spider import spider_files
+from spinenet.training.labels.spider_slices import mid_files, space_files
+from spinenet.training.outlined import Outlined, Strengths
+from spinenet.training.recipe import SourceEntry
+from spinenet.training.splits import split_by_hash
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Split(_Plain):
+    """Who is trained on, who scores the network meanwhile, and who is left for the figures."""
+
+    seed: int = Field(default=0, description="Another seed is another split.")
+    train: float = Field(default=0.7, gt=0, le=1, description="Share of the subjects to learn from.")
+    develop: float = Field(default=0.1, ge=0, lt=1, description="Share that scores the network meanwhile.")
+    test: float = Field(default=0.2, ge=0, lt=1, description="Share that no training sees.")
+
+
+class Augmentation(_Plain):
+    """The recipe's augmentation, as sources of real scans read it."""
+
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    pose: bool = False
+    gain: float = Field(default=0.0, ge=0, le=1)
+    noise: float = Field(default=0.0, ge=0, le=1)
+    tissues: float = Field(default=0.0, ge=0, le=1, description="Of drawn spines alone.")
+
+
+class Options(_Plain):
+    """What every such source knows."""
+
+    split: Split = Split()
+
+
+class ListingOptions(Options):
+    """What sources of a listing know besides: see the readers in :mod:`spinenet.training.labels`."""
+
+    source: str = Field(min_length=1, description="The collection's name.")
+    spacing_mm: float | tuple[float, float] | None = None
+    sequence: str = "other"
+
+
+class MaskOptions(ListingOptions):
+    """What a mask's values are."""
+
+    levels: Mapping[int, str]
+    canal: int | None = None
+
+
+def _polygons(path: Path, options: ListingOptions) -> tuple[LabelledFile, ...]:
+    return polygon_files(
+        path, source=options.source, spacing_mm=options.spacing_mm, sequence=options.sequence
+    )
+
+
+def _masks(path: Path, options: MaskOptions) -> tuple[LabelledFile, ...]:
+    return mask_files(
+        path,
+        source=options.source,
+        levels=options.levels,
+        canal=options.canal,
+        spacing_mm=options.spacing_mm,
+        sequence=options.sequence,
+    )
+
+
+_READERS: Mapping[str, tuple[type[Options], Callable[[Path, Any], tuple[LabelledFile, ...]]]] = {
+    "polygons": (ListingOptions, _polygons),
+    "masks": (MaskOptions, _masks),
+    "spider": (Options, lambda path, options: spider_files(path)),
+    "spider_space": (Options, lambda path, options: space_files(path)),
+    "spider_mid": (Options, lambda path, options: mid_files(path)),
+}
+"""By kind: the options of a source, and what lists its files."""
+
+LABELLED_KINDS = tuple(_READERS)
+
+
+def open_labelled(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Outlined:
+    """A source of real scans, of one of :data:`LABELLED_KINDS`.
+
+    Raises
+    ------
+    RecipeError
+        The entry or the augmentation has a field that does not fit, the network is none that reads images,
+        the labels cannot be listed, or nobody is left to be trained on.
+    """
+    options_of, list_files = _READERS[entry.kind]
+    where = f"sources: a source of kind {entry.kind!r}"
+    if network == "context":
+        raise RecipeError(f"{where} has no samples of the context network, which reads no images.")
+    if entry.path is None:
+        raise RecipeError(f"{where} needs a path.")
+    try:
+        options = options_of.model_validate(entry.options)
+        strengths = Augmentation.model_validate(augmentation).model_dump(exclude={"tissues"})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise RecipeError(f"{where}: {field}: {first['msg']}.") from error
+    path = Path(entry.path)
+    try:
+        files = list_files(path, options)
+        shares = options.split.model_dump(exclude={"seed"})
+        sides = split_by_hash(files, seed=options.split.seed, shares=shares)
+    except LabelsError as error:
+        raise RecipeError(f"{where}: {error}.") from error
+    except OSError as error:
+        raise RecipeError(f"{where}: {error.filename or path} cannot be read: {error.strerror}.") from error
+    if not sides["train"]:
+        raise RecipeError(f"{where}: {path} has nobody to train on.")
+    return Outlined(
+        network=network,
+        files=_by_subject(sides["train"]),
+        kept_back=sides["develop"],
+        digest=_digest(files),
+        strengths=Strengths(**strengths),
+    )
+
+
+def _by_subject(files: Sequence[LabelledFile]) -> Mapping[str, Sequence[LabelledFile]]:
+    by: dict[str, list[LabelledFile]] = {}
+    for file in files:
+        by.setdefault(file.subject, []).append(file)
+    return by
+
+
+def _digest(files: Sequence[LabelledFile]) -> str:
+    """SHA-256 (hex) of the files' names and subjects, in their order."""
+    text = "\n".join(f"{file.source}\t{file.name}\t{file.subject}" for file in files)
+    return sha256(text.encode()).hexdigest()
