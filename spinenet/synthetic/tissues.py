@@ -68,3 +68,29 @@ def sample_tissues(rng: np.random.Generator, sequence: str) -> Tissues:
         annulus=vary(base.annulus, 0.12),
         vessel=vary(base.vessel, 0.3),
     )
+
+
+def sample_unlike(rng: np.random.Generator, sequence: str) -> Tissues:
+    """Signals of no contrast that there is: each tissue's its own, so that only shapes tell what is what."""
+
+    def signal(low: float = 30, high: float = 950) -> float:
+        return float(rng.uniform(low, high))
+
+    nucleus = np.sort(rng.uniform(60, 900, len(DISC_NUCLEUS[sequence])))
+    # mostly darker with degeneration, as in nearly all contrasts
+    ordered = nucleus[::-1] if rng.random() < 0.7 else nucleus
+    organs = sorted((signal(), signal()))
+    return replace(
+        sample_tissues(rng, sequence),
+        csf=signal(),
+        cord=signal(100, 800),
+        fat=signal(100),
+        muscle=signal(80, 500),
+        marrow=signal(150, 900),
+        cortex=signal(20, 130),
+        annulus=signal(50, 400),
+        ligament=signal(30, 200),
+        vessel=signal(20, 500),
+        organ=(organs[0], organs[1]),
+        nucleus=tuple(float(value) for value in ordered),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from typing import Any
 
@@ -13,11 +13,13 @@ import numpy.typing as npt
 from spinenet.anatomy import ENDS, FINDINGS, LEVEL_INDEX, disc_level
 from spinenet.errors import RecipeError
 from spinenet.geometry import is_square
-from spinenet.networks.shapes import PATCH_SIZE
 from spinenet.stages.crops import disc_volume, vertebra_volume
-from spinenet.stages.windows import cut_patch, tile
+from spinenet.stages.windows import tile
 from spinenet.synthetic.image import Phantom, render, render_slice, sample_subject, slice_rng, true_vertebrae
+from spinenet.synthetic.tissues import sample_unlike
 from spinenet.training.context import context_samples
+from spinenet.training.contrast import looking, sample_look
+from spinenet.training.patches import patches_of
 from spinenet.training.recipe import SourceEntry
 from spinenet.training.samples import DiscSample, PatchSample, Sample, VertebraSample, shaded
 from spinenet.types import Vertebra, Window
@@ -44,11 +46,18 @@ class Drawn:
         Whose samples are drawn.
     gain, noise
         How much an image varies each time that it is shown; see :func:`spinenet.training.samples.shaded`.
+    contrast
+        Share of the images that the detector and the appearance network see with another look; see
+        :mod:`spinenet.training.contrast`.
+    tissues
+        Share of the subjects that the detector sees with tissues of any signal.
     """
 
     network: str
     gain: float = 0.0
     noise: float = 0.0
+    contrast: float = 0.0
+    tissues: float = 0.0
 
     @property
     def digest(self) -> str:
@@ -62,7 +71,7 @@ class Drawn:
 
     def draw(self, number: int) -> Iterator[Sample]:
         """Samples of one subject of no seed that is scored or shown."""
-        return SAMPLES[self.network](TRAINING_SEEDS + number)
+        return self._samples(TRAINING_SEEDS + number)
 
     def held_out(self) -> Iterator[Sample]:
         """Samples of subjects below the training seeds and above those of the figures."""
@@ -72,29 +81,40 @@ class Drawn:
         """The sample with another gain and other noise."""
         return shaded(sample, rng, gain=self.gain, noise=self.noise)
 
+    def _samples(self, seed: int) -> Iterator[Sample]:
+        if self.network == "detector":
+            return detector_samples(seed, contrast=self.contrast, tissues=self.tissues)
+        if self.network == "appearance":
+            return vertebra_samples(seed, contrast=self.contrast)
+        return SAMPLES[self.network](seed)
+
 
 def open_drawn(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Drawn:
-    """The drawn source of a recipe, which reads ``gain`` and ``noise`` of the augmentation.
+    """The drawn source of a recipe, which reads four strengths of the augmentation.
 
     Raises
     ------
     RecipeError
-        The entry has a path or options, or one of both is no number from 0 to 1.
+        The entry has a path or options, or a strength is no number from 0 to 1.
     """
     if entry.path is not None or entry.options:
         raise RecipeError("sources: a source of kind 'drawn' takes no path and no options.")
-    strengths = {name: augmentation.get(name, 0.0) for name in ("gain", "noise")}
+    strengths = {name: augmentation.get(name, 0.0) for name in ("gain", "noise", "contrast", "tissues")}
     for name, strength in strengths.items():
         if not isinstance(strength, int | float) or not 0 <= strength <= 1:
             raise RecipeError(f"augmentation.{name}: {strength!r} is no number from 0 to 1.")
     return Drawn(network, **strengths)
 
 
-def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[PatchSample]:
-    """Patches of some slices of one subject."""
+def detector_samples(
+    seed: int, slices: int = 5, patches: int = 2, *, contrast: float = 0.0, tissues: float = 0.0
+) -> Iterator[PatchSample]:
+    """Patches of some slices of one subject; ``contrast`` and ``tissues`` as in :class:`Drawn`."""
     rng = np.random.default_rng([seed, 11])
     kind, sequence = str(rng.choice(_KINDS)), str(rng.choice(_SEQUENCES))
     subject = sample_subject(rng, kind=kind, sequence=sequence, balance=float(rng.uniform(0, 0.7)))
+    if tissues and rng.random() < tissues:
+        subject = replace(subject, tissues=sample_unlike(rng, sequence))
     vertebrae, a = true_vertebrae(subject), subject.acquisition
     spacing = min(a.pixel_spacing)
     middle = (a.slices - 1) / 2
@@ -102,36 +122,19 @@ def detector_samples(seed: int, slices: int = 5, patches: int = 2) -> Iterator[P
         np.clip(np.round(rng.normal(middle, a.slices / 4.5, slices)), 0, a.slices - 1).astype(int)
     ):
         image = render_slice(subject, int(k), slice_rng(seed, int(k)))
+        if contrast and rng.random() < contrast:
+            image = looking(image, sample_look(rng), rng)
         present = {v.level: v.quads[v.slices.index(int(k))] for v in vertebrae if int(k) in v.slices}
         quads, ends = list(present.values()), [present[level] for level in ENDS if level in present]
         windows, _ = tile(a.rows, a.columns, spacing)
         weights = np.array([_END_WEIGHT if any(_shows(w, end) for end in ends) else 1.0 for w in windows])
-        for index in rng.choice(
-            len(windows), min(patches, len(windows)), replace=False, p=weights / weights.sum()
-        ):
-            window = _jittered(windows[int(index)], image.shape, rng)
-            patch = cut_patch(image, window)
-            scale = PATCH_SIZE / np.array([window.width, window.height])
-            inside = [(q + 0.5 - [window.left, window.top]) * scale - 0.5 for q in quads]
-            inside = [
-                q for q in inside if (q.max(axis=0) > -4).all() and (q.min(axis=0) < PATCH_SIZE + 4).all()
-            ]
-            yield PatchSample(patch.astype(np.float16), np.array(inside, np.float32).reshape(-1, 4, 2))
+        yield from patches_of(image, quads, spacing, rng, count=patches, weights=weights)
 
 
 def _shows(window: Window, quad: npt.NDArray[np.float64]) -> bool:
     """Whether the middle of a body lies in a window."""
     x, y = quad.mean(axis=0)
     return bool(window.left <= x < window.right and window.top <= y < window.bottom)
-
-
-def _jittered(window: Window, shape: tuple[int, ...], rng: np.random.Generator) -> Window:
-    """A window shifted and shrunk at random by up to a tenth, inside the slice."""
-    edge = int(min(window.height, window.width) * rng.uniform(0.88, 1.0))
-    move = rng.uniform(-0.1, 0.1, 2) * edge
-    top = int(np.clip(window.top + move[0], 0, shape[0] - edge))
-    left = int(np.clip(window.left + move[1], 0, shape[1] - edge))
-    return Window(top, top + edge, left, left + edge)
 
 
 def _as_detected(phantom: Phantom, rng: np.random.Generator, error_mm: float) -> list[tuple[str, Vertebra]]:
@@ -168,17 +171,21 @@ def grading_samples(seed: int) -> Iterator[DiscSample]:
         yield DiscSample(volume[::-1], mirrored)
 
 
-def vertebra_samples(seed: int) -> Iterator[VertebraSample]:
-    """Vertebrae of one subject of any kind."""
+def vertebra_samples(seed: int, *, contrast: float = 0.0) -> Iterator[VertebraSample]:
+    """Vertebrae of one subject of any kind; ``contrast`` as in :class:`Drawn`."""
     rng = np.random.default_rng([seed, 17])
     phantom = _square(
         render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2)
     )
     if phantom is None:
         return
+    volume = phantom.scan.volume
+    if contrast and rng.random() < contrast:
+        look = sample_look(rng)
+        volume = np.stack([looking(volume[:, :, k], look, rng) for k in range(volume.shape[2])], axis=2)
     for level, vertebra in _as_detected(phantom, rng, 0.6):
-        volume = np.asarray(vertebra_volume(phantom.scan.volume, vertebra.mean_quad), np.float16)
-        yield VertebraSample(volume, LEVEL_INDEX[level])
+        image = np.asarray(vertebra_volume(volume, vertebra.mean_quad), np.float16)
+        yield VertebraSample(image, LEVEL_INDEX[level])
 
 
 def _square(phantom: Phantom) -> Phantom | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,7 +17,7 @@ from spinenet.training.labels.spider import spider_files
 from spinenet.training.labels.spider_slices import mid_files, space_files
 from spinenet.training.outlined import Outlined, Strengths
 from spinenet.training.recipe import SourceEntry
-from spinenet.training.splits import split_by_hash
+from spinenet.training.splits import SIDES, split_by_hash, split_by_lists
 
 
 class _Plain(BaseModel):
@@ -31,6 +31,19 @@ class Split(_Plain):
     train: float = Field(default=0.7, gt=0, le=1, description="Share of the subjects to learn from.")
     develop: float = Field(default=0.1, ge=0, lt=1, description="Share that scores the network meanwhile.")
     test: float = Field(default=0.2, ge=0, lt=1, description="Share that no training sees.")
+    subjects: Mapping[Literal["train", "develop", "test"], tuple[str, ...]] = Field(
+        default_factory=dict, description="Subjects whose side is said; the others' is by a hash of the seed."
+    )
+
+    def of(self, files: Sequence[LabelledFile]) -> Mapping[str, Sequence[LabelledFile]]:
+        """The files by side; errors as :func:`spinenet.training.splits.side_of`."""
+        said = {subject for subjects in self.subjects.values() for subject in subjects}
+        listed = split_by_lists([file for file in files if file.subject in said], dict(self.subjects))
+        shares = {"train": self.train, "develop": self.develop, "test": self.test}
+        hashed = split_by_hash(
+            [file for file in files if file.subject not in said], seed=self.seed, shares=shares
+        )
+        return {side: [*listed[side], *hashed[side]] for side in SIDES}
 
 
 class Augmentation(_Plain):
@@ -118,8 +131,7 @@ def open_labelled(entry: SourceEntry, network: str, augmentation: Mapping[str, A
     path = Path(entry.path)
     try:
         files = list_files(path, options)
-        shares = options.split.model_dump(exclude={"seed"})
-        sides = split_by_hash(files, seed=options.split.seed, shares=shares)
+        sides = options.split.of(files)
     except LabelsError as error:
         raise RecipeError(f"{where}: {error}.") from error
     except OSError as error:

@@ -46,6 +46,9 @@ def patches_of(
         How often each window of :func:`spinenet.stages.windows.tile` is chosen, relative to the others.
     """
     windows, _ = tile(image.shape[0], image.shape[1], spacing_mm)
+    if weights is None:
+        # windows at the far edges can be equal
+        windows = tuple(dict.fromkeys(windows))
     shares = None if weights is None else weights / weights.sum()
     for index in rng.choice(len(windows), min(count, len(windows)), replace=False, p=shares):
         window = _jittered(windows[int(index)], image.shape, rng)
