@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
+from spinenet.geometry import Points
 from spinenet.readers.space.reformat import slices_joined, to_thick_slices
 from spinenet.training.labels.labelled import LabelledScan
 from spinenet.types import Scan, Vertebra
@@ -15,8 +17,9 @@ from spinenet.types import Scan, Vertebra
 def in_slabs(scan: LabelledScan) -> LabelledScan:
     """The scan as :func:`spinenet.readers.space.reformat.to_thick_slices` makes it.
 
-    A body's quad in a slab is the mean of those of the slab's slices that show it, where at least half do; a
-    slab has the doubtful outlines of all its slices, and the outlines of bodies that fewer show.
+    A body's quad in a slab is the mean of those of the slab's slices that show it, where at least half do.
+    The quads of bodies that fewer show are doubtful, and so are the doubtful outlines of all its slices that
+    lie in none of its own bodies.
     """
     slices = scan.volume.shape[2]
     joined = slices_joined(slices, scan.slice_spacing) if scan.slice_spacing > 0 else 1
@@ -37,6 +40,9 @@ def in_slabs(scan: LabelledScan) -> LabelledScan:
                 doubtful[k] += [
                     quad for j, quad in zip(vertebra.slices, vertebra.quads, strict=True) if j in group
                 ]
+    for vertebra in filter(None, made):
+        for k, quad in zip(vertebra.slices, vertebra.quads, strict=True):
+            doubtful[k] = [outline for outline in doubtful[k] if not _lies_in(outline, quad)]
     return replace(
         scan,
         volume=thick.volume.astype(np.float32),
@@ -44,6 +50,12 @@ def in_slabs(scan: LabelledScan) -> LabelledScan:
         vertebrae=tuple(vertebra for vertebra in made if vertebra is not None),
         doubtful={k: tuple(outlines) for k, outlines in doubtful.items() if outlines},
     )
+
+
+def _lies_in(outline: Points, quad: Points) -> bool:
+    """Whether the middle of an outline lies in a quad."""
+    x, y = (outline.min(axis=0) + outline.max(axis=0)) / 2
+    return cv2.pointPolygonTest(quad.astype(np.float32), (float(x), float(y)), False) >= 0
 
 
 def _averaged(vertebra: Vertebra, groups: Sequence[range]) -> Vertebra | None:

@@ -27,7 +27,8 @@ def scan(slice_spacing: float) -> LabelledScan:
         open_below=True,
         subject="a",
         source="drawn",
-        doubtful={0: (QUAD,), 12: (QUAD,)},
+        # one beside the body, two of the body itself where its other slices show it, or do not
+        doubtful={9: (QUAD + 40,), 2: (QUAD,), 12: (QUAD,), 15: (QUAD,)},
     )
 
 
@@ -40,7 +41,7 @@ def test_slabs_are_those_of_the_reader() -> None:
     assert body.slices == (0, 1, 2)
     assert np.allclose(body.quads[:, 0, 0], 60 + np.array([3.5, 6.5, 9.5]))
     assert thick.slice_spacing == pytest.approx(4.0)
-    assert list(thick.doubtful) == [2]
+    assert {k: outlines[0][0, 0] for k, outlines in thick.doubtful.items()} == {2: 100, 3: 60}
 
 
 def test_a_body_that_few_slices_of_a_slab_show_is_doubtful() -> None:
@@ -49,7 +50,7 @@ def test_a_body_that_few_slices_of_a_slab_show_is_doubtful() -> None:
     thick = in_slabs(thin)
     assert thick.volume.shape[2] == 6
     assert thick.vertebrae[0].slices == (1, 2, 3)
-    assert {k: len(outlines) for k, outlines in thick.doubtful.items()} == {0: 1, 4: 1, 5: 1}
+    assert {k: len(outlines) for k, outlines in thick.doubtful.items()} == {0: 1, 3: 1, 4: 1, 5: 2}
     assert [v.level for v in thick.vertebrae] == ["L5"]
 
 
