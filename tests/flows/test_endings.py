@@ -69,11 +69,11 @@ def dask_setup(worker):
 
 OTHER_WEIGHTS = """
 import dataclasses
-from spinenet import weights
+from spinenet.weights import loaded
 
 def dask_setup(worker):
-    resolve = weights.resolve
-    weights.resolve = lambda source: dataclasses.replace(resolve(source), digests={"a": "b"})
+    resolve = loaded.resolve
+    loaded.resolve = lambda source: dataclasses.replace(resolve(source), digests={"a": "b"})
 """
 
 DEFECT = """
