@@ -87,7 +87,7 @@ def _accuracy(network: nn.Module, batches: Sequence[Batch]) -> tuple[str, float]
 
 def _balanced_accuracy(network: nn.Module, batches: Sequence[Batch]) -> tuple[str, float]:
     answers = [torch.stack([head.argmax(1) for head in network(b[0].float())], 1) for b in batches]
-    given, true = torch.cat(answers).cpu(), torch.cat([classes for _, classes in batches]).cpu()
+    given, true = torch.cat(answers).cpu(), torch.cat([classes for _, classes, _ in batches]).cpu()
     recalls: list[float] = []
     for i, finding in enumerate(FINDINGS):
         of_class = [_recall(given[:, i], true[:, i], k) for k in range(finding.n_classes)]

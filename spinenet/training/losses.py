@@ -50,16 +50,18 @@ def context_loss(network: nn.Module, batch: Batch) -> Tensor:
 def grading_loss(network: nn.Module, batch: Batch, weights: Sequence[Tensor | None] = ()) -> Tensor:
     """Sum over the findings of the mean cross-entropy of the discs that have a grade of it.
 
+    A grade that only narrows a finding down asks for one of the classes that are left, whichever.
+
     Parameters
     ----------
     weights
         (n_classes,) for each finding, on the network's device; None, or nothing at all, weighs all alike.
     """
-    volumes, classes = batch
+    volumes, _, allowed = batch
     heads = network(volumes.float())
     given = weights or [None] * len(heads)
     losses = [
-        _cross_entropy(head.float(), classes[:, i], weight)
+        _one_of(head.float(), allowed[:, i, : head.shape[1]], weight)
         for i, (head, weight) in enumerate(zip(heads, given, strict=True))
     ]
     return torch.stack(losses).sum()
@@ -103,11 +105,18 @@ def loss_of(recipe: Recipe, weights: Sequence[Tensor | None] = ()) -> Loss:
     return losses[recipe.network]
 
 
-def _cross_entropy(logits: Tensor, classes: Tensor, weight: Tensor | None = None) -> Tensor:
+def _cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     """Mean over what is labelled; 0 where nothing is, which a plain mean would make not a number."""
-    known = classes != UNLABELLED
-    total = nn.functional.cross_entropy(
-        logits, classes, weight=weight, ignore_index=UNLABELLED, reduction="sum"
-    )
-    mass = known.sum() if weight is None else (weight[classes.clamp(min=0)] * known).sum()
-    return total / torch.where(mass > 0, mass, torch.ones_like(mass))
+    total = nn.functional.cross_entropy(logits, classes, ignore_index=UNLABELLED, reduction="sum")
+    return total / (classes != UNLABELLED).sum().clamp(min=1)
+
+
+def _one_of(logits: Tensor, allowed: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean of the cross-entropy of all allowed classes together, of rows that allow any."""
+    known = allowed.any(1)
+    # a row without any would be infinite, and its gradient not a number even at weight 0
+    usable = allowed | ~known[:, None]
+    together = nn.functional.log_softmax(logits, 1).masked_fill(~usable, -torch.inf).logsumexp(1)
+    per_class = torch.ones_like(logits[0]) if weight is None else weight
+    mass = (allowed * per_class).sum(1) / allowed.sum(1).clamp(min=1)
+    return -(together * mass).sum() / torch.where(known.any(), mass.sum(), torch.ones_like(mass[0]))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from spinenet.anatomy import FINDINGS
 from spinenet.networks.shapes import PATCH_SIZE
 from spinenet.training.targets import detector_target
 
@@ -17,6 +18,7 @@ Batch = tuple[torch.Tensor, ...]
 """A micro-batch as the losses take it; :func:`batch_of` says what is in it."""
 Image = npt.NDArray[np.floating[Any]]
 
+MOST_CLASSES = max(finding.n_classes for finding in FINDINGS)
 UNLABELLED = -1
 """Class of what nobody labelled: it takes no part in a loss."""
 
@@ -61,10 +63,22 @@ class ContextSample:
 
 @dataclass(frozen=True, eq=False)
 class DiscSample:
-    """A disc's volume (9, 112, 224) and its class (11,) of each finding, -1 where nobody graded it."""
+    """A disc's volume and its grades, in the order of :data:`spinenet.anatomy.FINDINGS`.
+
+    Attributes
+    ----------
+    image
+        (9, 112, 224).
+    classes
+        (11,) class of each finding, -1 where nobody graded it, or where a grade only narrows it down.
+    allowed
+        (11, 5) whether a finding may be of a class, for those that a grade narrows down, as one of present or
+        absent does of a scale of four; other rows are false. None where there are none.
+    """
 
     image: Image
     classes: npt.NDArray[np.integer[Any]]
+    allowed: npt.NDArray[np.bool_] | None = None
 
 
 Sample = PatchSample | VertebraSample | ContextSample | DiscSample
@@ -89,7 +103,8 @@ def batch_of(network: str, samples: Sequence[Any]) -> Batch:
           (N, 4, 224, 224) and which pixels count (N, 1, 224, 224);
         - appearance: volumes (N, 1, 224, 224, 16) and levels (N,);
         - context: images (N, 1, rows, 24) and levels (N, rows);
-        - grading: volumes (N, 1, 9, 112, 224) and classes (N, 11).
+        - grading: volumes (N, 1, 9, 112, 224), classes (N, 11), and which classes a grade allows (N, 11, 5):
+          the one that it names, some that it narrows a finding down to, or none where there is no grade.
     """
     return _BATCHES[network](samples)
 
@@ -115,7 +130,12 @@ def _columns(samples: Sequence[ContextSample]) -> Batch:
 
 
 def _discs(samples: Sequence[DiscSample]) -> Batch:
-    return _images(samples, np.float16), _whole_numbers([sample.classes for sample in samples])
+    classes = _whole_numbers([sample.classes for sample in samples])
+    allowed = classes[..., None] == torch.arange(MOST_CLASSES)
+    for sample, row in zip(samples, allowed, strict=True):
+        if sample.allowed is not None:
+            row |= torch.from_numpy(sample.allowed)
+    return _images(samples, np.float16), classes, allowed
 
 
 def _images(samples: Sequence[Sample], dtype: type[np.floating[Any]]) -> torch.Tensor:

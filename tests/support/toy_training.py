@@ -18,6 +18,9 @@ from spinenet.training.loop import train
 from spinenet.training.recipe import Recipe, parse_recipe
 from spinenet.training.samples import ContextSample, Sample, shaded
 
+PICTURES = ("matplotlib", "torch.utils.tensorboard")
+"""Modules of the extra ``training``, which are not imported where they are said to be absent."""
+
 RECIPE = """
 network = "context"
 steps = 40
@@ -94,6 +97,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    # which saves a third of the process's time
+    sys.modules |= dict.fromkeys(PICTURES)  # type: ignore[arg-type]
     _recipe = Recipe.model_validate_json(sys.stdin.read())
     _source = ToySource(wait_s=float(sys.argv[2]))
     train(_recipe, [_source, _source], Path(sys.argv[1]), device="cpu", workers=0)

@@ -22,15 +22,25 @@ from spinenet.training.checkpoints import Checkpoint, checkpoint_file, load_chec
 from spinenet.training.loop import train
 from spinenet.training.recipe import Recipe
 from support.tiny_networks import TINY, tiny_bundle, tiny_networks
-from support.toy_training import ToySource, environment, toy_recipe
+from support.toy_training import PICTURES, ToySource, environment, toy_recipe
 
 SHORT = ("steps = 40", "steps = 4")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def _one_thread_and_no_pictures(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+    if "pictures" not in request.fixturenames:
+        for name in PICTURES:
+            monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture
+def pictures() -> None:
+    """What the extra ``training`` brings, which takes longer than a training of this file."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("tensorboard")
 
 
 def trained(recipe: Recipe, out: Path, minutes: float | None = None) -> Checkpoint:
@@ -90,7 +100,12 @@ def test_two_ranks_have_the_losses_of_one(tmp_path: Path) -> None:
         for k in range(2)
     ]
     trained(recipe, tmp_path / "one")
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
+    try:
+        assert [rank.wait(timeout=500) for rank in ranks] == [0, 0]
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
     one, two = (load_checkpoint(checkpoint_file(tmp_path / name, "context")) for name in ("one", "two"))
     for key, value in one.network.items():
@@ -108,9 +123,8 @@ def test_an_end_before_its_time_is_gone_on_from(tmp_path: Path) -> None:
     assert (again.step, len(again.history)) == (40, 40)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_what_is_written_beside_a_checkpoint(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("tensorboard")
     ended = trained(toy_recipe(SHORT, ("every = 20", "every = 2")), tmp_path)
     assert (tmp_path / "context.png").read_bytes().startswith(b"\x89PNG")
     assert len(list((tmp_path / "events" / "context").glob("events.*"))) == 1
@@ -124,10 +138,8 @@ def test_what_is_written_beside_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_one_line_says_what_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with caplog.at_level("INFO", logger=history.__name__):
         trained(toy_recipe(SHORT), tmp_path)
     told = [record.message for record in caplog.records if "left out" in record.message]

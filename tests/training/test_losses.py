@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from spinenet.training.losses import (
     grading_loss,
 )
 from spinenet.training.recipe import LossOptions
-from spinenet.training.samples import DiscSample, PatchSample, batch_of
+from spinenet.training.samples import Batch, DiscSample, PatchSample, batch_of
 from spinenet.training.scoring import FIRST_SEED, GROUPS
 
 QUAD = np.array([[120.0, 80.0], [124.0, 104.0], [92.0, 106.0], [90.0, 82.0]])
@@ -136,13 +137,35 @@ def test_rare_classes_weigh_more() -> None:
 def test_weights_are_those_of_the_labelled() -> None:
     weights = [torch.tensor([1.0, 3.0]) if f.n_classes == 2 else None for f in FINDINGS]
     heads = [torch.zeros(3, f.n_classes) for f in FINDINGS]
-    classes = torch.full((3, 11), -1)
     binary = next(i for i, f in enumerate(FINDINGS) if f.n_classes == 2)
     heads[binary][1, 0] = 2.0
-    classes[:2, binary] = torch.tensor([0, 1])
-    loss = grading_loss(Given(*heads), (torch.zeros(1), classes), weights)
+    loss = grading_loss(Given(*heads), graded(binary, [0, 1, -1]), weights)
     right, wrong = np.log(2), np.log(1 + np.exp(2))
     assert float(loss.detach()) == pytest.approx((right + 3 * wrong) / 4, rel=1e-5)
+
+
+def test_a_grade_that_narrows_a_finding_down_asks_for_one_of_what_is_left() -> None:
+    finding = next(i for i, f in enumerate(FINDINGS) if f.n_classes == 4)
+    heads = Given(*(torch.zeros(2, f.n_classes) for f in FINDINGS))
+    allowed = np.zeros((11, 5), bool)
+    allowed[finding, 1:4] = True
+    loss = grading_loss(heads, graded(finding, [-1, 0], [allowed, None]))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert float(loss.detach()) == pytest.approx((np.log(4 / 3) + np.log(4)) / 2)
+    gradient = heads.gradient(finding)[0].numpy()
+    assert gradient == pytest.approx(np.array([3, -1, -1, -1]) / 24)
+
+
+def graded(
+    finding: int, classes: list[int], allowed: list[npt.NDArray[np.bool_] | None] | None = None
+) -> Batch:
+    """A batch of discs without an image that have grades of one finding alone."""
+    discs = []
+    for given, left in zip(classes, allowed or [None] * len(classes), strict=True):
+        of_all = np.full(11, -1)
+        of_all[finding] = given
+        discs.append(DiscSample(np.zeros((1, 1, 1), np.float16), of_all, left))
+    return batch_of("grading", discs)
 
 
 def test_a_mirrored_disc_changes_sides() -> None:
