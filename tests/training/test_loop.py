@@ -90,7 +90,7 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_weights(tmp_path: Path) -
 
 
 def test_two_ranks_have_the_losses_of_one(tmp_path: Path) -> None:
-    recipe = toy_recipe(("steps = 40", "steps = 20"))
+    recipe = toy_recipe(("steps = 40", "steps = 8"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
