@@ -95,13 +95,25 @@ def pack_bundle(
 
 @train_app.command("score")
 def score_bundle(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
-    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the 120 scans to read.")] = 1.0,
+    bundle: Annotated[str, typer.Argument(help="A bundle: a name, a folder or a URL.")],
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the 120 drawn scans to read.")
+    ] = 1.0,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(metavar="RECIPE", help="Score on its labelled scans instead, those of one side."),
+    ] = None,
+    side: Annotated[str, typer.Option(help="train, develop or test; with --labelled.")] = "test",
     processes: Annotated[int, typer.Option(min=1, help="Scans that are read at once.")] = 2,
 ) -> None:
-    """Print figures of a bundle on drawn scans that no training sees, as JSON."""
+    """Print figures of a bundle on scans that no training sees, drawn or labelled ones, as JSON."""
     import json
 
-    from spinenet.training.scoring import figures
+    if labelled is None:
+        from spinenet.training.scoring import figures
 
-    typer.echo(json.dumps(figures(bundle, share=share, processes=processes), indent=2))
+        typer.echo(json.dumps(figures(bundle, share=share, processes=processes), indent=2))
+        return
+    from spinenet.training.labelled_score import labelled_figures
+
+    typer.echo(json.dumps(labelled_figures(bundle, labelled, side, processes=processes), indent=2))

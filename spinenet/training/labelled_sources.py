@@ -16,7 +16,7 @@ from spinenet.training.labels.polygons import polygon_files
 from spinenet.training.labels.spider import spider_files
 from spinenet.training.labels.spider_slices import mid_files, space_files
 from spinenet.training.outlined import Outlined, Strengths
-from spinenet.training.recipe import SourceEntry
+from spinenet.training.recipe import SourceEntry, sentence_of
 from spinenet.training.splits import SIDES, split_by_hash, split_by_lists
 
 
@@ -115,36 +115,51 @@ def open_labelled(entry: SourceEntry, network: str, augmentation: Mapping[str, A
         The entry or the augmentation has a field that does not fit, the network is none that reads images,
         the labels cannot be listed, or nobody is left to be trained on.
     """
-    options_of, list_files = _READERS[entry.kind]
-    where = f"sources: a source of kind {entry.kind!r}"
+    where = _where(entry)
     if network == "context":
         raise RecipeError(f"{where} has no samples of the context network, which reads no images.")
-    if entry.path is None:
-        raise RecipeError(f"{where} needs a path.")
     try:
-        options = options_of.model_validate(entry.options)
         strengths = Augmentation.model_validate(augmentation).model_dump(exclude={"tissues"})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise RecipeError(f"{where}: {field}: {first['msg']}.") from error
-    path = Path(entry.path)
-    try:
-        files = list_files(path, options)
-        sides = options.split.of(files)
-    except LabelsError as error:
-        raise RecipeError(f"{where}: {error}.") from error
-    except OSError as error:
-        raise RecipeError(f"{where}: {error.filename or path} cannot be read: {error.strerror}.") from error
+        raise RecipeError(sentence_of(error, where)) from error
+    sides = labelled_files(entry)
     if not sides["train"]:
-        raise RecipeError(f"{where}: {path} has nobody to train on.")
+        raise RecipeError(f"{where} has nobody to train on.")
     return Outlined(
         network=network,
         files=_by_subject(sides["train"]),
         kept_back=sides["develop"],
-        digest=_digest(files),
+        digest=_digest([file for side in SIDES for file in sides[side]]),
         strengths=Strengths(**strengths),
     )
+
+
+def labelled_files(entry: SourceEntry) -> Mapping[str, Sequence[LabelledFile]]:
+    """The files of such a source by side: "train", "develop" and "test".
+
+    Raises
+    ------
+    RecipeError
+        As :func:`open_labelled`.
+    """
+    options_of, list_files = _READERS[entry.kind]
+    where = _where(entry)
+    if entry.path is None:
+        raise RecipeError(f"{where} needs a path.")
+    path = Path(entry.path)
+    try:
+        options = options_of.model_validate(entry.options)
+        return options.split.of(list_files(path, options))
+    except ValidationError as error:
+        raise RecipeError(sentence_of(error, where)) from error
+    except LabelsError as error:
+        raise RecipeError(f"{where}: {error}.") from error
+    except OSError as error:
+        raise RecipeError(f"{where}: {error.filename or path} cannot be read: {error.strerror}.") from error
+
+
+def _where(entry: SourceEntry) -> str:
+    return f"sources: a source of kind {entry.kind!r}"
 
 
 def _by_subject(files: Sequence[LabelledFile]) -> Mapping[str, Sequence[LabelledFile]]:

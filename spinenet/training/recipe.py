@@ -139,7 +139,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{where} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        raise RecipeError(_sentence(error, where)) from error
+        raise RecipeError(sentence_of(error, where)) from error
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -178,7 +178,7 @@ def _differing(one: object, two: object, path: str) -> Iterator[str]:
         yield path
 
 
-def _sentence(error: ValidationError, where: str) -> str:
+def sentence_of(error: ValidationError, where: str) -> str:
     """The first complaint with the path of its field, and how many more there are."""
     first, *more = error.errors(include_url=False)
     path = ".".join(map(str, first["loc"]))

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -76,14 +75,14 @@ def _score(parts: Sequence[_Tables]) -> Score:
 
 
 def figures(
-    folder: Path, *, share: float = 1.0, processes: int = 1, first_seed: int = FIRST_SEED
+    source: str, *, share: float = 1.0, processes: int = 1, first_seed: int = FIRST_SEED
 ) -> dict[str, dict[str, Any]]:
     """Score a bundle on unseen synthetic scans.
 
     Parameters
     ----------
-    folder
-        Folder of a weights bundle.
+    source
+        A bundle: a name, a folder or a URL.
     share
         Share of the 120 scans to take, at least one of each group.
     processes
@@ -95,7 +94,7 @@ def figures(
         Scores by group and for "all": the fields of :class:`spinenet.evaluation.Score`. Findings are scored
         on lumbar T2, the only contrast whose grades are validated.
     """
-    bundle = resolve(folder)
+    bundle = resolve(source)
     jobs = list(_jobs(share, first_seed))
     done: list[tuple[str, _Tables]] = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:

@@ -171,6 +171,23 @@ class LabelledScan:
                     doubtful=self.doubtful.get(k, ()),
                 )
 
+    def counts_at(self, point: Points) -> bool:
+        """Whether it is known if a vertebra about a point (2,) of the mean slice is a body.
+
+        It is not beyond the first or last body of an open side, nor on a body that is shown in part.
+        """
+        rt, rb, lb, lt = range(4)
+        ends = self.vertebrae[0].mean_quad, self.vertebrae[-1].mean_quad
+        if self.open_above and _beyond(point[None], ends[0], (lt, rt), (lb, rb))[0]:
+            return False
+        if self.open_below and _beyond(point[None], ends[1], (lb, rb), (lt, rt))[0]:
+            return False
+        at = (float(point[0]), float(point[1]))
+        outlines = [outline for of in self.doubtful.values() for outline in of]
+        return all(
+            cv2.pointPolygonTest(outline.astype(np.float32)[:, None], at, False) < 0 for outline in outlines
+        )
+
     def _bodies(self, index: int) -> dict[str, Points]:
         """Quads of one slice by level, cranial to caudal."""
         return {v.level: v.quads[v.slices.index(index)] for v in self.vertebrae if index in v.slices}

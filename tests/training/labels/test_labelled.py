@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spinenet.training.labels.labelled import LabelledSlice, levels_up_from
+from spinenet.training.labels.labelled import LabelledScan, LabelledSlice, levels_up_from
+from spinenet.types import Vertebra
 
 QUAD = np.array([[60.0, 20.0], [60.0, 40.0], [30.0, 40.0], [30.0, 20.0]])
 SLICE = LabelledSlice(
@@ -53,3 +54,26 @@ def test_levels_are_named_and_in_order() -> None:
         replace(SLICE, levels=("L5", "L4"))
     with pytest.raises(ValueError, match="a level for each"):
         replace(SLICE, levels=("L5",))
+
+
+def test_whether_a_point_of_a_scan_counts() -> None:
+    quads = SLICE.quads
+    vertebrae = tuple(
+        Vertebra((0,), quad[None], level) for quad, level in zip(quads, SLICE.levels, strict=True)
+    )
+    outline = np.array([[60.0, 40.0], [80.0, 40.0], [80.0, 60.0], [60.0, 60.0]])
+    scan = LabelledScan(
+        volume=SLICE.image[:, :, None],
+        spacing_mm=1.0,
+        slice_spacing=4.0,
+        vertebrae=vertebrae,
+        open_above=True,
+        open_below=False,
+        subject="a",
+        source="drawn",
+        doubtful={0: (outline,)},
+    )
+    assert scan.counts_at(np.array([45.0, 30.0]))
+    assert not scan.counts_at(np.array([45.0, 5.0])), "nobody looked above"
+    assert scan.counts_at(np.array([45.0, 110.0]))
+    assert not scan.counts_at(np.array([70.0, 50.0])), "a body that is shown in part"

@@ -1,0 +1,196 @@
+"""Scores a bundle on real scans whose vertebral bodies somebody outlined."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+
+from spinenet.evaluation import FOUND_IOU
+from spinenet.geometry import iou
+from spinenet.inference.pipeline import detect, label
+from spinenet.settings import Settings
+from spinenet.training.labelled_sources import LABELLED_KINDS, labelled_files
+from spinenet.training.labels.files import LabelledFile, Unused, read_each
+from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.labels.slabs import in_slabs
+from spinenet.training.recipe import read_recipe
+from spinenet.types import Scan, Vertebra
+from spinenet.weights import Bundle, resolve
+from spinenet.weights.networks import Networks, load_networks
+
+logger = logging.getLogger(__name__)
+
+_REPEATED = 3
+"""Slices of the scan that a single slice becomes, as a body seen in one slice alone is left out."""
+
+
+@dataclass(frozen=True)
+class LabelledScore:
+    """How the bodies of some scans were found and named.
+
+    Attributes
+    ----------
+    name, group
+        The scan, and what it is counted with: its collection and sequence.
+    bodies
+        Labelled vertebral bodies.
+    found, named
+        Those that a vertebra covers with an IoU above 0.5, and those of them with the right level.
+    false
+        Vertebrae that cover no body where it is known what is one, and second ones of a body.
+    errors_mm
+        Distance of each corner of the bodies found.
+    wrong
+        "L4 as L5" for each that has another level.
+    missed
+        Levels of those that were not found.
+    """
+
+    name: str
+    group: str
+    bodies: int
+    found: int
+    named: int
+    false: int
+    errors_mm: tuple[float, ...] = ()
+    wrong: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+
+
+@dataclass
+class Account:
+    """Scores of several scans together."""
+
+    scores: list[LabelledScore] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Counts, shares with 95 % intervals (Clopper and Pearson), and the median corner error, for JSON."""
+        total = {name: sum(getattr(score, name) for score in self.scores) for name in _COUNTS}
+        errors = [error for score in self.scores for error in score.errors_mm]
+        return {
+            "scans": len(self.scores),
+            **total,
+            "found_share": share(total["found"], total["bodies"]),
+            "named_share": share(total["named"], total["bodies"]),
+            "corner_error_mm": float(np.median(errors)) if errors else None,
+            "scans_named_wrongly": sum(bool(score.wrong) for score in self.scores),
+        }
+
+
+_COUNTS = ("bodies", "found", "named", "false")
+
+
+def share(part: int, whole: int) -> tuple[float, float, float] | None:
+    """A share with its 95 % interval (low, high); None of nothing."""
+    if not whole:
+        return None
+    interval = binomtest(part, whole).proportion_ci(0.95)
+    return part / whole, float(interval.low), float(interval.high)
+
+
+def score_scan(scan: LabelledScan, networks: Networks) -> LabelledScore:
+    """Find and name the vertebrae of a labelled scan, and compare."""
+    volume = scan.volume
+    if volume.shape[2] == 1:
+        volume = np.repeat(volume, _REPEATED, axis=2)
+    as_read = Scan(volume, (scan.spacing_mm, scan.spacing_mm), scan.slice_spacing or 4.0)
+    settings = Settings()
+    found = label(as_read, detect(as_read, networks, settings), networks, settings)
+    return compare(scan, found)
+
+
+def compare(scan: LabelledScan, vertebrae: Sequence[Vertebra]) -> LabelledScore:
+    """Compare vertebrae with a scan's labelled bodies, each with the one that it covers best."""
+    means = [vertebra.mean_quad for vertebra in vertebrae]
+    taken: dict[int, int] = {}
+    for k, body in enumerate(scan.vertebrae):
+        overlaps = iou(body.mean_quad, means) if means else np.zeros(0)
+        if len(overlaps) and overlaps.max() > FOUND_IOU:
+            taken[k] = int(overlaps.argmax())
+    others = [mean for j, mean in enumerate(means) if j not in taken.values()]
+    pairs = [(scan.vertebrae[k], vertebrae[j]) for k, j in taken.items()]
+    return LabelledScore(
+        name=scan.name,
+        group=f"{scan.source} {scan.sequence}",
+        bodies=len(scan.vertebrae),
+        found=len(pairs),
+        named=sum(body.level == vertebra.level for body, vertebra in pairs),
+        false=sum(scan.counts_at(mean.mean(axis=0)) for mean in others),
+        errors_mm=tuple(error for body, vertebra in pairs for error in _errors(body, vertebra, scan)),
+        wrong=tuple(f"{b.level} as {v.level}" for b, v in pairs if b.level != v.level),
+        missed=tuple(str(body.level) for k, body in enumerate(scan.vertebrae) if k not in taken),
+    )
+
+
+def _errors(body: Vertebra, vertebra: Vertebra, scan: LabelledScan) -> Iterator[float]:
+    distances = np.linalg.norm(body.mean_quad - vertebra.mean_quad, axis=1) * scan.spacing_mm
+    yield from map(float, distances)
+
+
+def _score_file(bundle: Bundle, file: LabelledFile) -> LabelledScore | Unused:
+    torch.set_num_threads(1)
+    (read,) = read_each([file])
+    if isinstance(read, Unused):
+        return read
+    return score_scan(in_slabs(read), load_networks(bundle))
+
+
+def score_files(
+    bundle: Bundle, files: Iterable[LabelledFile], *, processes: int = 1
+) -> tuple[tuple[LabelledScore, ...], tuple[Unused, ...]]:
+    """Scores of labelled files side by side, and those that cannot be used."""
+    scores: list[LabelledScore] = []
+    unused: list[Unused] = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for made in pool.map(partial(_score_file, bundle), files):
+            if isinstance(made, Unused):
+                unused.append(made)
+                logger.warning("%s is left out: %s", made.name, made.reason)
+            else:
+                scores.append(made)
+    return tuple(scores), tuple(unused)
+
+
+def by_group(scores: Iterable[LabelledScore]) -> dict[str, dict[str, Any]]:
+    """Accounts by collection and sequence."""
+    groups: dict[str, Account] = {}
+    for score in scores:
+        groups.setdefault(score.group, Account()).scores.append(score)
+    return {name: account.as_dict() for name, account in sorted(groups.items())}
+
+
+def labelled_figures(source: str, recipe: Path, side: str, *, processes: int = 1) -> dict[str, Any]:
+    """Figures of a bundle on one side of a recipe's labelled scans: by group, and each scan with a fault.
+
+    Raises
+    ------
+    RecipeError, WeightsError
+        The recipe, its sources or the bundle cannot be used.
+    """
+    files = [
+        file
+        for entry in read_recipe(recipe).sources
+        if entry.kind in LABELLED_KINDS
+        for file in labelled_files(entry)[side]
+    ]
+    scores, unused = score_files(resolve(source), files, processes=processes)
+    return {
+        "side": side,
+        "groups": by_group(scores),
+        "faults": {
+            score.name: {"wrong": score.wrong, "missed": score.missed, "false": score.false}
+            for score in scores
+            if score.wrong or score.missed or score.false
+        },
+        "unused": {one.name: one.reason for one in unused},
+    }
