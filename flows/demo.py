@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +40,7 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: 
     summary = run_cohort(request, Way(prefect=prefect), reporter)
     tables = read_results(str(results))
     score = score_against_truth(tables, out / "cohort")
-    console.print(_overview(summary, score, made, _doubtful(tables.scans)))
+    console.print(_overview(summary, score, made, tables.scans))
     console.print(_findings(score))
     console.print(
         "Synthetic scans, weights trained on such: this shows the pipeline, not the clinic.", style="dim"
@@ -53,21 +52,20 @@ def run_demo(subjects: int, out: Path, seed: int, console: Console, *, prefect: 
     return summary.n_failed
 
 
-def _doubtful(scans: pd.DataFrame) -> list[str]:
-    """Scans whose vertebrae have improbable names."""
+def _flagged(scans: pd.DataFrame, flag: str) -> list[str]:
+    """Done scans with a flag."""
     done = scans[scans["status"] == "done"]
-    return [
-        name
-        for name, flags in zip(done["scan_id"], done["flags"], strict=True)
-        if "levels_uncertain" in flags
-    ]
+    return [name for name, flags in zip(done["scan_id"], done["flags"], strict=True) if flag in flags]
 
 
-def _overview(summary: RunSummary, score: Score, made: float, doubtful: Sequence[str]) -> Table:
+def _overview(summary: RunSummary, score: Score, made: float, scans: pd.DataFrame) -> Table:
     table = Table(title="Run", show_header=False)
     table.add_row("scans done", f"{summary.states.get('done', 0)} of {summary.n_rows}")
     table.add_row("scans failed", str(summary.n_failed))
+    doubtful, no_spines = _flagged(scans, "levels_uncertain"), _flagged(scans, "not_a_spine")
     table.add_row("levels uncertain", ", ".join([str(len(doubtful)), *doubtful]))
+    if no_spines:
+        table.add_row("not a spine", ", ".join([str(len(no_spines)), *no_spines]))
     table.add_row("vertebrae found", f"{score.matched} of {score.true} (recall {score.recall:.3f})")
     table.add_row("vertebrae invented", f"{score.found - score.matched} (precision {score.precision:.3f})")
     table.add_row("level right", f"{score.level_accuracy:.1%}")

@@ -187,6 +187,8 @@ class SpineReading:
     detections
         The vertebrae as they were detected, without levels; from them a scan is graded again without
         detecting again.
+    not_a_spine
+        Whether what was found stands in no column as vertebrae do; there are then no grades.
     """
 
     vertebrae: tuple[Vertebra, ...]
@@ -194,3 +196,4 @@ class SpineReading:
     failures: tuple[DiscFailure, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     detections: tuple[Vertebra, ...] = ()
+    not_a_spine: bool = False

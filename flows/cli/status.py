@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,11 @@ from spinenet.printable import counted
 
 if TYPE_CHECKING:
     from spinenet.cohort.status import RunStatus
+
+DOUBTFUL: Mapping[str, str] = MappingProxyType(
+    {"levels_uncertain": "levels uncertain", "not_a_spine": "not a spine"}
+)
+"""Flags of done scans that are counted beside the states, and their words."""
 
 
 def status(
@@ -47,8 +53,9 @@ def status(
 def _groups(account: RunStatus) -> Iterator[Group]:
     for state in ("done", "excluded", "pending"):
         yield Group(account.states[state], state)
-        if state == "done" and (doubtful := account.flags.get("levels_uncertain")):
-            yield Group(doubtful, "levels uncertain", "done, with the flag levels_uncertain in scans")
+        for flag, words in DOUBTFUL.items():
+            if state == "done" and (doubtful := account.flags.get(flag)):
+                yield Group(doubtful, words, f"done, with the flag {flag} in scans")
     for reason, rows in account.reasons.items():
         count, names = account.states[reason], [row.scan_id for row in rows]
         yield Group(count, f"failed: {reason}", REASONS.get(reason, ""), names, count > len(rows))

@@ -93,9 +93,17 @@ def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenanc
         Of the scan as stored.
     reading
         Quads in pixels of the scan as stored; ``seconds`` may hold "read" beside the pipeline's stages.
+
+    Returns
+    -------
+    ScanRows
+        Where the reading is no spine, ``scans`` alone has a row: whoever queries ``vertebrae`` must not take
+        the bones of a knee for L4 and L5.
     """
     identity = _identity(entry)
     scan = identity | _geometry(facts) | _made_by(provenance) | _seconds(reading.seconds)
+    if reading.not_a_spine:
+        return ScanRows(scan | _no_spine(facts, reading))
     flags = [*facts.flags, *(["levels_uncertain"] if levels_uncertain(reading.vertebrae) else [])]
     vertebrae = tuple(_unique(_vertebra_row(identity, facts, vertebra) for vertebra in reading.vertebrae))
     grades = tuple(_unique(_grade_row(identity, grade) for grade in reading.grades))
@@ -108,6 +116,18 @@ def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenanc
         "detail": " ".join(f"{failure.level}: {failure.detail}" for failure in reading.failures) or None,
     }
     return ScanRows(scan, vertebrae, grades)
+
+
+def _no_spine(facts: ScanFacts, reading: SpineReading) -> Row:
+    """What ``scans`` says of a scan whose outlines are no spine."""
+    return {
+        "status": "done",
+        "flags": [*facts.flags, "not_a_spine"],
+        "n_vertebrae": 0,
+        "n_discs": 0,
+        "failed_discs": [],
+        "detail": f"{len(reading.vertebrae)} outlines were found, which do not stand as vertebrae do",
+    }
 
 
 def _identity(entry: Entry) -> Row:

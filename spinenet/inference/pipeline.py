@@ -26,6 +26,7 @@ from spinenet.stages.levels import (
     level_names,
     level_probabilities,
 )
+from spinenet.stages.plausibility import is_spine
 from spinenet.stages.windows import cut_patch, tile
 from spinenet.types import Disc, DiscFailure, DiscGrade, Scan, SpineReading, Vertebra
 from spinenet.weights.networks import Networks
@@ -55,7 +56,8 @@ def read_spine(
     Returns
     -------
     SpineReading
-        Vertebrae, with quads in pixels of ``scan``, and grades; empty where no vertebra was detected.
+        Vertebrae, with quads in pixels of ``scan``, and grades; empty where no vertebra was detected, and
+        without grades where what was detected is no spine.
 
     Raises
     ------
@@ -93,7 +95,9 @@ def read_square(
     clock.append(time.perf_counter())
     named = label(scan, detected, networks, settings)
     clock.append(time.perf_counter())
-    grades, failures = grade(scan, named, networks, settings)
+    # by what was detected alone: a scan that is graded again, with whatever weights, gets the same verdict
+    no_spine = bool(detected) and not is_spine(detected, scan.pixel_spacing[0], scan.slice_spacing)
+    grades, failures = ((), ()) if no_spine else grade(scan, named, networks, settings)
     clock.append(time.perf_counter())
     return SpineReading(
         vertebrae=named,
@@ -101,6 +105,7 @@ def read_square(
         failures=failures,
         detections=tuple(Vertebra(v.slices, v.quads) for v in detected),
         seconds=dict(zip(("detect", "label", "grade"), np.diff(clock).tolist(), strict=True)),
+        not_a_spine=no_spine,
     )
 
 

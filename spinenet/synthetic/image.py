@@ -16,7 +16,7 @@ from spinenet.synthetic.canvas import Canvas
 from spinenet.synthetic.section import draw_section
 from spinenet.synthetic.surroundings import Surroundings, sample_surroundings
 from spinenet.synthetic.tissues import Tissues, sample_tissues
-from spinenet.types import Scan
+from spinenet.types import FloatArray, Scan
 
 KINDS = ("lumbar", "cervical", "whole")
 SEQUENCES = ("T2", "T1", "STIR")
@@ -149,7 +149,12 @@ def render_slice(subject: Subject, index: int, rng: np.random.Generator) -> npt.
         canvas = Canvas(a.rows, a.columns, a.pixel_spacing, a.origin[:2])
         draw_section(canvas, subject.spine, subject.tissues, subject.surroundings, x + offset * a.thickness)
         layers.append(canvas.downsampled())
-    image = cv2.GaussianBlur((layers[0] + layers[1]) / 2, (0, 0), 0.45)
+    return acquired((layers[0] + layers[1]) / 2, a, rng)
+
+
+def acquired(signal: FloatArray, a: Acquisition, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(rows, columns) image of a slice's tissue signal: blurred, with texture, coil shading and noise."""
+    image = cv2.GaussianBlur(signal, (0, 0), 0.45)
     image = image * _texture(rng, a) * _coil(a)
     real, imaginary = rng.standard_normal((2, a.rows, a.columns), dtype=np.float32) * np.float32(a.noise)
     return np.asarray(np.hypot(image + real, imaginary) * np.float32(a.gain), np.float32)
@@ -224,6 +229,11 @@ def render(seed: int, *, kind: str = "lumbar", sequence: str = "T2", balance: fl
     subject = sample_subject(np.random.default_rng([seed, 3]), kind=kind, sequence=sequence, balance=balance)
     a = subject.acquisition
     volume = np.stack([render_slice(subject, k, slice_rng(seed, k)) for k in range(a.slices)], axis=2)
+    return Phantom(as_scan(volume, a), true_vertebrae(subject), true_discs(subject))
+
+
+def as_scan(volume: npt.NDArray[np.float32], a: Acquisition) -> Scan:
+    """The scan of (rows, columns, slices) grey values: whole numbers from 0 to 4095, and where they lie."""
     affine = np.zeros((4, 4))
     affine[0, 2], affine[1, 1], affine[2, 0], affine[3, 3] = (
         a.slice_spacing,
@@ -232,12 +242,11 @@ def render(seed: int, *, kind: str = "lumbar", sequence: str = "T2", balance: fl
         1,
     )
     affine[:3, 3] = a.origin[2], a.origin[0], -a.origin[1]
-    scan = Scan(
+    return Scan(
         volume=np.clip(np.round(volume), 0, 4095).astype(np.float32),
         pixel_spacing=a.pixel_spacing,
         slice_spacing=a.slice_spacing,
         affine=affine,
-        sequence=sequence,
+        sequence=a.sequence,
         header={"slice_thickness": a.thickness},
     )
-    return Phantom(scan, true_vertebrae(subject), true_discs(subject))

@@ -24,11 +24,14 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "side_assumed": "slices without position were put in order by number: left and right may be swapped",
         "not_finite": "voxels that were no numbers were set to zero",
         "levels_uncertain": "the vertebrae were found, but their names are improbable: look before use",
+        "not_a_spine": "what was found does not stand as vertebrae do: other anatomy, a phantom, noise, or"
+        " a spine of which too little was found; the scan gets no vertebrae and no grades",
         "uid_per_file": "each file had a SeriesInstanceUID of its own; what agrees in all else was joined",
         "padding_replaced": "pixels that the files mark as padding got the lowest value of the picture",
     }
 )
-"""Codes of the column ``flags`` and their meaning; inference sets ``levels_uncertain``, readers the rest."""
+"""Codes of the column ``flags`` and their meaning; inference sets ``levels_uncertain`` and ``not_a_spine``,
+readers the rest."""
 
 
 def _terms(text: str) -> frozenset[str]:
