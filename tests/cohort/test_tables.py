@@ -132,6 +132,17 @@ def test_improbable_levels_are_flagged() -> None:
     assert flags(0.1, 0.1, 0.8) == ["unsorted", "levels_uncertain"]
 
 
+def test_what_is_no_spine_has_a_row_of_scans_alone() -> None:
+    found = (vertebra("L4", probability=0.1), vertebra("L5", probability=0.1))
+    reading = SpineReading(found, not_a_spine=True, seconds={"read": 0.5})
+    rows = result_rows(ENTRY, ScanFacts.of(SCAN), reading, MADE_BY)
+    (told,) = to_table("scans", [rows.scan]).to_pylist()
+    assert (told["status"], told["reason"], told["flags"]) == ("done", None, ["unsorted", "not_a_spine"])
+    assert (told["n_vertebrae"], told["n_discs"], told["rows"], told["seconds_read"]) == (0, 0, 8, 0.5)
+    assert told["detail"] == "2 outlines were found, which do not stand as vertebrae do"
+    assert (rows.vertebrae, rows.grades) == ((), ())
+
+
 def test_no_name_of_a_person_gets_in() -> None:
     rows = rows_of("L5", discs=("L5-S1",))
     assert "Nobody" not in repr(rows)

@@ -14,6 +14,8 @@ import pytest
 from rich.cells import cell_len
 
 from flows.cli.printing import Group, LineFormatter, Page, group_lines
+from flows.cli.status import DOUBTFUL
+from flows.cli.status import _groups as status_groups
 from flows.progress import LogReporter
 from flows.shard_tasks import shown_as
 from spinenet.cohort.freeze import freeze
@@ -22,8 +24,10 @@ from spinenet.cohort.manifests.manifest import read_manifest
 from spinenet.cohort.plan import Conditions
 from spinenet.cohort.request import RunRequest
 from spinenet.cohort.rows import Failure, Provenance, failed_rows
+from spinenet.cohort.status import RunStatus
 from spinenet.cohort.tables import to_table
 from spinenet.printable import link_target, markdown
+from spinenet.readers.dicom.facts import FLAGS
 from spinenet.storage import Store
 from support.cohorts import command, spinenet
 
@@ -187,3 +191,12 @@ def test_lines_fit_ids_of_any_script(width: int) -> None:
     whole = "\n".join(group_lines("1234 scans in", "/data", groups, Page(width, cut=False)))
     assert "脊椎" * 60 in whole
     assert len(list(group_lines("1234 scans in", "/data", groups, Page(None, cut=False)))) == 3
+
+
+def test_doubtful_scans_are_counted_below_those_that_are_done(tmp_path: Path) -> None:
+    store = Store.at(str(tmp_path))
+    states = {"done": 5, "excluded": 0, "pending": 0}
+    account = RunStatus(store.url(), 5, 1, 1, states, (), True, flags={"oblique": 4, "not_a_spine": 2})
+    shown = [(group.count, group.what) for group in status_groups(account)]
+    assert shown == [(5, "done"), (2, "not a spine"), (0, "excluded"), (0, "pending")]
+    assert set(DOUBTFUL) <= set(FLAGS)

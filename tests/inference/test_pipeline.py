@@ -40,7 +40,7 @@ class Knowing(nn.Module):
 
 def truth(n: int = 5) -> Array:
     """(n, 4, 2) bodies below one another."""
-    bodies: Array = BODY + np.array([[110 + 2 * i, 50 + 40 * i] for i in range(n)], dtype=float)[:, None]
+    bodies: Array = BODY + np.array([[110 + 2 * i, 50 + 33 * i] for i in range(n)], dtype=float)[:, None]
     return bodies
 
 
@@ -134,7 +134,7 @@ def test_untrained_detector_gives_some_answer_of_the_right_form(scan: Scan) -> N
 
 def test_a_disc_that_cannot_be_graded_is_told_and_the_others_are_graded() -> None:
     volume = formula_scan(300, 260, 5, 0.3)
-    volume[:130] = 0
+    volume[:115] = 0
     scan = Scan(volume, (0.9, 0.9), 4.0)
     names = ("L1", "L2", "L3", "L4", "S1", "S1", "S2")
     vertebrae = [
