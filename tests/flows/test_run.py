@@ -45,9 +45,11 @@ def test_the_good_scans_are_right(undisturbed: Undisturbed) -> None:
         rows, grades = (
             part[part["scan_id"] == scan_id] for part in (written["vertebrae"], written["grades"])
         )
-        assert rows["level"].astype(str).tolist() == [v.level for v in reading.vertebrae]
+        # of some of these coarse scans too little is found to be sure of a spine
+        told = () if reading.not_a_spine else reading.vertebrae
+        assert rows["level"].astype(str).tolist() == [v.level for v in told]
         corners = rows[[f"{corner}_{axis}" for corner in CORNERS for axis in "xy"]].to_numpy()
-        expected = np.array([v.mean_quad.ravel() for v in reading.vertebrae])
+        expected = np.array([v.mean_quad.ravel() for v in told]).reshape(-1, 8)
         np.testing.assert_allclose(corners, expected, atol=1e-3)
         assert grades["level"].astype(str).tolist() == [g.level for g in reading.grades]
         for finding in FINDINGS:
