@@ -117,3 +117,17 @@ def score_bundle(
     from spinenet.training.labelled_score import labelled_figures
 
     typer.echo(json.dumps(labelled_figures(bundle, labelled, side, processes=processes), indent=2))
+
+
+@train_app.command("outline")
+def outline_slices(
+    bundle: Annotated[str, typer.Argument(help="A bundle that finds the bodies: a name, a folder or a URL.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe whose mid slices have no outlines yet.")],
+    out: Annotated[Path, typer.Argument(help="File of the outlines, for the recipe's option `outlines`.")],
+    processes: Annotated[int, typer.Option(min=1, help="Slices that are read at once.")] = 2,
+) -> None:
+    """Outline the bodies of mid slices that have grades alone, where all that is found is plausible."""
+    from spinenet.training.labelled_score import outline
+
+    written, looked_at = outline(bundle, recipe, out, processes=processes)
+    say(f"Outlined {written} of {looked_at} slices ({out})")

@@ -83,11 +83,11 @@ def looking(image: npt.NDArray[Any], look: Look, rng: np.random.Generator) -> Fl
         field = cv2.resize(look.field, (columns, rows), interpolation=cv2.INTER_CUBIC)
         seen = seen * np.exp(field)
     if look.blur:
-        seen = cv2.GaussianBlur(seen, (0, 0), look.blur)
+        seen = cv2.GaussianBlur(seen, (0, 0), look.blur).astype(np.float32)
     if look.coarseness > 1:
         fewer = (max(8, int(columns / look.coarseness)), max(8, int(rows / look.coarseness)))
         coarse = cv2.resize(seen, fewer, interpolation=cv2.INTER_AREA)
-        seen = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        seen = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32)
     shift, strength = look.ghost
     if strength:
         seen = seen + np.float32(strength) * np.roll(seen, shift, axis=0)
@@ -149,4 +149,5 @@ def sample_pose(
     matrix = turned @ np.array([[factor * longer, rng.normal(0, stretch)], [0, factor / longer]])
     size = np.array(shape[::-1])
     moved = size / 2 - matrix @ (size / 2) + rng.uniform(-shift, shift, 2) * size
-    return np.c_[matrix, moved]
+    pose: Points = np.c_[matrix, moved]
+    return pose

@@ -22,6 +22,7 @@ from spinenet.settings import Settings
 from spinenet.training.labelled_sources import LABELLED_KINDS, labelled_files
 from spinenet.training.labels.files import LabelledFile, Unused, read_each
 from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.labels.outlining import is_plausible, outline_line, write_outlines
 from spinenet.training.labels.slabs import in_slabs
 from spinenet.training.recipe import read_recipe
 from spinenet.types import Scan, Vertebra
@@ -98,15 +99,14 @@ def share(part: int, whole: int) -> tuple[float, float, float] | None:
     return part / whole, float(interval.low), float(interval.high)
 
 
-def score_scan(scan: LabelledScan, networks: Networks) -> LabelledScore:
-    """Find and name the vertebrae of a labelled scan, and compare."""
+def vertebrae_of(scan: LabelledScan, networks: Networks) -> tuple[Vertebra, ...]:
+    """The vertebrae that networks find and name in a labelled scan."""
     volume = scan.volume
     if volume.shape[2] == 1:
         volume = np.repeat(volume, _REPEATED, axis=2)
     as_read = Scan(volume, (scan.spacing_mm, scan.spacing_mm), scan.slice_spacing or 4.0)
     settings = Settings()
-    found = label(as_read, detect(as_read, networks, settings), networks, settings)
-    return compare(scan, found)
+    return label(as_read, detect(as_read, networks, settings), networks, settings)
 
 
 def compare(scan: LabelledScan, vertebrae: Sequence[Vertebra]) -> LabelledScore:
@@ -137,28 +137,26 @@ def _errors(body: Vertebra, vertebra: Vertebra, scan: LabelledScan) -> Iterator[
     yield from map(float, distances)
 
 
-def _score_file(bundle: Bundle, file: LabelledFile) -> LabelledScore | Unused:
+Found = tuple[LabelledScan, tuple[Vertebra, ...]]
+"""A labelled scan, and the vertebrae that a bundle found in it."""
+
+
+def _find(bundle: Bundle, file: LabelledFile) -> Found | Unused:
     torch.set_num_threads(1)
     (read,) = read_each([file])
     if isinstance(read, Unused):
         return read
-    return score_scan(in_slabs(read), load_networks(bundle))
+    scan = in_slabs(read)
+    return scan, vertebrae_of(scan, load_networks(bundle))
 
 
-def score_files(
-    bundle: Bundle, files: Iterable[LabelledFile], *, processes: int = 1
-) -> tuple[tuple[LabelledScore, ...], tuple[Unused, ...]]:
-    """Scores of labelled files side by side, and those that cannot be used."""
-    scores: list[LabelledScore] = []
-    unused: list[Unused] = []
+def found_in(bundle: Bundle, files: Iterable[LabelledFile], *, processes: int) -> Iterator[Found | Unused]:
+    """What a bundle finds in labelled files, several of which are read side by side, in their order."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for made in pool.map(partial(_score_file, bundle), files):
+        for made in pool.map(partial(_find, bundle), files):
             if isinstance(made, Unused):
-                unused.append(made)
                 logger.warning("%s is left out: %s", made.name, made.reason)
-            else:
-                scores.append(made)
-    return tuple(scores), tuple(unused)
+            yield made
 
 
 def by_group(scores: Iterable[LabelledScore]) -> dict[str, dict[str, Any]]:
@@ -183,7 +181,8 @@ def labelled_figures(source: str, recipe: Path, side: str, *, processes: int = 1
         if entry.kind in LABELLED_KINDS
         for file in labelled_files(entry)[side]
     ]
-    scores, unused = score_files(resolve(source), files, processes=processes)
+    found = list(found_in(resolve(source), files, processes=processes))
+    scores = [compare(*made) for made in found if not isinstance(made, Unused)]
     return {
         "side": side,
         "groups": by_group(scores),
@@ -192,5 +191,35 @@ def labelled_figures(source: str, recipe: Path, side: str, *, processes: int = 1
             for score in scores
             if score.wrong or score.missed or score.false
         },
-        "unused": {one.name: one.reason for one in unused},
+        "unused": {one.name: one.reason for one in found if isinstance(one, Unused)},
     }
+
+
+def outline(source: str, recipe: Path, out: Path, *, processes: int = 1) -> tuple[int, int]:
+    """Write outlines of a recipe's labelled scans that are single slices without bodies.
+
+    Returns
+    -------
+    tuple of int
+        (slices whose vertebrae may be taken for labels and are written, slices looked at).
+
+    Raises
+    ------
+    RecipeError, WeightsError
+        The recipe, its sources or the bundle cannot be used.
+    """
+    files = [
+        file
+        for entry in read_recipe(recipe).sources
+        if entry.kind == "spider_mid"
+        for side in labelled_files(entry).values()
+        for file in side
+    ]
+    lines, looked_at = [], 0
+    for made in found_in(resolve(source), files, processes=processes):
+        if isinstance(made, Unused) or made[0].vertebrae:
+            continue
+        looked_at += 1
+        if is_plausible(made[1]):
+            lines.append(outline_line(*made))
+    return write_outlines(out, lines), looked_at

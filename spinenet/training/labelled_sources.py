@@ -38,7 +38,8 @@ class Split(_Plain):
     def of(self, files: Sequence[LabelledFile]) -> Mapping[str, Sequence[LabelledFile]]:
         """The files by side; errors as :func:`spinenet.training.splits.side_of`."""
         said = {subject for subjects in self.subjects.values() for subject in subjects}
-        listed = split_by_lists([file for file in files if file.subject in said], dict(self.subjects))
+        lists = {str(side): subjects for side, subjects in self.subjects.items()}
+        listed = split_by_lists([file for file in files if file.subject in said], lists)
         shares = {"train": self.train, "develop": self.develop, "test": self.test}
         hashed = split_by_hash(
             [file for file in files if file.subject not in said], seed=self.seed, shares=shares
@@ -77,6 +78,18 @@ class MaskOptions(ListingOptions):
     canal: int | None = None
 
 
+class MidOptions(Options):
+    """What a folder of SPIDER's mid slices knows besides."""
+
+    outlines: str | None = Field(default=None, description="File of `spinenet train outline`.")
+    series: tuple[str, ...] = Field(default=("t1", "t2", "t2_SPACE"), description="Those that are wanted.")
+
+
+def _mids(path: Path, options: MidOptions) -> tuple[LabelledFile, ...]:
+    outlines = None if options.outlines is None else Path(options.outlines)
+    return mid_files(path, outlines=outlines, series=options.series)
+
+
 def _polygons(path: Path, options: ListingOptions) -> tuple[LabelledFile, ...]:
     return polygon_files(
         path, source=options.source, spacing_mm=options.spacing_mm, sequence=options.sequence
@@ -99,7 +112,7 @@ _READERS: Mapping[str, tuple[type[Options], Callable[[Path, Any], tuple[Labelled
     "masks": (MaskOptions, _masks),
     "spider": (Options, lambda path, options: spider_files(path)),
     "spider_space": (Options, lambda path, options: space_files(path)),
-    "spider_mid": (Options, lambda path, options: mid_files(path)),
+    "spider_mid": (MidOptions, _mids),
 }
 """By kind: the options of a source, and what lists its files."""
 

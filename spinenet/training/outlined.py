@@ -21,6 +21,7 @@ from spinenet.training.labels.labelled import LabelledScan, LabelledSlice
 from spinenet.training.labels.slabs import in_slabs
 from spinenet.training.patches import patches_of
 from spinenet.training.samples import (
+    MOST_CLASSES,
     UNLABELLED,
     DiscSample,
     PatchSample,
@@ -186,8 +187,8 @@ def grading_samples(
     if strengths.pose:
         bodies = [Vertebra(v.slices, _inexact(v.quads, rng), v.level) for v in bodies]
     for pair in disc_pairs(tuple(bodies)):
-        classes = scan.discs.get(pair.level)
-        if not classes:
+        classes, allowed = scan.discs.get(pair.level, {}), scan.allowed.get(pair.level, {})
+        if not classes and not allowed:
             continue
         try:
             image = disc_volume(volume, pair.below, pair.above)
@@ -196,7 +197,15 @@ def grading_samples(
         if added or rng.random() < 0.3:
             image = _fewer_slices(image, rng) if strengths.pose else image
         given = np.array([classes.get(finding.name, UNLABELLED) for finding in FINDINGS])
-        yield DiscSample(np.asarray(image, np.float16), given)
+        yield DiscSample(np.asarray(image, np.float16), given, _allowed(allowed))
+
+
+def _allowed(by_finding: Mapping[str, Sequence[int]]) -> npt.NDArray[np.bool_]:
+    """(11, MOST_CLASSES): the classes that a grade leaves, of findings that it only narrows down."""
+    allowed = np.zeros((len(FINDINGS), MOST_CLASSES), bool)
+    for i, finding in enumerate(FINDINGS):
+        allowed[i, list(by_finding.get(finding.name, ()))] = True
+    return allowed
 
 
 def _posed(
@@ -237,7 +246,7 @@ def _with_neighbours(image: npt.NDArray[np.float32], rng: np.random.Generator) -
         away = abs(k) / reach
         beside = image
         if away > 0.3:
-            beside = cv2.GaussianBlur(image, (0, 0), 0.5 + 2 * away * rng.random())
+            beside = cv2.GaussianBlur(image, (0, 0), 0.5 + 2 * away * rng.random()).astype(np.float32)
             beside = np.roll(beside, tuple(int(x) for x in rng.normal(0, 4 * away, 2)), axis=(0, 1))
             beside = beside * np.float32(1 + rng.normal(0, 0.3 * away))
             if rng.random() < 0.6 * away:

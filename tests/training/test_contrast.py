@@ -9,7 +9,8 @@ from spinenet.training.contrast import looking, sample_look, sample_pose
 
 
 def edges(image: np.ndarray) -> np.ndarray:
-    return np.hypot(*np.gradient(image))
+    down, across = np.gradient(image)
+    return np.asarray(np.hypot(down, across))
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from spinenet.training.labels.labelled import LabelledScan
 from spinenet.types import Vertebra
 
 
-def body(level: str | None, top: float, left: float = 100.0) -> Vertebra:
-    quad = np.add([[40.0, 0], [40, 30], [0, 30], [0, 0]], [left, top])
+def body(level: str, top: float, left: float = 100.0) -> Vertebra:
+    quad = np.array([[left + 40, top], [left + 40, top + 30], [left, top + 30], [left, top]])
     return Vertebra((0, 1), np.repeat(quad[None], 2, axis=0), level)
 
 

@@ -9,7 +9,7 @@ from support.tiny_networks import tiny_bundle
 
 
 def test_a_bundle_that_finds_nothing_has_recall_zero(tmp_path: Path) -> None:
-    scores = figures(tiny_bundle(tmp_path / "bundle"), share=0.0)
+    scores = figures(str(tiny_bundle(tmp_path / "bundle")), share=0.0)
     assert set(scores) == {"all", *(name for name, *_ in GROUPS)}
     assert scores["all"]["scans"] == len(GROUPS)
     assert scores["all"]["matched"] == 0

@@ -6,7 +6,7 @@ Source: van der Graaf et al. 2024, Zenodo 10159290, CC BY 4.0.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from spinenet.training.labels.bodies import check_column, counted_bodies
 from spinenet.training.labels.files import LabelledFile
 from spinenet.training.labels.gradings import Gradings, read_gradings
 from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.labels.outlining import read_outlines
 from spinenet.training.labels.pictures import read_picture, read_stack
+from spinenet.types import Vertebra
 
 SOURCE = "SPIDER"
 LOWEST = "L5"
@@ -56,20 +58,46 @@ def space_files(folder: Path) -> tuple[LabelledFile, ...]:
     )
 
 
-def mid_files(folder: Path) -> tuple[LabelledFile, ...]:
+def mid_files(
+    folder: Path, *, outlines: Path | None = None, series: Collection[str] = tuple(SEQUENCES)
+) -> tuple[LabelledFile, ...]:
     """The mid slices of a folder with ``mid.csv`` and ``mid/``: graded discs, and no bodies outlined.
 
-    Errors as :func:`space_files`.
+    Parameters
+    ----------
+    outlines
+        Bodies of the slices that it lists, the others being left out; see
+        :func:`spinenet.training.labels.outlining.outline_files`. None reads slices without bodies.
+    series
+        Of :data:`SEQUENCES`, those that are wanted.
+
+    Raises
+    ------
+    LabelsError
+        A table lacks a column or holds what it should not, or a series is none of SPIDER.
+    OSError
+        A table or the outlines are not there.
     """
+    unknown = [name for name in series if name not in SEQUENCES]
+    if unknown:
+        raise LabelsError(f"SPIDER has no series {unknown[0]!r}, but {', '.join(SEQUENCES)}")
     graded = read_gradings(folder / "gradings.csv")
+    outlined = None if outlines is None else read_outlines(outlines)
     return tuple(
         LabelledFile(
             name=f"mid/{row['image']}",
             subject=subject_of(row["patient"]),
             source=SOURCE,
-            read=partial(_read_mid, folder, row, graded.get(row["patient"], Gradings())),
+            read=partial(
+                _read_mid,
+                folder,
+                row,
+                graded.get(row["patient"], Gradings()),
+                () if outlined is None else outlined[f"mid/{row['image']}"],
+            ),
         )
         for row in _rows(folder / "mid.csv", ("image", "patient", "sequence", "row_mm", "column_mm"))
+        if row["sequence"] in series and (outlined is None or f"mid/{row['image']}" in outlined)
     )
 
 
@@ -121,16 +149,18 @@ def _read_space(folder: Path, row: Mapping[str, str], graded: Gradings) -> Label
     )
 
 
-def _read_mid(folder: Path, row: Mapping[str, str], graded: Gradings) -> LabelledScan:
+def _read_mid(
+    folder: Path, row: Mapping[str, str], graded: Gradings, vertebrae: tuple[Vertebra, ...]
+) -> LabelledScan:
     name = f"mid/{row['image']}"
     image = read_picture(folder / name).astype(np.float32)
     return LabelledScan(
         volume=image[:, :, None],
         spacing_mm=_spacing(row, name),
         slice_spacing=float(row.get("SliceThickness") or 0),
-        vertebrae=(),
+        vertebrae=vertebrae,
         open_above=True,
-        open_below=True,
+        open_below=not vertebrae or vertebrae[-1].level != "S1",
         subject=subject_of(row["patient"]),
         source=SOURCE,
         name=name,
