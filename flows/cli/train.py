@@ -18,7 +18,11 @@ _Out = Annotated[
     str, typer.Option("--out", help="Folder for the checkpoint, its history and its card; gone on with.")
 ]
 _Recipe = Annotated[
-    str | None, typer.Option("--recipe", metavar="FILE", help="TOML; by default the package's own.")
+    str | None,
+    typer.Option("--recipe", metavar="FILE", help="TOML, or a name of the package's, such as open_detector."),
+]
+_Data = Annotated[
+    str | None, typer.Option("--data", metavar="DIR", help="Where relative paths of the recipe start.")
 ]
 _Steps = Annotated[int | None, typer.Option(min=1, help="Steps of the whole training, not the recipe's.")]
 _Minutes = Annotated[
@@ -35,6 +39,7 @@ def _command(network: str) -> Callable[..., None]:
     def command(
         out: _Out,
         recipe: _Recipe = None,
+        data: _Data = None,
         steps: _Steps = None,
         minutes: _Minutes = None,
         device: _Device = "auto",
@@ -44,6 +49,7 @@ def _command(network: str) -> Callable[..., None]:
             network=network,
             out=out,
             recipe=recipe,
+            data=data,
             steps=steps,
             minutes=minutes,
             device=device,
@@ -67,6 +73,14 @@ def _train(**fields: Any) -> None:
         state = "is trained" if done.step == done.steps else "goes on when it is started again"
         loss = f", loss {done.latest['loss']:.4g}" if done.latest else ""
         say(f"The {done.network} {state}: {done.step} of {done.steps} steps{loss} ({done.checkpoint})")
+
+
+def _recipe(name: str, data: str | None) -> Any:
+    from spinenet.training.recipe import with_data
+    from spinenet.training.request import named_recipe
+
+    recipe = named_recipe(name)
+    return recipe if data is None else with_data(recipe, Path(data))
 
 
 @train_app.command("pack")
@@ -100,9 +114,10 @@ def score_bundle(
         float, typer.Option(min=0.0, max=1.0, help="Share of the 120 drawn scans to read.")
     ] = 1.0,
     labelled: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="RECIPE", help="Score on its labelled scans instead, those of one side."),
     ] = None,
+    data: _Data = None,
     side: Annotated[str, typer.Option(help="train, develop or test; with --labelled.")] = "test",
     processes: Annotated[int, typer.Option(min=1, help="Scans that are read at once.")] = 2,
 ) -> None:
@@ -116,18 +131,21 @@ def score_bundle(
         return
     from spinenet.training.labelled_score import labelled_figures
 
-    typer.echo(json.dumps(labelled_figures(bundle, labelled, side, processes=processes), indent=2))
+    typer.echo(
+        json.dumps(labelled_figures(bundle, _recipe(labelled, data), side, processes=processes), indent=2)
+    )
 
 
 @train_app.command("outline")
 def outline_slices(
     bundle: Annotated[str, typer.Argument(help="A bundle that finds the bodies: a name, a folder or a URL.")],
-    recipe: Annotated[Path, typer.Argument(help="Recipe whose mid slices have no outlines yet.")],
+    recipe: Annotated[str, typer.Argument(help="Recipe whose mid slices have no outlines yet.")],
     out: Annotated[Path, typer.Argument(help="File of the outlines, for the recipe's option `outlines`.")],
+    data: _Data = None,
     processes: Annotated[int, typer.Option(min=1, help="Slices that are read at once.")] = 2,
 ) -> None:
     """Outline the bodies of mid slices that have grades alone, where all that is found is plausible."""
     from spinenet.training.labelled_score import outline
 
-    written, looked_at = outline(bundle, recipe, out, processes=processes)
+    written, looked_at = outline(bundle, _recipe(recipe, data), out, processes=processes)
     say(f"Outlined {written} of {looked_at} slices ({out})")

@@ -31,8 +31,8 @@ def card(title: str, checkpoints: Sequence[Checkpoint], figures: Mapping[str, An
 
 
 def sentences(words: Iterable[str]) -> str:
-    """Different sentences, one after the other."""
-    return " ".join(dict.fromkeys(word.strip() for word in words if word.strip()))
+    """Different sentences, one after the other, on one line."""
+    return " ".join(dict.fromkeys(" ".join(word.split()) for word in words if word.strip()))
 
 
 def _network(checkpoint: Checkpoint) -> str:

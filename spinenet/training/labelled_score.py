@@ -24,7 +24,7 @@ from spinenet.training.labels.files import LabelledFile, Unused, read_each
 from spinenet.training.labels.labelled import LabelledScan
 from spinenet.training.labels.outlining import is_plausible, outline_line, write_outlines
 from spinenet.training.labels.slabs import in_slabs
-from spinenet.training.recipe import read_recipe
+from spinenet.training.recipe import Recipe
 from spinenet.types import Scan, Vertebra
 from spinenet.weights import Bundle, resolve
 from spinenet.weights.networks import Networks, load_networks
@@ -167,7 +167,7 @@ def by_group(scores: Iterable[LabelledScore]) -> dict[str, dict[str, Any]]:
     return {name: account.as_dict() for name, account in sorted(groups.items())}
 
 
-def labelled_figures(source: str, recipe: Path, side: str, *, processes: int = 1) -> dict[str, Any]:
+def labelled_figures(source: str, recipe: Recipe, side: str, *, processes: int = 1) -> dict[str, Any]:
     """Figures of a bundle on one side of a recipe's labelled scans: by group, and each scan with a fault.
 
     Raises
@@ -177,7 +177,7 @@ def labelled_figures(source: str, recipe: Path, side: str, *, processes: int = 1
     """
     files = [
         file
-        for entry in read_recipe(recipe).sources
+        for entry in recipe.sources
         if entry.kind in LABELLED_KINDS
         for file in labelled_files(entry)[side]
     ]
@@ -195,7 +195,7 @@ def labelled_figures(source: str, recipe: Path, side: str, *, processes: int = 1
     }
 
 
-def outline(source: str, recipe: Path, out: Path, *, processes: int = 1) -> tuple[int, int]:
+def outline(source: str, recipe: Recipe, out: Path, *, processes: int = 1) -> tuple[int, int]:
     """Write outlines of a recipe's labelled scans that are single slices without bodies.
 
     Returns
@@ -210,7 +210,7 @@ def outline(source: str, recipe: Path, out: Path, *, processes: int = 1) -> tupl
     """
     files = [
         file
-        for entry in read_recipe(recipe).sources
+        for entry in recipe.sources
         if entry.kind == "spider_mid"
         for side in labelled_files(entry).values()
         for file in side

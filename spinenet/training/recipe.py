@@ -157,10 +157,33 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe(text, str(path))
 
 
-def packaged_recipe(network: Network) -> Recipe:
-    """The recipe by which the package's own bundle is trained."""
-    name = f"{network}.toml"
-    return parse_recipe((files("spinenet") / "data" / "recipes" / name).read_text(encoding="utf-8"), name)
+def packaged_recipe(name: str) -> Recipe:
+    """A recipe of the package: "detector", say, for the bundle ``synthetic``, "open_detector" for ``open``.
+
+    Raises
+    ------
+    RecipeError
+        There is none of this name.
+    """
+    file = files("spinenet") / "data" / "recipes" / f"{name}.toml"
+    if not file.is_file():
+        raise RecipeError(f"The package has no recipe {name!r}, but {', '.join(packaged_names())}.")
+    return parse_recipe(file.read_text(encoding="utf-8"), f"{name}.toml")
+
+
+def packaged_names() -> tuple[str, ...]:
+    """Names of the package's recipes."""
+    folder = files("spinenet") / "data" / "recipes"
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir()))
+
+
+def with_data(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the relative paths of its sources below a folder."""
+    moved = tuple(
+        entry if entry.path is None else entry.model_copy(update={"path": str(folder / entry.path)})
+        for entry in recipe.sources
+    )
+    return recipe.model_copy(update={"sources": moved})
 
 
 def other_fields(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[str]:

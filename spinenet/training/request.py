@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from spinenet.errors import RecipeError
-from spinenet.training.recipe import Network, Recipe, packaged_recipe, read_recipe
+from spinenet.training.recipe import Network, Recipe, packaged_recipe, read_recipe, with_data
 
 
 class TrainingRequest(BaseModel):
@@ -22,7 +22,12 @@ class TrainingRequest(BaseModel):
         "recipe that is there is gone on with.",
     )
     recipe: str | None = Field(
-        default=None, description="TOML file of the recipe; that of the package where none is given."
+        default=None,
+        description="TOML file of the recipe, or the name of one of the package; the network's where none is "
+        "given.",
+    )
+    data: str | None = Field(
+        default=None, description="Folder that relative paths of the recipe's sources start from."
     )
     steps: int | None = Field(
         default=None, ge=1, description="Steps of the whole training, in place of the recipe's."
@@ -47,9 +52,17 @@ def recipe_of(request: TrainingRequest) -> Recipe:
     RecipeError
         It cannot be read, or is of another network.
     """
-    recipe = packaged_recipe(request.network) if request.recipe is None else read_recipe(Path(request.recipe))
+    recipe = named_recipe(request.recipe or request.network)
+    if request.data is not None:
+        recipe = with_data(recipe, Path(request.data))
     if recipe.network != request.network:
         raise RecipeError(
             f"The recipe {request.recipe} is for the {recipe.network}, not for the {request.network}."
         )
     return recipe if request.steps is None else recipe.model_copy(update={"steps": request.steps})
+
+
+def named_recipe(name: str) -> Recipe:
+    """The recipe of a TOML file, or of a name of the package; errors as of :func:`recipe_of`."""
+    is_file = name.endswith(".toml") or len(Path(name).parts) > 1
+    return read_recipe(Path(name)) if is_file else packaged_recipe(name)

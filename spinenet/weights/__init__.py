@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+from spinenet.weights.names import NAMES, OPEN, PUBLISHED, SYNTHETIC
 
 if TYPE_CHECKING:
     from spinenet.weights.bundle import Bundle
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAMES",
+    "OPEN",
     "PUBLISHED",
     "PUBLISHED_TERMS",
     "SYNTHETIC",

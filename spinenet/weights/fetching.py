@@ -27,7 +27,7 @@ from spinenet.weights.description import (
     sha256_of,
 )
 from spinenet.weights.downloads import Progress, download, forget, storage_errors
-from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+from spinenet.weights.names import NAMES, PACKAGED, PUBLISHED
 from spinenet.weights.published import import_published, read_checkpoint
 from spinenet.weights.release import SPINENET_V2, Release
 from spinenet.weights.store import folder_of, is_url, store, verify
@@ -77,8 +77,8 @@ def fetch(
     WeightsError
         One sentence for whatever else went wrong; no incomplete bundle is left.
     """
-    if weights == SYNTHETIC:
-        return verify(folder_of(SYNTHETIC))
+    if weights in PACKAGED:
+        return verify(folder_of(weights))
     if weights == PUBLISHED:
         mirror = base_url or os.environ.get("SPINENET_WEIGHTS_URL")
         return fetch_release(

@@ -10,7 +10,7 @@ from spinenet.errors import WeightsError
 from spinenet.redaction import bare
 from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import DESCRIPTION_FILE, is_bundle
-from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+from spinenet.weights.names import NAMES, OPEN, PACKAGED, PUBLISHED, SYNTHETIC
 from spinenet.weights.release import SPINENET_V2
 from spinenet.weights.store import folder_of, is_url, store
 
@@ -50,11 +50,11 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
         raise WeightsError(
             f"The weights '{PUBLISHED}' are not installed in {store()}: run `spinenet weights fetch"
             f" {PUBLISHED}` (in Python: `spinenet.download_weights()`; without a network: `spinenet weights"
-            " import FOLDER`), or use the ones that come with the package, trained on synthetic spines only:"
-            f" `--weights {SYNTHETIC}`."
+            " import FOLDER`), or use small ones that come with the package: trained on drawn and some real"
+            f" lumbar spines, `--weights {OPEN}`, or on drawn ones alone, `--weights {SYNTHETIC}`."
         )
-    if text == SYNTHETIC:
-        raise WeightsError(f"The package was installed without its '{SYNTHETIC}' weights: install it again.")
+    if text in PACKAGED:
+        raise WeightsError(f"The package was installed without its '{text}' weights: install it again.")
     if is_url(text):
         if download:
             # with torch, which takes seconds to import
@@ -63,7 +63,7 @@ def resolve(weights: str | Path, *, download: bool = False, progress: Progress |
             return fetch(text, progress=progress)
         raise WeightsError(
             f"The bundle {bare(text)} is not in {store()}: fetch it with"
-            f" `spinenet weights fetch {bare(text)}`, or use `--weights {SYNTHETIC}`."
+            f" `spinenet weights fetch {bare(text)}`, or use `--weights {OPEN}`."
         )
     if any((folder / item.path).exists() for item in SPINENET_V2.checkpoints.values()):
         raise WeightsError(

@@ -13,9 +13,9 @@ import platformdirs
 
 from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import DESCRIPTION_FILE, is_bundle, read_description
-from spinenet.weights.names import NAMES, PUBLISHED, SYNTHETIC
+from spinenet.weights.names import NAMES, PACKAGED, PUBLISHED
 
-_SYNTHETIC_FOLDER = Path(__file__).parent.parent / "data" / "synthetic"
+_PACKAGE_DATA = Path(__file__).parent.parent / "data"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def store() -> Path:
 def folder_of(weights: str | Path) -> Path:
     """Folder of the bundle of a name, folder or URL, whether or not it is installed."""
     text = os.fspath(weights)
-    if text == SYNTHETIC:
-        return _SYNTHETIC_FOLDER
+    if text in PACKAGED:
+        return _PACKAGE_DATA / text
     if text == PUBLISHED:
         return store() / PUBLISHED
     if is_url(text):

@@ -13,6 +13,7 @@ import pytest
 from spinenet.synthetic.image import render
 from spinenet.training.labelled_score import Account, compare, labelled_figures, share
 from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.recipe import parse_recipe, with_data
 from spinenet.types import Vertebra
 
 
@@ -32,7 +33,7 @@ architecture = {}
 kind = "drawn"
 [[sources]]
 kind = "polygons"
-path = "%s"
+path = "list.jsonl"
 options = { source = "drawn", sequence = "T2", split = { subjects = { test = ["a", "b"] } } }
 """
 SCAN = LabelledScan(
@@ -114,8 +115,7 @@ def test_figures_of_a_bundle_on_one_side_of_a_recipe(tmp_path: Path) -> None:
     }
     broken = {**line, "image": "gone.png", "subject": "b"}
     (tmp_path / "list.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(broken)}\n", encoding="utf-8")
-    recipe = tmp_path / "recipe.toml"
-    recipe.write_text(RECIPE % (tmp_path / "list.jsonl"), encoding="utf-8")
+    recipe = with_data(parse_recipe(RECIPE, "here"), tmp_path)
     figures = labelled_figures("synthetic", recipe, "test")
     group = figures["groups"]["drawn T2"]
     assert (group["scans"], group["bodies"]) == (1, len(polygons))

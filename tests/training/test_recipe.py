@@ -8,7 +8,13 @@ import pytest
 
 from spinenet.errors import RecipeError
 from spinenet.networks.parts import build
-from spinenet.training.recipe import other_fields, packaged_recipe, read_recipe
+from spinenet.training.recipe import (
+    other_fields,
+    packaged_names,
+    packaged_recipe,
+    read_recipe,
+    with_data,
+)
 from spinenet.training.request import TrainingRequest, recipe_of
 from spinenet.training.sources import open_sources, source_names
 from spinenet.weights import resolve
@@ -85,3 +91,20 @@ def test_a_fingerprint_is_of_what_weights_depend_on() -> None:
     other = toy_recipe(("warm_up = 3", "warm_up = 4"), ("share = 3", "share = 2"))
     assert other.fingerprint(["a"]) != recipe.fingerprint(["a"]) != recipe.fingerprint(["b"])
     assert other_fields(recipe.plain(), other.plain()) == ["warm_up", "sources.0.share"]
+
+
+def test_recipes_of_the_package_are_whole_and_by_name() -> None:
+    for name in packaged_names():
+        assert packaged_recipe(name).network in name
+    with pytest.raises(RecipeError, match="no recipe 'detectors', but appearance"):
+        packaged_recipe("detectors")
+
+
+def test_relative_paths_of_sources_start_where_the_data_lie(tmp_path: Path) -> None:
+    recipe = packaged_recipe("open_detector")
+    moved = with_data(recipe, tmp_path)
+    assert [entry.path for entry in moved.sources] == [
+        None if entry.path is None else str(tmp_path / entry.path) for entry in recipe.sources
+    ]
+    assert moved.fingerprint() == recipe.fingerprint()
+    assert with_data(moved, Path("/elsewhere")) == moved
