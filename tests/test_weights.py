@@ -499,7 +499,9 @@ class TestResolve:
             weights.resolve(tiny_checkpoints(tmp_path / "pt"))
 
     def test_unknown_name(self) -> None:
-        with pytest.raises(WeightsError, match=r"neither a folder .* nor one of spinenet-v2, open, synthetic"):
+        with pytest.raises(
+            WeightsError, match=r"neither a folder .* nor one of spinenet-v2, open, synthetic"
+        ):
             weights.resolve("spinenet-v3")
 
 

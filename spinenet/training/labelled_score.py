@@ -31,9 +31,6 @@ from spinenet.weights.networks import Networks, load_networks
 
 logger = logging.getLogger(__name__)
 
-_REPEATED = 3
-"""Slices of the scan that a single slice becomes, as a body seen in one slice alone is left out."""
-
 
 @dataclass(frozen=True)
 class LabelledScore:
@@ -101,11 +98,9 @@ def share(part: int, whole: int) -> tuple[float, float, float] | None:
 
 def vertebrae_of(scan: LabelledScan, networks: Networks) -> tuple[Vertebra, ...]:
     """The vertebrae that networks find and name in a labelled scan."""
-    volume = scan.volume
-    if volume.shape[2] == 1:
-        volume = np.repeat(volume, _REPEATED, axis=2)
-    as_read = Scan(volume, (scan.spacing_mm, scan.spacing_mm), scan.slice_spacing or 4.0)
-    settings = Settings()
+    # in a single slice every body is seen in one slice alone
+    settings = Settings(remove_single_slice=scan.volume.shape[2] > 1)
+    as_read = Scan(scan.volume, (scan.spacing_mm, scan.spacing_mm), scan.slice_spacing)
     return label(as_read, detect(as_read, networks, settings), networks, settings)
 
 

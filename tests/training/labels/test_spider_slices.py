@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -93,3 +94,28 @@ def test_mid_slices_have_grades_and_no_bodies(tmp_path: Path) -> None:
         "8_t2.jpg: no such file or directory",
         "mid/7_t1.jpg is said to have pixels of 0.6 by 0.9 mm, which are not square",
     ]
+
+
+def test_mid_slices_get_the_outlines_of_a_file_and_the_others_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "mid").mkdir()
+    for name in ("7_t1.jpg", "7_t2.jpg", "8_t2.jpg"):
+        cv2.imwrite(str(tmp_path / "mid" / name), np.full((40, 30), 90, np.uint8))
+    (tmp_path / "mid.csv").write_text(
+        "image,patient,sequence,row_mm,column_mm\n"
+        "7_t1.jpg,7,t1,0.6,0.6\n7_t2.jpg,7,t2,0.6,0.6\n8_t2.jpg,8,t2,0.6,0.6\n"
+    )
+    (tmp_path / "gradings.csv").write_text(GRADES)
+    quad = [[20, 10], [20, 15], [10, 15], [10, 10]]
+    lines = [
+        {"name": "mid/7_t1.jpg", "quads": {"S1": quad}},
+        {"name": "mid/7_t2.jpg", "quads": {"S1": quad}},
+    ]
+    outlines = tmp_path / "outlines.jsonl"
+    outlines.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (scan,) = read_all(mid_files(tmp_path, outlines=outlines, series=("t2",))).scans
+    assert scan.name == "mid/7_t2.jpg"
+    assert (scan.open_above, scan.open_below) == (True, False)
+    (found,) = scan.slices()
+    assert np.array_equal(found.quads, [quad])
+    with pytest.raises(LabelsError, match="no series 't3'"):
+        mid_files(tmp_path, series=("t3",))
