@@ -115,7 +115,10 @@ def score_bundle(
     ] = 1.0,
     labelled: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="Score on its labelled scans instead, those of one side."),
+        typer.Option(
+            metavar="RECIPE",
+            help="Score on its labelled scans instead, those of one side: bodies and names, or grades.",
+        ),
     ] = None,
     data: _Data = None,
     side: Annotated[str, typer.Option(help="train, develop or test; with --labelled.")] = "test",
@@ -129,11 +132,12 @@ def score_bundle(
 
         typer.echo(json.dumps(figures(bundle, share=share, processes=processes), indent=2))
         return
+    from spinenet.training.labelled_grades import labelled_grade_figures
     from spinenet.training.labelled_score import labelled_figures
 
-    typer.echo(
-        json.dumps(labelled_figures(bundle, _recipe(labelled, data), side, processes=processes), indent=2)
-    )
+    recipe = _recipe(labelled, data)
+    of = labelled_grade_figures if recipe.network == "grading" else labelled_figures
+    typer.echo(json.dumps(of(bundle, recipe, side, processes=processes), indent=2))
 
 
 @train_app.command("outline")

@@ -19,7 +19,7 @@ from spinenet.evaluation import FOUND_IOU
 from spinenet.geometry import iou
 from spinenet.inference.pipeline import detect, label
 from spinenet.settings import Settings
-from spinenet.training.labelled_sources import LABELLED_KINDS, labelled_files
+from spinenet.training.labelled_sources import files_of, labelled_files
 from spinenet.training.labels.files import LabelledFile, Unused, read_each
 from spinenet.training.labels.labelled import LabelledScan
 from spinenet.training.labels.outlining import is_plausible, outline_line, write_outlines
@@ -170,12 +170,7 @@ def labelled_figures(source: str, recipe: Recipe, side: str, *, processes: int =
     RecipeError, WeightsError
         The recipe, its sources or the bundle cannot be used.
     """
-    files = [
-        file
-        for entry in recipe.sources
-        if entry.kind in LABELLED_KINDS
-        for file in labelled_files(entry)[side]
-    ]
+    files = [file for of_kind in files_of(recipe, side).values() for file in of_kind]
     found = list(found_in(resolve(source), files, processes=processes))
     scores = [compare(*made) for made in found if not isinstance(made, Unused)]
     return {

@@ -16,7 +16,7 @@ from spinenet.training.labels.polygons import polygon_files
 from spinenet.training.labels.spider import spider_files
 from spinenet.training.labels.spider_slices import mid_files, space_files
 from spinenet.training.outlined import Outlined, Strengths
-from spinenet.training.recipe import SourceEntry, sentence_of
+from spinenet.training.recipe import Recipe, SourceEntry, sentence_of
 from spinenet.training.splits import SIDES, split_by_hash, split_by_lists
 
 
@@ -169,6 +169,17 @@ def labelled_files(entry: SourceEntry) -> Mapping[str, Sequence[LabelledFile]]:
         raise RecipeError(f"{where}: {error}.") from error
     except OSError as error:
         raise RecipeError(f"{where}: {error.filename or path} cannot be read: {error.strerror}.") from error
+
+
+def files_of(recipe: Recipe, side: str) -> Mapping[str, Sequence[LabelledFile]]:
+    """The files of a recipe's labelled sources on one side, by kind of source; errors as of the others."""
+    if side not in SIDES:
+        raise RecipeError(f"{side!r} is no side of a split; there are {', '.join(SIDES)}.")
+    files: dict[str, list[LabelledFile]] = {}
+    for entry in recipe.sources:
+        if entry.kind in LABELLED_KINDS:
+            files.setdefault(entry.kind, []).extend(labelled_files(entry)[side])
+    return files
 
 
 def _where(entry: SourceEntry) -> str:

@@ -1,0 +1,167 @@
+"""Scores a grading network on real discs that somebody graded, whose vertebral bodies are outlined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.stats import spearmanr
+
+from spinenet.anatomy import FINDINGS, Finding
+from spinenet.inference.pipeline import disc_images, grade_discs
+from spinenet.settings import Settings
+from spinenet.training.labelled_sources import files_of
+from spinenet.training.labels.files import LabelledFile, Unused, read_each
+from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.labels.slabs import in_slabs
+from spinenet.training.recipe import Recipe
+from spinenet.types import Scan
+from spinenet.weights import Bundle, resolve
+from spinenet.weights.networks import Networks, load_networks
+
+RESAMPLINGS = 1000
+"""Samples of subjects, drawn with replacement, of which intervals are made."""
+
+
+@dataclass(frozen=True)
+class GradedDisc:
+    """One finding of a disc: who it is of, the classes that a reader left, and the network's class."""
+
+    subject: str
+    finding: str
+    allowed: tuple[int, ...]
+    answer: int
+
+
+def graded_discs(scan: LabelledScan, networks: Networks) -> Iterator[GradedDisc]:
+    """The graded discs of a scan between its outlined bodies, with what the network says of them."""
+    as_read = Scan(scan.volume, (scan.spacing_mm, scan.spacing_mm), scan.slice_spacing)
+    discs, _ = disc_images(as_read, scan.vertebrae)
+    for grade in grade_discs(discs, networks.grading, Settings().batch_size):
+        classes, allowed = scan.discs.get(grade.level, {}), scan.allowed.get(grade.level, {})
+        for finding in FINDINGS:
+            known = (classes[finding.name],) if finding.name in classes else allowed.get(finding.name, ())
+            if known:
+                answer = int(np.argmax(grade.probabilities[finding.name]))
+                yield GradedDisc(scan.subject, finding.name, tuple(known), answer)
+
+
+def grade_figures(discs: Iterable[GradedDisc], *, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """Agreement by finding, each figure with a 95 % interval over subjects.
+
+    Returns
+    -------
+    dict
+        ``discs`` and ``subjects``; of findings of more than two classes that were graded exactly ``exact``,
+        ``within_one``, ``kappa`` (quadratic weights) and ``spearman``; and ``balanced_accuracy``: of the two
+        classes of a binary finding, of all classes of a scale, or, where a reader only said absent or
+        present, of these two.
+    """
+    by_finding: dict[str, list[GradedDisc]] = {}
+    for disc in discs:
+        by_finding.setdefault(disc.finding, []).append(disc)
+    rng = np.random.default_rng(seed)
+    return {
+        finding.name: _figures(finding, by_finding[finding.name], rng)
+        for finding in FINDINGS
+        if finding.name in by_finding
+    }
+
+
+def _figures(finding: Finding, discs: Sequence[GradedDisc], rng: np.random.Generator) -> dict[str, Any]:
+    subjects = sorted({disc.subject for disc in discs})
+    rows = {subject: [k for k, disc in enumerate(discs) if disc.subject == subject] for subject in subjects}
+    given, answers = _classes(discs)
+    ordinal = finding.ordinal and all(len(disc.allowed) == 1 for disc in discs)
+    drawn: list[dict[str, float]] = []
+    for _ in range(RESAMPLINGS):
+        chosen = [k for s in rng.integers(len(subjects), size=len(subjects)) for k in rows[subjects[s]]]
+        drawn.append(_agreement(given[chosen], answers[chosen], ordinal))
+    whole = _agreement(given, answers, ordinal)
+    figures: dict[str, Any] = {"discs": len(discs), "subjects": len(subjects)}
+    for name, value in whole.items():
+        values = np.array([one[name] for one in drawn])
+        low, high = np.nanpercentile(values, (2.5, 97.5)) if np.isfinite(values).any() else (np.nan, np.nan)
+        figures[name] = [None if not np.isfinite(x) else round(float(x), 4) for x in (value, low, high)]
+    return figures
+
+
+def _classes(discs: Sequence[GradedDisc]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Classes as given and as answered; where a grade leaves several classes, 0 for absent and 1 for present.
+
+    An answer is then right where it is among the classes that its disc's grade leaves.
+    """
+    if all(len(disc.allowed) == 1 for disc in discs):
+        return np.array([disc.allowed[0] for disc in discs]), np.array([disc.answer for disc in discs])
+    given = np.array([int(max(disc.allowed) == _highest(discs)) for disc in discs])
+    right = np.array([disc.answer in disc.allowed for disc in discs])
+    return given, np.where(right, given, 1 - given)
+
+
+def _highest(discs: Sequence[GradedDisc]) -> int:
+    return max(max(disc.allowed) for disc in discs)
+
+
+def _agreement(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], ordinal: bool) -> dict[str, float]:
+    agreement = {"balanced_accuracy": balanced_accuracy(given, answers)}
+    if ordinal:
+        agreement |= {
+            "exact": float((given == answers).mean()),
+            "within_one": float((np.abs(given - answers) <= 1).mean()),
+            "kappa": quadratic_kappa(given, answers),
+            "spearman": _spearman(given, answers),
+        }
+    return agreement
+
+
+def balanced_accuracy(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp]) -> float:
+    """Mean over the classes that were given of the share that was answered so."""
+    return float(np.mean([(answers[given == k] == k).mean() for k in np.unique(given)]))
+
+
+def quadratic_kappa(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp]) -> float:
+    """Cohen's kappa with quadratic weights; not a number where both never differ from one class."""
+    expected = ((given[:, None] - answers[None]) ** 2).mean()
+    return float(1 - ((given - answers) ** 2).mean() / expected) if expected else float("nan")
+
+
+def _spearman(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp]) -> float:
+    if len(np.unique(given)) < 2 or len(np.unique(answers)) < 2:
+        return float("nan")
+    return float(spearmanr(given, answers).statistic)
+
+
+def _grade(bundle: Bundle, file: LabelledFile) -> tuple[GradedDisc, ...] | Unused:
+    torch.set_num_threads(1)
+    (read,) = read_each([file])
+    return read if isinstance(read, Unused) else tuple(graded_discs(in_slabs(read), load_networks(bundle)))
+
+
+def labelled_grade_figures(source: str, recipe: Recipe, side: str, *, processes: int = 1) -> dict[str, Any]:
+    """Figures of a bundle's grades on one side of a recipe's labelled scans, by collection and sequence.
+
+    Raises
+    ------
+    RecipeError, WeightsError
+        The recipe, its sources or the bundle cannot be used.
+    """
+    bundle, by_kind, unused = resolve(source), dict[str, list[GradedDisc]](), dict[str, str]()
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for kind, files in files_of(recipe, side).items():
+            for made in pool.map(partial(_grade, bundle), files):
+                if isinstance(made, Unused):
+                    unused[made.name] = made.reason
+                else:
+                    by_kind.setdefault(kind, []).extend(made)
+    return {
+        "side": side,
+        "groups": {kind: grade_figures(discs) for kind, discs in by_kind.items()},
+        "unused": unused,
+    }
