@@ -81,12 +81,12 @@ class MaskOptions(ListingOptions):
 class MidOptions(Options):
     """What a folder of SPIDER's mid slices knows besides."""
 
-    outlines: str | None = Field(default=None, description="File of `spinenet train outline`.")
+    outlines: str | None = Field(default=None, description="File of `spinenet train outline`, in its folder.")
     series: tuple[str, ...] = Field(default=("t1", "t2", "t2_SPACE"), description="Those that are wanted.")
 
 
 def _mids(path: Path, options: MidOptions) -> tuple[LabelledFile, ...]:
-    outlines = None if options.outlines is None else Path(options.outlines)
+    outlines = None if options.outlines is None else path / options.outlines
     return mid_files(path, outlines=outlines, series=options.series)
 
 
