@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from spinenet.training.labelled_grades import (
 from spinenet.training.recipe import parse_recipe, with_data
 
 
-def discs(finding: str, pairs: list[tuple[tuple[int, ...], int]]) -> list[GradedDisc]:
+def discs(finding: str, pairs: Sequence[tuple[tuple[int, ...], int]]) -> list[GradedDisc]:
     return [GradedDisc(f"p{k % 7}", finding, allowed, answer) for k, (allowed, answer) in enumerate(pairs)]
 
 
