@@ -95,7 +95,7 @@ def test_a_fingerprint_is_of_what_weights_depend_on() -> None:
 
 def test_recipes_of_the_package_are_whole_and_by_name() -> None:
     for name in packaged_names():
-        assert packaged_recipe(name).network in name
+        assert packaged_recipe(name).sources
     with pytest.raises(RecipeError, match="no recipe 'detectors', but appearance"):
         packaged_recipe("detectors")
 
