@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -62,7 +62,8 @@ def grade_figures(discs: Iterable[GradedDisc], *, seed: int = 0) -> dict[str, di
         ``discs`` and ``subjects``; of findings of more than two classes that were graded exactly ``exact``,
         ``within_one``, ``kappa`` (quadratic weights) and ``spearman``; and ``balanced_accuracy``: of the two
         classes of a binary finding, of all classes of a scale, or, where a reader only said absent or
-        present, of these two.
+        present, of these two. It is None where one class alone was given, and absent where the classes that
+        grades leave overlap, so that one answer would be right for all.
     """
     by_finding: dict[str, list[GradedDisc]] = {}
     for disc in discs:
@@ -78,6 +79,8 @@ def grade_figures(discs: Iterable[GradedDisc], *, seed: int = 0) -> dict[str, di
 def _figures(finding: Finding, discs: Sequence[GradedDisc], rng: np.random.Generator) -> dict[str, Any]:
     subjects = sorted({disc.subject for disc in discs})
     rows = {subject: [k for k, disc in enumerate(discs) if disc.subject == subject] for subject in subjects}
+    if _overlap({disc.allowed for disc in discs}):
+        return {"discs": len(discs), "subjects": len(subjects)}
     given, answers = _classes(discs)
     ordinal = finding.ordinal and all(len(disc.allowed) == 1 for disc in discs)
     drawn: list[dict[str, float]] = []
@@ -91,6 +94,11 @@ def _figures(finding: Finding, discs: Sequence[GradedDisc], rng: np.random.Gener
         low, high = np.nanpercentile(values, (2.5, 97.5)) if np.isfinite(values).any() else (np.nan, np.nan)
         figures[name] = [None if not np.isfinite(x) else round(float(x), 4) for x in (value, low, high)]
     return figures
+
+
+def _overlap(allowed: Collection[tuple[int, ...]]) -> bool:
+    """Whether a class is left by two grades that leave different ones."""
+    return sum(map(len, allowed)) > len({k for classes in allowed for k in classes})
 
 
 def _classes(discs: Sequence[GradedDisc]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -122,7 +130,9 @@ def _agreement(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], ordin
 
 
 def balanced_accuracy(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp]) -> float:
-    """Mean over the classes that were given of the share that was answered so."""
+    """Mean over the classes that were given of the share answered so; NaN where there is only one."""
+    if len(np.unique(given)) < 2:
+        return float("nan")
     return float(np.mean([(answers[given == k] == k).mean() for k in np.unique(given)]))
 
 

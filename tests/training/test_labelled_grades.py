@@ -48,17 +48,23 @@ def test_a_scale_has_all_figures_with_intervals() -> None:
 
 
 def test_a_scale_of_which_a_reader_said_absent_or_present() -> None:
-    absent, present = (0, 1), (1, 2, 3)
-    pairs = [(absent, 0), (absent, 1), (absent, 2), (absent, 3), (present, 1), (present, 3)]
-    figures = grade_figures(discs("narrowing", pairs))["narrowing"]
+    absent, present = (0,), (1, 2)
+    pairs = [(absent, 0), (absent, 0), (absent, 2), (absent, 1), (present, 1), (present, 2)]
+    figures = grade_figures(discs("spondylolisthesis", pairs))["spondylolisthesis"]
     assert figures["balanced_accuracy"][0] == pytest.approx((2 / 4 + 2 / 2) / 2)
     assert "kappa" not in figures
+
+
+def test_grades_that_share_a_class_are_not_judged() -> None:
+    pairs = [((0, 1), 1), ((1, 2, 3), 1)]
+    assert grade_figures(discs("narrowing", pairs)) == {"narrowing": {"discs": 2, "subjects": 2}}
 
 
 def test_one_class_alone_has_no_kappa() -> None:
     figures = grade_figures(discs("pfirrmann", [((2,), 2)] * 10))["pfirrmann"]
     assert figures["kappa"] == [None, None, None]
-    assert figures["balanced_accuracy"] == [1, 1, 1]
+    assert figures["balanced_accuracy"] == [None, None, None]
+    assert figures["exact"] == [1, 1, 1]
 
 
 def test_figures_of_a_bundle_on_graded_mid_slices(tmp_path: Path) -> None:
@@ -112,6 +118,6 @@ def test_figures_of_a_bundle_on_graded_mid_slices(tmp_path: Path) -> None:
     assert figures["pfirrmann"]["discs"] == len(names)
     # of one subject every resampling is the same
     assert len(set(figures["pfirrmann"]["within_one"])) == 1
-    assert {"narrowing", "herniation", "upper_marrow_change"} <= set(figures)
+    assert {"spondylolisthesis", "herniation", "upper_marrow_change"} <= set(figures)
     with pytest.raises(RecipeError, match="no side of a split"):
         labelled_grade_figures("synthetic", recipe, "tests")
