@@ -44,8 +44,8 @@ def _network(checkpoint: Checkpoint) -> str:
         "hardware": checkpoint.hardware,
         "versions": ", ".join(f"{name} {version}" for name, version in checkpoint.versions.items()),
         "recipe": f"fingerprint `{recipe.fingerprint(checkpoint.digests)}`",
-        "data": recipe.data or "not told",
-        "licence": recipe.licence or "not told",
+        "data": sentences([recipe.data]) or "not told",
+        "licence": sentences([recipe.licence]) or "not told",
     }
     return "\n\n".join(
         [
