@@ -10,6 +10,7 @@ import numpy as np
 from spinenet.errors import RecipeError
 from spinenet.training.drawn import open_drawn
 from spinenet.training.labelled_sources import LABELLED_KINDS, open_labelled
+from spinenet.training.negatives import open_negatives
 from spinenet.training.recipe import Recipe, SourceEntry
 from spinenet.training.samples import Sample
 
@@ -44,7 +45,11 @@ Opener = Callable[[SourceEntry, str, Mapping[str, Any]], Source]
 It raises :class:`spinenet.errors.RecipeError` where the entry, or the data at its path, cannot be used.
 """
 
-KINDS: Mapping[str, Opener] = {"drawn": open_drawn, **dict.fromkeys(LABELLED_KINDS, open_labelled)}
+KINDS: Mapping[str, Opener] = {
+    "drawn": open_drawn,
+    "negatives": open_negatives,
+    **dict.fromkeys(LABELLED_KINDS, open_labelled),
+}
 """Openers by the kind that a recipe names."""
 
 

@@ -1,0 +1,99 @@
+"""Training samples of drawn things that are no spine: patches without any body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from spinenet.errors import RecipeError
+from spinenet.geometry import is_square
+from spinenet.synthetic.negatives.scans import NEGATIVES, render_negative
+from spinenet.training.contrast import looking, sample_look
+from spinenet.training.drawn import HELD_OUT_SEEDS, TRAINING_SEEDS
+from spinenet.training.patches import patches_of
+from spinenet.training.recipe import SourceEntry
+from spinenet.training.samples import PatchSample, Sample, shaded
+
+SLICES, PATCHES = 3, 2
+"""Slices of a scan, and patches of each, that one draw gives."""
+
+CUT_FROM_SPINES = ("tiles",)
+"""Kinds in which whole bodies of drawn spines stand: a patch cannot tell these from those of a spine. Only the
+reading as a whole can; see :mod:`spinenet.stages.plausibility`."""
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """The source of things that are no spine; see :class:`spinenet.training.sources.Source`.
+
+    Attributes
+    ----------
+    kinds
+        Some of :data:`spinenet.synthetic.negatives.scans.NEGATIVES`, all drawn equally often.
+    contrast, gain, noise
+        As of :class:`spinenet.training.drawn.Drawn`.
+    """
+
+    kinds: tuple[str, ...]
+    contrast: float = 0.0
+    gain: float = 0.0
+    noise: float = 0.0
+
+    @property
+    def digest(self) -> str:
+        """Nothing: all that a drawing depends on is its number."""
+        return ""
+
+    @property
+    def class_counts(self) -> Mapping[str, Sequence[int]]:
+        """Nothing: there are no discs."""
+        return {}
+
+    def draw(self, number: int) -> Iterator[Sample]:
+        """Patches of one thing, of no seed that is scored or shown."""
+        return self._patches(TRAINING_SEEDS + number, self.contrast)
+
+    def held_out(self) -> Iterator[Sample]:
+        """Patches of things below the training seeds."""
+        seeds = range(HELD_OUT_SEEDS, TRAINING_SEEDS)
+        return chain.from_iterable(self._patches(seed, 0.0) for seed in seeds)
+
+    def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The sample with another gain and other noise."""
+        return shaded(sample, rng, gain=self.gain, noise=self.noise)
+
+    def _patches(self, seed: int, contrast: float) -> Iterator[PatchSample]:
+        rng = np.random.default_rng([seed, 37])
+        scan = render_negative(seed, kind=str(rng.choice(self.kinds)))
+        if not is_square(scan.pixel_spacing):
+            return
+        slices = scan.volume.shape[2]
+        for k in rng.choice(slices, min(SLICES, slices), replace=False):
+            image = scan.volume[:, :, int(k)]
+            if rng.random() < contrast:
+                image = looking(image, sample_look(rng), rng)
+            yield from patches_of(image, [], scan.pixel_spacing[0], rng, count=PATCHES)
+
+
+def open_negatives(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Negatives:
+    """The source of a recipe's negatives, whose option ``kinds`` says which; all but those cut from spines.
+
+    Raises
+    ------
+    RecipeError
+        The network is no detector, the entry has a path or other options, or a kind cannot be taken.
+    """
+    if network != "detector":
+        raise RecipeError(f"sources: things that are no spine are for the detector, not for the {network}.")
+    if entry.path is not None or set(entry.options) - {"kinds"}:
+        raise RecipeError("sources: a source of kind 'negatives' takes the option 'kinds' and no path.")
+    known = tuple(kind for kind in NEGATIVES if kind not in CUT_FROM_SPINES)
+    kinds = entry.options.get("kinds", known)
+    if not isinstance(kinds, list | tuple) or not kinds or set(kinds) - set(known):
+        raise RecipeError(f"sources: options.kinds of negatives are some of {', '.join(known)}.")
+    strengths = {name: float(augmentation.get(name, 0.0)) for name in ("contrast", "gain", "noise")}
+    return Negatives(tuple(kinds), **strengths)
