@@ -22,8 +22,8 @@ SLICES, PATCHES = 3, 2
 """Slices of a scan, and patches of each, that one draw gives."""
 
 CUT_FROM_SPINES = ("tiles",)
-"""Kinds in which whole bodies of drawn spines stand: a patch cannot tell these from those of a spine. Only the
-reading as a whole can; see :mod:`spinenet.stages.plausibility`."""
+"""Kinds in which whole bodies of drawn spines stand: in a patch they look as they do in a spine, and only the
+reading as a whole tells; see :mod:`spinenet.stages.plausibility`."""
 
 
 @dataclass(frozen=True)
