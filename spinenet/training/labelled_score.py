@@ -22,7 +22,8 @@ from spinenet.settings import Settings
 from spinenet.training.labelled_sources import files_of, labelled_files
 from spinenet.training.labels.files import LabelledFile, Unused, read_each
 from spinenet.training.labels.labelled import LabelledScan
-from spinenet.training.labels.outlining import is_plausible, outline_line, write_outlines
+from spinenet.training.labels.outlining import outline_line, write_outlines
+from spinenet.training.labels.pairs import chosen
 from spinenet.training.labels.slabs import in_slabs
 from spinenet.training.recipe import Recipe
 from spinenet.types import Scan, Vertebra
@@ -188,6 +189,8 @@ def labelled_figures(source: str, recipe: Recipe, side: str, *, processes: int =
 def outline(source: str, recipe: Recipe, out: Path, *, processes: int = 1) -> tuple[int, int]:
     """Write outlines of a recipe's labelled scans that are single slices without bodies.
 
+    :func:`spinenet.training.labels.pairs.chosen` says which are taken, and what T2 takes of T1.
+
     Returns
     -------
     tuple of int
@@ -205,11 +208,10 @@ def outline(source: str, recipe: Recipe, out: Path, *, processes: int = 1) -> tu
         for side in labelled_files(entry).values()
         for file in side
     ]
-    lines, looked_at = [], 0
-    for made in found_in(resolve(source), files, processes=processes):
-        if isinstance(made, Unused) or made[0].vertebrae:
-            continue
-        looked_at += 1
-        if is_plausible(made[1]):
-            lines.append(outline_line(*made))
-    return write_outlines(out, lines), looked_at
+    found = {
+        made[0].name: made
+        for made in found_in(resolve(source), files, processes=processes)
+        if not isinstance(made, Unused) and not made[0].vertebrae
+    }
+    lines = [outline_line(found[name][0], outlines) for name, outlines in chosen(found).items()]
+    return write_outlines(out, lines), len(found)
