@@ -22,6 +22,8 @@ from spinenet.training.labels.pictures import read_picture, read_stack
 from spinenet.types import Vertebra
 
 SOURCE = "SPIDER"
+OUTLINED = "SPIDER, outlined by a bundle"
+"""Of mid slices whose bodies nobody outlined: scores on them say how far two bundles agree."""
 LOWEST = "L5"
 """What SPIDER counts its lowest labelled vertebra as."""
 
@@ -162,7 +164,7 @@ def _read_mid(
         open_above=True,
         open_below=not vertebrae or vertebrae[-1].level != "S1",
         subject=subject_of(row["patient"]),
-        source=SOURCE,
+        source=OUTLINED if vertebrae else SOURCE,
         name=name,
         sequence=SEQUENCES.get(row["sequence"], "other"),
         discs=graded.discs,
