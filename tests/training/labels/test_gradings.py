@@ -47,7 +47,7 @@ def test_discs_are_numbered_from_the_bottom(tmp_path: Path, disc: str, level: st
 
 def test_empty_cells_say_nothing(tmp_path: Path) -> None:
     assert read_gradings(table(tmp_path, "12,1,,,,,,,,2"))["12"] == Gradings({"L5-S1": {"pfirrmann": 1}}, {})
-    assert read_gradings(table(tmp_path, "12,1,3,,,,,,1,")) == {}
+    assert read_gradings(table(tmp_path, "12,1,,,,,,,1,")) == {}
 
 
 @pytest.mark.parametrize(
