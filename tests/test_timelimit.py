@@ -27,8 +27,8 @@ def _often_switching() -> Iterator[None]:
     """Threads take turns so often that an exception meets every instruction sooner or later."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    # The exception may strike in a finaliser, which drops it, and it is sent again. Those of the test's own tools
-    # (hypothesis has one that times the collector) would be reported as a failure.
+    # The exception may strike in a finaliser, which drops it, and it is sent again. In those of the test's
+    # own tools (hypothesis has one that times the collector) it would be reported as a failure.
     gc.disable()
     yield
     gc.enable()

@@ -93,6 +93,10 @@ def pack_bundle(
     rest: Annotated[
         str | None, typer.Option(help="Bundle that networks without a checkpoint are taken of.")
     ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK=SHARE", help="Share kept of the weights it started from; repeatable."),
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="JSON that `spinenet train score` printed, for bundle.json.")
     ] = None,
@@ -103,8 +107,18 @@ def pack_bundle(
     from spinenet.training.packing import CARD_FILE, pack
 
     scores = json.loads(figures.read_text(encoding="utf-8")) if figures else None
-    made = pack(folder, bundle, name=name or bundle.resolve().name, rest=rest, figures=scores)
+    kept = dict(map(_share, keep or []))
+    made = pack(folder, bundle, name=name or bundle.resolve().name, rest=rest, kept=kept, figures=scores)
     say(f"Packed {made.folder}, described in {made.folder / CARD_FILE}; use it with `--weights {bundle}`")
+
+
+def _share(text: str) -> tuple[str, float]:
+    """A network and a share of an option such as "detector=0.25"."""
+    network, _, share = text.partition("=")
+    try:
+        return network, float(share)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not of the form NETWORK=SHARE") from None
 
 
 @train_app.command("score")

@@ -11,7 +11,13 @@ from spinenet.training.history import Row
 from spinenet.training.recipe import Recipe
 
 
-def card(title: str, checkpoints: Sequence[Checkpoint], figures: Mapping[str, Any] | None = None) -> str:
+def card(
+    title: str,
+    checkpoints: Sequence[Checkpoint],
+    figures: Mapping[str, Any] | None = None,
+    kept: Mapping[str, float] | None = None,
+    others: Sequence[str] = (),
+) -> str:
     """The card of the networks of some checkpoints.
 
     Parameters
@@ -20,10 +26,15 @@ def card(title: str, checkpoints: Sequence[Checkpoint], figures: Mapping[str, An
         What the bundle or the training is called.
     figures
         Scores of the whole bundle, JSON values, such as :func:`spinenet.training.scoring.figures` gives.
+    kept
+        By network, the share that the weights from which it started keep.
+    others
+        Sections of networks that were taken of another bundle.
     """
     parts = [
         f"# {title}",
-        *(_network(checkpoint) for checkpoint in checkpoints),
+        *(_network(one, (kept or {}).get(one.recipe.network, 0.0)) for one in checkpoints),
+        *others,
         *([f"## Figures of the bundle\n\n```json\n{json.dumps(figures, indent=2)}\n```"] if figures else []),
         "For research only: no medical device.",
     ]
@@ -35,11 +46,12 @@ def sentences(words: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(" ".join(word.split()) for word in words if word.strip()))
 
 
-def _network(checkpoint: Checkpoint) -> str:
+def _network(checkpoint: Checkpoint, kept: float) -> str:
     recipe = checkpoint.recipe
     hours = checkpoint.seconds / 3600
     facts = {
         "steps": f"{checkpoint.step} of {recipe.steps}, {recipe.batch} samples each",
+        **({"weights": _of_both(recipe, kept)} if kept else {}),
         "time": f"{hours:.1f} hours" if hours >= 1 else f"{checkpoint.seconds:.0f} seconds",
         "hardware": checkpoint.hardware,
         "versions": ", ".join(f"{name} {version}" for name, version in checkpoint.versions.items()),
@@ -56,6 +68,10 @@ def _network(checkpoint: Checkpoint) -> str:
             f"### Recipe\n\n```json\n{json.dumps(recipe.plain(), indent=2)}\n```",
         ]
     )
+
+
+def _of_both(recipe: Recipe, kept: float) -> str:
+    return f"{1 - kept:.0%} of the trained ones and {kept:.0%} of those of the bundle {recipe.start}"
 
 
 def _sources(recipe: Recipe) -> Iterator[tuple[str, ...]]:

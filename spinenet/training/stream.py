@@ -10,8 +10,11 @@ Ranks share out the micro-batches of each step, and the workers of a rank its la
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 
 import numpy as np
@@ -110,6 +113,8 @@ class Lanes(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
+        if worker:
+            _end_with_training()
         mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         parts, lanes = self._recipe.micro_batches, self._recipe.stream.lanes
         kept: dict[int, Lane] = {}
@@ -118,6 +123,21 @@ class Lanes(IterableDataset[Batch]):
             number = g % lanes
             lane = kept.setdefault(number, Lane(self._recipe, self._sources, number))
             yield lane.batch(g // lanes)
+
+
+def _end_with_training() -> None:
+    """End this process when the training's ends, which may be killed and then tells nobody.
+
+    Its parent, of which it was forked, lives for as long as itself, so looking for that is not enough.
+    """
+    training = parent_process()
+    if training is not None:
+        threading.Thread(target=_end_after, args=(training.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(0)
 
 
 def micro_batches(

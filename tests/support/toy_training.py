@@ -101,4 +101,4 @@ if __name__ == "__main__":
     sys.modules |= dict.fromkeys(PICTURES)  # type: ignore[arg-type]
     _recipe = Recipe.model_validate_json(sys.stdin.read())
     _source = ToySource(wait_s=float(sys.argv[2]))
-    train(_recipe, [_source, _source], Path(sys.argv[1]), device="cpu", workers=0)
+    train(_recipe, [_source, _source], Path(sys.argv[1]), device="cpu", workers=int(sys.argv[3]))

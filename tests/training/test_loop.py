@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -48,9 +49,13 @@ def trained(recipe: Recipe, out: Path, minutes: float | None = None) -> Checkpoi
 
 
 def begun(
-    recipe: Recipe, out: Path, wait_s: float = 0.0, variables: Mapping[str, str] | None = None
+    recipe: Recipe,
+    out: Path,
+    wait_s: float = 0.0,
+    variables: Mapping[str, str] | None = None,
+    workers: int = 0,
 ) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "support.toy_training", str(out), str(wait_s)]
+    command = [sys.executable, "-m", "support.toy_training", str(out), str(wait_s), str(workers)]
     process = subprocess.Popen(command, env=environment(**variables or {}), stdin=subprocess.PIPE, text=True)
     assert process.stdin is not None
     process.stdin.write(recipe.model_dump_json())
@@ -87,6 +92,23 @@ def test_killed_and_gone_on_with_it_ends_with_the_same_weights(tmp_path: Path) -
     assert_same(load_checkpoint(file).network, straight.network)
     assert losses(file.parent) == losses(tmp_path / "straight")
     assert losses(file.parent)[-1] < losses(file.parent)[0]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
+def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    recipe = toy_recipe(("steps = 40", "steps = 4000"))
+    training = begun(recipe, tmp_path, wait_s=0.01, workers=2)
+    while not checkpoint_file(tmp_path, "context").exists():
+        assert training.poll() is None
+        time.sleep(0.05)
+    made = psutil.Process(training.pid).children(recursive=True)
+    assert len(made) >= 3
+    os.kill(training.pid, signal.SIGKILL)
+    training.wait()
+    _, left = psutil.wait_procs(made, timeout=60)
+    for process in left:
+        process.kill()
+    assert not left
 
 
 def test_two_ranks_have_the_losses_of_one(tmp_path: Path) -> None:
