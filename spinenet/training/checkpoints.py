@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from spinenet import __version__
 from spinenet.errors import TrainingError
 from spinenet.storage.disk import write_whole
 from spinenet.training.history import History
-from spinenet.training.recipe import Recipe, other_fields
+from spinenet.training.recipe import Recipe, other_fields, sentence_of
 
 _FORMAT = 1
 
@@ -83,7 +84,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises
     ------
     TrainingError
-        The file is no checkpoint, or one of another version.
+        The file is no checkpoint, or one of another version or by a recipe that is not read.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -93,8 +94,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise TrainingError(f"{path} is not a readable checkpoint ({type(error).__name__}).") from error
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise TrainingError(f"{path} is no checkpoint that this spinenet reads; begin in another folder.")
+    try:
+        recipe = Recipe.model_validate_json(state["recipe"])
+    except ValidationError as error:
+        raise TrainingError(sentence_of(error, f"The recipe in {path}")) from error
     return Checkpoint(
-        recipe=Recipe.model_validate_json(state["recipe"]),
+        recipe=recipe,
         digests=tuple(state["digests"]),
         step=state["step"],
         network=state["network"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from spinenet.synthetic.tissues import sample_unlike
 from spinenet.training.context import context_samples
 from spinenet.training.contrast import looking, sample_look
 from spinenet.training.patches import patches_of
-from spinenet.training.recipe import SourceEntry
+from spinenet.training.recipe import Augmentation, SourceEntry
 from spinenet.training.samples import DiscSample, PatchSample, Sample, VertebraSample, shaded
 from spinenet.types import Vertebra, Window
 
@@ -44,20 +43,14 @@ class Drawn:
     ----------
     network
         Whose samples are drawn.
-    gain, noise
-        How much an image varies each time that it is shown; see :func:`spinenet.training.samples.shaded`.
-    contrast
-        Share of the images that the detector and the appearance network see with another look; see
-        :mod:`spinenet.training.contrast`.
-    tissues
-        Share of the subjects that the detector sees with tissues of any signal.
+    augmentation
+        Read for its gain and noise (see :func:`spinenet.training.samples.shaded`); for the detector and the
+        appearance network its contrast (see :mod:`spinenet.training.contrast`), and for the detector its
+        tissues.
     """
 
     network: str
-    gain: float = 0.0
-    noise: float = 0.0
-    contrast: float = 0.0
-    tissues: float = 0.0
+    augmentation: Augmentation = Augmentation()
 
     @property
     def digest(self) -> str:
@@ -79,37 +72,34 @@ class Drawn:
 
     def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with another gain and other noise."""
-        return shaded(sample, rng, gain=self.gain, noise=self.noise)
+        return shaded(sample, rng, gain=self.augmentation.gain, noise=self.augmentation.noise)
 
     def _samples(self, seed: int) -> Iterator[Sample]:
+        strengths = self.augmentation
         if self.network == "detector":
-            return detector_samples(seed, contrast=self.contrast, tissues=self.tissues)
+            return detector_samples(seed, contrast=strengths.contrast, tissues=strengths.tissues)
         if self.network == "appearance":
-            return vertebra_samples(seed, contrast=self.contrast)
+            return vertebra_samples(seed, contrast=strengths.contrast)
         return SAMPLES[self.network](seed)
 
 
-def open_drawn(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Drawn:
-    """The drawn source of a recipe, which reads four strengths of the augmentation.
+def open_drawn(entry: SourceEntry, network: str, augmentation: Augmentation) -> Drawn:
+    """The drawn source of a recipe.
 
     Raises
     ------
     RecipeError
-        The entry has a path or options, or a strength is no number from 0 to 1.
+        The entry has a path or options.
     """
     if entry.path is not None or entry.options:
         raise RecipeError("sources: a source of kind 'drawn' takes no path and no options.")
-    strengths = {name: augmentation.get(name, 0.0) for name in ("gain", "noise", "contrast", "tissues")}
-    for name, strength in strengths.items():
-        if not isinstance(strength, int | float) or not 0 <= strength <= 1:
-            raise RecipeError(f"augmentation.{name}: {strength!r} is no number from 0 to 1.")
-    return Drawn(network, **strengths)
+    return Drawn(network, augmentation)
 
 
 def detector_samples(
     seed: int, slices: int = 5, patches: int = 2, *, contrast: float = 0.0, tissues: float = 0.0
 ) -> Iterator[PatchSample]:
-    """Patches of some slices of one subject; ``contrast`` and ``tissues`` as in :class:`Drawn`."""
+    """Patches of some slices of one subject; ``contrast`` and ``tissues`` as in a recipe."""
     rng = np.random.default_rng([seed, 11])
     kind, sequence = str(rng.choice(_KINDS)), str(rng.choice(_SEQUENCES))
     subject = sample_subject(rng, kind=kind, sequence=sequence, balance=float(rng.uniform(0, 0.7)))
@@ -172,7 +162,7 @@ def grading_samples(seed: int) -> Iterator[DiscSample]:
 
 
 def vertebra_samples(seed: int, *, contrast: float = 0.0) -> Iterator[VertebraSample]:
-    """Vertebrae of one subject of any kind; ``contrast`` as in :class:`Drawn`."""
+    """Vertebrae of one subject of any kind; ``contrast`` as in a recipe."""
     rng = np.random.default_rng([seed, 17])
     phantom = _square(
         render(seed, kind=str(rng.choice(_KINDS)), sequence=str(rng.choice(_SEQUENCES)), balance=0.2)

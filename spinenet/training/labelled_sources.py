@@ -15,8 +15,8 @@ from spinenet.training.labels.masks import mask_files
 from spinenet.training.labels.polygons import polygon_files
 from spinenet.training.labels.spider import spider_files
 from spinenet.training.labels.spider_slices import mid_files, space_files
-from spinenet.training.outlined import Outlined, Strengths
-from spinenet.training.recipe import Recipe, SourceEntry, sentence_of
+from spinenet.training.outlined import Outlined
+from spinenet.training.recipe import Augmentation, Recipe, SourceEntry, sentence_of
 from spinenet.training.splits import SIDES, split_by_hash, split_by_lists
 
 
@@ -45,16 +45,6 @@ class Split(_Plain):
             [file for file in files if file.subject not in said], seed=self.seed, shares=shares
         )
         return {side: [*listed[side], *hashed[side]] for side in SIDES}
-
-
-class Augmentation(_Plain):
-    """The recipe's augmentation, as sources of real scans read it."""
-
-    contrast: float = Field(default=0.0, ge=0, le=1)
-    pose: bool = False
-    gain: float = Field(default=0.0, ge=0, le=1)
-    noise: float = Field(default=0.0, ge=0, le=1)
-    tissues: float = Field(default=0.0, ge=0, le=1, description="Of drawn spines alone.")
 
 
 class Options(_Plain):
@@ -119,22 +109,18 @@ _READERS: Mapping[str, tuple[type[Options], Callable[[Path, Any], tuple[Labelled
 LABELLED_KINDS = tuple(_READERS)
 
 
-def open_labelled(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Outlined:
+def open_labelled(entry: SourceEntry, network: str, augmentation: Augmentation) -> Outlined:
     """A source of real scans, of one of :data:`LABELLED_KINDS`.
 
     Raises
     ------
     RecipeError
-        The entry or the augmentation has a field that does not fit, the network is none that reads images,
-        the labels cannot be listed, or nobody is left to be trained on.
+        The entry has a field that does not fit, the network is none that reads images, the labels cannot be
+        listed, or nobody is left to be trained on.
     """
     where = _where(entry)
     if network == "context":
         raise RecipeError(f"{where} has no samples of the context network, which reads no images.")
-    try:
-        strengths = Augmentation.model_validate(augmentation).model_dump(exclude={"tissues"})
-    except ValidationError as error:
-        raise RecipeError(sentence_of(error, where)) from error
     sides = labelled_files(entry)
     if not sides["train"]:
         raise RecipeError(f"{where} has nobody to train on.")
@@ -143,7 +129,7 @@ def open_labelled(entry: SourceEntry, network: str, augmentation: Mapping[str, A
         files=_by_subject(sides["train"]),
         kept_back=sides["develop"],
         digest=_digest([file for side in SIDES for file in sides[side]]),
-        strengths=Strengths(**strengths),
+        augmentation=augmentation,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from spinenet.synthetic.negatives.scans import NEGATIVES, render_negative
 from spinenet.training.contrast import looking, sample_look
 from spinenet.training.drawn import HELD_OUT_SEEDS, TRAINING_SEEDS
 from spinenet.training.patches import patches_of
-from spinenet.training.recipe import SourceEntry
+from spinenet.training.recipe import Augmentation, SourceEntry
 from spinenet.training.samples import PatchSample, Sample, shaded
 
 SLICES, PATCHES = 3, 2
@@ -34,14 +33,12 @@ class Negatives:
     ----------
     kinds
         Some of :data:`spinenet.synthetic.negatives.scans.NEGATIVES`, all drawn equally often.
-    contrast, gain, noise
-        As of :class:`spinenet.training.drawn.Drawn`.
+    augmentation
+        Read for its contrast, gain and noise.
     """
 
     kinds: tuple[str, ...]
-    contrast: float = 0.0
-    gain: float = 0.0
-    noise: float = 0.0
+    augmentation: Augmentation = Augmentation()
 
     @property
     def digest(self) -> str:
@@ -55,7 +52,7 @@ class Negatives:
 
     def draw(self, number: int) -> Iterator[Sample]:
         """Patches of one thing, of no seed that is scored or shown."""
-        return self._patches(TRAINING_SEEDS + number, self.contrast)
+        return self._patches(TRAINING_SEEDS + number, self.augmentation.contrast)
 
     def held_out(self) -> Iterator[Sample]:
         """Patches of things below the training seeds."""
@@ -64,7 +61,7 @@ class Negatives:
 
     def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with another gain and other noise."""
-        return shaded(sample, rng, gain=self.gain, noise=self.noise)
+        return shaded(sample, rng, gain=self.augmentation.gain, noise=self.augmentation.noise)
 
     def _patches(self, seed: int, contrast: float) -> Iterator[PatchSample]:
         rng = np.random.default_rng([seed, 37])
@@ -79,7 +76,7 @@ class Negatives:
             yield from patches_of(image, [], scan.pixel_spacing[0], rng, count=PATCHES)
 
 
-def open_negatives(entry: SourceEntry, network: str, augmentation: Mapping[str, Any]) -> Negatives:
+def open_negatives(entry: SourceEntry, network: str, augmentation: Augmentation) -> Negatives:
     """The source of a recipe's negatives, whose option ``kinds`` says which; all but those cut from spines.
 
     Raises
@@ -95,5 +92,4 @@ def open_negatives(entry: SourceEntry, network: str, augmentation: Mapping[str, 
     kinds = entry.options.get("kinds", known)
     if not isinstance(kinds, list | tuple) or not kinds or set(kinds) - set(known):
         raise RecipeError(f"sources: options.kinds of negatives are some of {', '.join(known)}.")
-    strengths = {name: float(augmentation.get(name, 0.0)) for name in ("contrast", "gain", "noise")}
-    return Negatives(tuple(kinds), **strengths)
+    return Negatives(tuple(kinds), augmentation)

@@ -20,6 +20,7 @@ from spinenet.training.labels.files import LabelledFile, Unused, read_each
 from spinenet.training.labels.labelled import LabelledScan, LabelledSlice
 from spinenet.training.labels.slabs import in_slabs
 from spinenet.training.patches import patches_of
+from spinenet.training.recipe import Augmentation
 from spinenet.training.samples import (
     MOST_CLASSES,
     UNLABELLED,
@@ -41,26 +42,6 @@ _CORNER_SD, _MIDDLE_SD, _SIZE_SD = 0.025, 0.03, 0.05
 its longest side."""
 
 
-@dataclass(frozen=True)
-class Strengths:
-    """How much samples are varied.
-
-    Attributes
-    ----------
-    contrast
-        Share of the scans that get another look; see :mod:`spinenet.training.contrast`.
-    pose
-        Whether slices are turned, scaled and cropped.
-    gain, noise
-        See :func:`spinenet.training.samples.shaded`.
-    """
-
-    contrast: float = 0.0
-    pose: bool = False
-    gain: float = 0.0
-    noise: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
 class Outlined:
     """The source of real scans; see :class:`spinenet.training.sources.Source`.
@@ -75,13 +56,15 @@ class Outlined:
         Scans that score the network while it is trained.
     digest
         What tells these scans from others.
+    augmentation
+        Read for all but its tissues.
     """
 
     network: str
     files: Mapping[str, Sequence[LabelledFile]]
     kept_back: Sequence[LabelledFile]
     digest: str
-    strengths: Strengths = Strengths()
+    augmentation: Augmentation = Augmentation()
     _shelf: Shelf = field(default_factory=lambda: Shelf(KEPT_BYTES), repr=False)
 
     @property
@@ -102,22 +85,22 @@ class Outlined:
         file = self.files[subject][int(rng.integers(len(self.files[subject])))]
         scan = self._shelf.read(file)
         if scan is not None:
-            yield from self._samples(scan, rng, self.strengths)
+            yield from self._samples(scan, rng, self.augmentation)
 
     def held_out(self) -> Iterator[Sample]:
         """Samples of the scans that are kept back, as they are."""
         for number, scan in enumerate(self._scans(self.kept_back)):
-            yield from self._samples(scan, np.random.default_rng([number, 32]), Strengths())
+            yield from self._samples(scan, np.random.default_rng([number, 32]), Augmentation())
 
     def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample with another gain and other noise."""
-        return shaded(sample, rng, gain=self.strengths.gain, noise=self.strengths.noise)
+        return shaded(sample, rng, gain=self.augmentation.gain, noise=self.augmentation.noise)
 
     def _scans(self, files: Iterable[LabelledFile]) -> Iterator[LabelledScan]:
         return (scan for scan in map(self._shelf.read, files) if scan is not None)
 
     def _samples(
-        self, scan: LabelledScan, rng: np.random.Generator, strengths: Strengths
+        self, scan: LabelledScan, rng: np.random.Generator, strengths: Augmentation
     ) -> Iterator[Sample]:
         if self.network == "detector":
             return detector_samples(scan, rng, strengths)
@@ -151,7 +134,7 @@ class Shelf:
 
 
 def detector_samples(
-    scan: LabelledScan, rng: np.random.Generator, strengths: Strengths
+    scan: LabelledScan, rng: np.random.Generator, strengths: Augmentation
 ) -> Iterator[PatchSample]:
     """Patches of some slices."""
     slices = list(scan.slices())
@@ -166,7 +149,7 @@ def detector_samples(
 
 
 def vertebra_samples(
-    scan: LabelledScan, rng: np.random.Generator, strengths: Strengths
+    scan: LabelledScan, rng: np.random.Generator, strengths: Augmentation
 ) -> Iterator[VertebraSample]:
     """The vertebrae of a scan, their quads as inexact as a detector's."""
     volume = _varied_volume(scan, rng, strengths)
@@ -178,7 +161,7 @@ def vertebra_samples(
 
 
 def grading_samples(
-    scan: LabelledScan, rng: np.random.Generator, strengths: Strengths
+    scan: LabelledScan, rng: np.random.Generator, strengths: Augmentation
 ) -> Iterator[DiscSample]:
     """The graded discs of a scan."""
     volume = _varied_volume(scan, rng, strengths)
@@ -227,7 +210,7 @@ def _posed(
 
 
 def _varied_volume(
-    scan: LabelledScan, rng: np.random.Generator, strengths: Strengths
+    scan: LabelledScan, rng: np.random.Generator, strengths: Augmentation
 ) -> npt.NDArray[np.float32]:
     """The scan's volume with slices beside a single one, and at times with another look."""
     volume = scan.volume

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from spinenet.errors import RecipeError
 
@@ -65,6 +65,20 @@ class LossOptions(_Plain):
     )
 
 
+class Augmentation(_Plain):
+    """How much samples are varied; each source reads what it can do, and no source another strength."""
+
+    contrast: float = Field(
+        default=0.0, ge=0, le=1, description="Share of images or scans that get another look."
+    )
+    pose: bool = Field(default=False, description="Real scans: slices are turned, scaled and cropped.")
+    gain: float = Field(default=0.0, ge=0, le=1, description="Spread of an image's brightness each time.")
+    noise: float = Field(default=0.0, ge=0, le=1, description="Noise that is added each time.")
+    tissues: float = Field(
+        default=0.0, ge=0, le=1, description="Drawn spines: share of subjects with tissues of any signal."
+    )
+
+
 class Recipe(_Plain):
     """What trains one network. Read by :func:`read_recipe`."""
 
@@ -88,7 +102,7 @@ class Recipe(_Plain):
     log_every: int = Field(default=50, ge=1, description="Steps that one row of the history averages.")
     stream: StreamOptions = StreamOptions()
     loss: LossOptions = LossOptions()
-    augmentation: dict[str, Any] = Field(default_factory=dict, description="Handed to every source.")
+    augmentation: Augmentation = Augmentation()
     sources: tuple[SourceEntry, ...] = Field(min_length=1)
     check: Check | None = None
     data: str = Field(default="", description="A sentence on the training data, for the bundle.")
@@ -103,6 +117,11 @@ class Recipe(_Plain):
                 f"stream.lanes ({self.stream.lanes}) is no multiple of micro_batches ({self.micro_batches})"
             )
         return self
+
+    @field_serializer("augmentation")
+    def _as_stated(self, augmentation: Augmentation) -> dict[str, Any]:
+        # What is not stated is left out, so that a strength that comes later changes no fingerprint.
+        return augmentation.model_dump(exclude_unset=True)
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0: up within the warm-up, down at the end."""

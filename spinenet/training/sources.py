@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from spinenet.errors import RecipeError
 from spinenet.training.drawn import open_drawn
 from spinenet.training.labelled_sources import LABELLED_KINDS, open_labelled
 from spinenet.training.negatives import open_negatives
-from spinenet.training.recipe import Recipe, SourceEntry
+from spinenet.training.recipe import Augmentation, Recipe, SourceEntry
 from spinenet.training.samples import Sample
 
 NUMBERS = 1 << 31
@@ -39,7 +39,7 @@ class Source(Protocol):
         """A training sample as it is shown this time."""
 
 
-Opener = Callable[[SourceEntry, str, Mapping[str, Any]], Source]
+Opener = Callable[[SourceEntry, str, Augmentation], Source]
 """Opens a source, of its entry in the recipe, the network's name and the recipe's augmentation.
 
 It raises :class:`spinenet.errors.RecipeError` where the entry, or the data at its path, cannot be used.

@@ -24,7 +24,7 @@ from spinenet.training.losses import (
     detector_loss,
     grading_loss,
 )
-from spinenet.training.recipe import LossOptions
+from spinenet.training.recipe import Augmentation, LossOptions
 from spinenet.training.samples import Batch, DiscSample, PatchSample, batch_of
 from spinenet.training.scoring import FIRST_SEED, GROUPS
 
@@ -177,7 +177,7 @@ def test_a_mirrored_disc_changes_sides() -> None:
 
 
 def test_a_drawn_sample_varies_each_time_that_it_is_shown() -> None:
-    source = Drawn("context", gain=0.1, noise=0.02)
+    source = Drawn("context", Augmentation(gain=0.1, noise=0.02))
     sample = next(iter(source.held_out()))
     one, two = (source.varied(sample, np.random.default_rng(seed)) for seed in (1, 2))
     assert one.image.dtype == sample.image.dtype

@@ -11,7 +11,7 @@ import pytest
 from spinenet.errors import RecipeError
 from spinenet.synthetic.negatives.scans import NEGATIVES
 from spinenet.training.negatives import CUT_FROM_SPINES, Negatives, open_negatives
-from spinenet.training.recipe import SourceEntry
+from spinenet.training.recipe import Augmentation, SourceEntry
 from spinenet.training.samples import PatchSample, batch_of
 
 
@@ -20,7 +20,7 @@ def entry(**options: Any) -> SourceEntry:
 
 
 def test_patches_show_no_body_and_all_of_them_count() -> None:
-    source = open_negatives(entry(kinds=["knee", "blobs"]), "detector", {"contrast": 1.0})
+    source = open_negatives(entry(kinds=["knee", "blobs"]), "detector", Augmentation(contrast=1.0))
     samples = [sample for number in range(3) for sample in source.draw(number)]
     assert len(samples) >= 6
     assert all(isinstance(sample, PatchSample) and not len(sample.quads) for sample in samples)
@@ -58,4 +58,4 @@ def test_what_cannot_be_is_refused(
     network: str, options: dict[str, Any], path: str | None, said: str
 ) -> None:
     with pytest.raises(RecipeError, match=said):
-        open_negatives(SourceEntry(kind="negatives", path=path, options=options), network, {})
+        open_negatives(SourceEntry(kind="negatives", path=path, options=options), network, Augmentation())

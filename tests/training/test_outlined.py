@@ -15,8 +15,8 @@ from spinenet.anatomy import LEVELS
 from spinenet.errors import LabelsError, RecipeError
 from spinenet.training.labels.files import LabelledFile
 from spinenet.training.labels.labelled import LabelledScan
-from spinenet.training.outlined import Outlined, Shelf, Strengths, detector_samples
-from spinenet.training.recipe import parse_recipe
+from spinenet.training.outlined import Outlined, Shelf, detector_samples
+from spinenet.training.recipe import Augmentation, parse_recipe
 from spinenet.training.samples import DiscSample, PatchSample, VertebraSample, batch_of
 from spinenet.training.sources import open_sources
 from spinenet.types import Vertebra
@@ -51,7 +51,7 @@ def source(network: str, *scans: LabelledScan, **strengths: Any) -> Outlined:
     files = {
         scan.subject: [LabelledFile(scan.subject, scan.subject, "made up", _Read(scan))] for scan in scans
     }
-    return Outlined(network, files, (), "", Strengths(**strengths))
+    return Outlined(network, files, (), "", Augmentation(**strengths))
 
 
 class _Read:
@@ -69,7 +69,7 @@ def equal(one: Any, two: Any) -> bool:
 def test_quads_stay_on_their_bodies_in_every_pose() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        for patch in detector_samples(column(), rng, Strengths(pose=True)):
+        for patch in detector_samples(column(), rng, Augmentation(pose=True)):
             assert patch.counts is not None
             bright = np.asarray(patch.image, np.float32) > 0.5
             for quad in patch.quads:
@@ -86,7 +86,7 @@ def test_quads_stay_on_their_bodies_in_every_pose() -> None:
 
 
 def test_what_lies_beyond_the_outlined_bodies_does_not_count() -> None:
-    patches = list(detector_samples(column(), np.random.default_rng(1), Strengths()))
+    patches = list(detector_samples(column(), np.random.default_rng(1), Augmentation()))
     assert patches
     for patch in patches:
         assert patch.counts is not None
