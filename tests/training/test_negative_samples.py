@@ -40,7 +40,9 @@ def test_a_number_gives_the_same_patches_each_time_and_others_than_those_that_ar
 
 
 def test_all_kinds_are_taken_but_those_that_are_cut_from_spines() -> None:
-    assert set(open_negatives(entry(), "detector", {}).kinds) == set(NEGATIVES) - set(CUT_FROM_SPINES)
+    assert set(open_negatives(entry(), "detector", Augmentation()).kinds) == set(NEGATIVES) - set(
+        CUT_FROM_SPINES
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +16,8 @@ from spinenet.readers.volumes.images import is_image
 from spinenet.training.labels.bodies import check_column, numbered_bodies
 from spinenet.training.labels.files import LabelledFile
 from spinenet.training.labels.labelled import LabelledScan, open_sides
+from spinenet.training.labels.listings import Listed, Spacing, listed
 from spinenet.training.labels.pictures import read_picture
-from spinenet.training.labels.polygons import Spacing, json_lines, spacing_in, subject_in
 from spinenet.training.labels.volumes import read_labelled_volume
 from spinenet.types import Scan
 
@@ -63,34 +62,16 @@ def mask_files(
     unknown = [level for level in levels.values() if level not in LEVEL_INDEX]
     if unknown or len(set(levels.values())) < len(levels):
         raise LabelsError(f"{unknown[0]!r} is no level" if unknown else "two values have one level")
-    files = []
-    for where, line in json_lines(listing):
-        subject = subject_in(line, source, where)
-        if not isinstance(line.get("image"), str) or not isinstance(line.get("mask"), str):
-            raise LabelsError(f"{where} states no image, or no mask")
-        stated = {"spacing_mm": spacing_mm, "sequence": sequence, **line}
-        files.append(
-            LabelledFile(
-                name=line["image"],
-                subject=subject,
-                source=source,
-                read=partial(_read, listing.parent, stated, subject, source, dict(levels), canal),
-            )
-        )
-    return tuple(files)
+    stated = {"spacing_mm": spacing_mm, "sequence": sequence}
+    read = partial(_read, levels=dict(levels), canal=canal)
+    return listed(listing, source, ("mask", str), stated, read)
 
 
-def _read(
-    folder: Path,
-    line: Mapping[str, Any],
-    subject: str,
-    source: str,
-    levels: Mapping[int, str],
-    canal: int | None,
-) -> LabelledScan:
-    image, mask = folder / line["image"], folder / line["mask"]
+def _read(one: Listed, *, levels: Mapping[int, str], canal: int | None) -> LabelledScan:
+    line = one.line
+    image, mask = one.folder / one.name, one.folder / line["mask"]
     volume = is_image(image.name)
-    scan, labels = read_labelled_volume(image, mask) if volume else _pictures(image, mask, line)
+    scan, labels = read_labelled_volume(image, mask) if volume else _pictures(image, mask, one.spacing)
     shown = None if canal is None else labels == canal
     if shown is not None and not shown.any():
         raise LabelsError(f"{mask.name} shows no spinal canal, so that bodies cannot be told from arches")
@@ -105,17 +86,16 @@ def _read(
         vertebrae=bodies.vertebrae,
         open_above=bool(line.get("open_above", open_above)),
         open_below=bool(line.get("open_below", open_below)),
-        subject=subject,
-        source=source,
-        name=str(line["image"]),
+        subject=one.subject,
+        source=one.source,
+        name=one.name,
         sequence=scan.sequence if volume and scan.sequence != "other" else str(line["sequence"]),
         doubtful=bodies.doubtful,
         whole=volume,
     )
 
 
-def _pictures(image: Path, mask: Path, line: Mapping[str, Any]) -> tuple[Scan, npt.NDArray[np.int32]]:
-    spacing = spacing_in(line["spacing_mm"], str(line["image"]))
+def _pictures(image: Path, mask: Path, spacing: tuple[float, float]) -> tuple[Scan, npt.NDArray[np.int32]]:
     if mask.suffix.lower() in (".jpg", ".jpeg"):
         raise LabelsError(f"{mask.name} is a JPEG, which does not keep the values of a mask")
     picture, labels = read_picture(image), read_picture(mask)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,11 +13,10 @@ from spinenet.geometry import Points, is_square, rescale_quads, to_square_pixels
 from spinenet.training.labels.bodies import check_column, fitting_quad
 from spinenet.training.labels.files import LabelledFile
 from spinenet.training.labels.labelled import LabelledScan, open_sides
+from spinenet.training.labels.listings import Listed, Spacing, listed
 from spinenet.training.labels.outlines import ups
 from spinenet.training.labels.pictures import read_picture
 from spinenet.types import Scan, Vertebra
-
-Spacing = float | tuple[float, float]
 
 _TURN_NEEDS = ("L2", "L4", "L5", "S1")
 """Levels between whose centres the column's turn into the sacrum is measured."""
@@ -53,62 +49,13 @@ def polygon_files(
     OSError
         The file is not there.
     """
-    files = []
-    for where, line in json_lines(listing):
-        subject = subject_in(line, source, where)
-        if not isinstance(line.get("image"), str) or not isinstance(line.get("polygons"), dict):
-            raise LabelsError(f"{where} states no image, or no polygons by level")
-        stated = {"spacing_mm": spacing_mm, "sequence": sequence, **line}
-        files.append(
-            LabelledFile(
-                name=line["image"],
-                subject=subject,
-                source=source,
-                read=partial(_read, listing.parent, stated, subject, source),
-            )
-        )
-    return tuple(files)
+    stated = {"spacing_mm": spacing_mm, "sequence": sequence}
+    return listed(listing, source, ("polygons", dict), stated, _read)
 
 
-def json_lines(listing: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(where it stands, object) of each line of a file; errors as :func:`polygon_files`."""
-    for number, text in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
-        if not text.strip():
-            continue
-        where = f"line {number} of {listing.name}"
-        try:
-            line = json.loads(text)
-        except ValueError:
-            line = None
-        if not isinstance(line, dict):
-            raise LabelsError(f"{where} is no JSON object")
-        yield where, line
-
-
-def subject_in(line: Mapping[str, Any], source: str, where: str) -> str:
-    """The subject that a line states."""
-    if line.get("subject") not in (None, ""):
-        return str(line["subject"])
-    if line.get("patient") in (None, ""):
-        raise LabelsError(f"{where} states no subject")
-    return f"{source}-{line['patient']}"
-
-
-def spacing_in(stated: object, name: str) -> tuple[float, float]:
-    """(row, column) in mm of a number or a pair of them."""
-    try:
-        pair = np.broadcast_to(np.asarray(stated, np.float64), 2)
-    except (TypeError, ValueError):
-        pair = np.zeros(2)
-    if not (np.isfinite(pair) & (pair > 0)).all():
-        raise LabelsError(f"{name} has no spacing_mm that is a length, or two, in mm")
-    return float(pair[0]), float(pair[1])
-
-
-def _read(folder: Path, line: Mapping[str, Any], subject: str, source: str) -> LabelledScan:
-    name = str(line["image"])
-    spacing = spacing_in(line["spacing_mm"], name)
-    picture = read_picture(folder / name)
+def _read(one: Listed) -> LabelledScan:
+    name, line, spacing = one.name, one.line, one.spacing
+    picture = read_picture(one.folder / name)
     scan = to_square_pixels(Scan(picture.astype(np.float32)[:, :, None], spacing, 0.0))
     outlines = {level: _outline(points, level, name) for level, points in line["polygons"].items()}
     levels = sorted(outlines, key=lambda level: -LEVEL_INDEX[level])
@@ -138,8 +85,8 @@ def _read(folder: Path, line: Mapping[str, Any], subject: str, source: str) -> L
         vertebrae=vertebrae,
         open_above=bool(line.get("open_above", open_above)),
         open_below=bool(line.get("open_below", open_below)),
-        subject=subject,
-        source=source,
+        subject=one.subject,
+        source=one.source,
         name=name,
         sequence=str(line["sequence"]),
         doubtful={0: doubtful} if doubtful else {},
