@@ -96,6 +96,11 @@ def looking(image: npt.NDArray[Any], look: Look, rng: np.random.Generator) -> Fl
     return np.asarray(np.abs(seen) * _SIGNAL, np.float32)
 
 
+def volume_looking(volume: npt.NDArray[Any], look: Look, rng: np.random.Generator) -> FloatImage:
+    """A volume (rows, columns, slices) of which each slice has the same other look, and noise of its own."""
+    return np.stack([looking(volume[:, :, k], look, rng) for k in range(volume.shape[2])], axis=2)
+
+
 def _sample_curve(rng: np.random.Generator) -> Curve:
     """As it is, darker or brighter in between, another order-keeping curve, or one that keeps no order."""
     kind = rng.random()

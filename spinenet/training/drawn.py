@@ -17,7 +17,7 @@ from spinenet.stages.windows import tile
 from spinenet.synthetic.image import Phantom, render, render_slice, sample_subject, slice_rng, true_vertebrae
 from spinenet.synthetic.tissues import sample_unlike
 from spinenet.training.context import context_samples
-from spinenet.training.contrast import looking, sample_look
+from spinenet.training.contrast import looking, sample_look, volume_looking
 from spinenet.training.patches import patches_of
 from spinenet.training.recipe import Augmentation, SourceEntry
 from spinenet.training.samples import DiscSample, PatchSample, Sample, VertebraSample, shaded
@@ -171,8 +171,7 @@ def vertebra_samples(seed: int, *, contrast: float = 0.0) -> Iterator[VertebraSa
         return
     volume = phantom.scan.volume
     if contrast and rng.random() < contrast:
-        look = sample_look(rng)
-        volume = np.stack([looking(volume[:, :, k], look, rng) for k in range(volume.shape[2])], axis=2)
+        volume = volume_looking(volume, sample_look(rng), rng)
     for level, vertebra in _as_detected(phantom, rng, 0.6):
         image = np.asarray(vertebra_volume(volume, vertebra.mean_quad), np.float16)
         yield VertebraSample(image, LEVEL_INDEX[level])

@@ -15,10 +15,10 @@ from spinenet.anatomy import FINDINGS, LEVEL_INDEX
 from spinenet.errors import DiscError
 from spinenet.geometry import Points
 from spinenet.stages.crops import disc_pairs, disc_volume, vertebra_volume
-from spinenet.training.contrast import looking, sample_look, sample_pose
-from spinenet.training.labels.files import LabelledFile, Unused, read_each
+from spinenet.training.contrast import looking, sample_look, sample_pose, volume_looking
+from spinenet.training.labels.files import LabelledFile, Unused
 from spinenet.training.labels.labelled import LabelledScan, LabelledSlice
-from spinenet.training.labels.slabs import in_slabs
+from spinenet.training.labels.slabs import read_in_slabs
 from spinenet.training.patches import patches_of
 from spinenet.training.recipe import Augmentation
 from spinenet.training.samples import (
@@ -121,8 +121,8 @@ class Shelf:
         key = file.source, file.name
         if key in self._scans:
             return self._scans[key]
-        (read,) = read_each([file])
-        scan = None if isinstance(read, Unused) else in_slabs(read)
+        read = read_in_slabs(file)
+        scan = None if isinstance(read, Unused) else read
         size = 0 if scan is None else scan.volume.nbytes
         if self._bytes + size <= self._most:
             self._bytes += size
@@ -217,8 +217,7 @@ def _varied_volume(
     if volume.shape[2] == 1 and strengths.pose:
         volume = _with_neighbours(volume[:, :, 0], rng)
     if rng.random() < strengths.contrast:
-        look = sample_look(rng)
-        volume = np.stack([looking(volume[:, :, k], look, rng) for k in range(volume.shape[2])], axis=2)
+        volume = volume_looking(volume, sample_look(rng), rng)
     return volume
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from spinenet.training.contrast import looking, sample_look, sample_pose
+from spinenet.training.contrast import looking, sample_look, sample_pose, volume_looking
 
 
 def edges(image: np.ndarray) -> np.ndarray:
@@ -47,6 +49,17 @@ def test_looks_differ_and_turn_contrast_round(picture: np.ndarray) -> None:
         seen = looking(picture, sample_look(rng), rng)
         brighter.append(bool(np.median(seen[35:55, 25:45]) > np.median(seen[5:25, 5:65])))
     assert 5 < sum(brighter) < 58
+
+
+def test_all_slices_of_a_volume_have_the_same_look_and_noise_of_their_own(picture: np.ndarray) -> None:
+    volume = np.stack([picture, picture], axis=2)
+    without = replace(sample_look(np.random.default_rng(3)), noise=0.0)
+    seen = volume_looking(volume, without, np.random.default_rng(4))
+    assert np.array_equal(seen[:, :, 0], looking(picture, without, np.random.default_rng(5)))
+    assert np.array_equal(seen[:, :, 0], seen[:, :, 1])
+    noisy = volume_looking(volume, replace(without, noise=0.05), np.random.default_rng(4))
+    assert noisy.shape == volume.shape
+    assert not np.array_equal(noisy[:, :, 0], noisy[:, :, 1])
 
 
 def test_a_flat_image_stays_finite() -> None:

@@ -10,8 +10,15 @@ import numpy as np
 
 from spinenet.geometry import Points
 from spinenet.readers.space.reformat import slices_joined, to_thick_slices
+from spinenet.training.labels.files import LabelledFile, Unused, read_each
 from spinenet.training.labels.labelled import LabelledScan
 from spinenet.types import Scan, Vertebra
+
+
+def read_in_slabs(file: LabelledFile) -> LabelledScan | Unused:
+    """A file as training and its figures take it: read, and its thin slices averaged."""
+    (read,) = read_each([file])
+    return read if isinstance(read, Unused) else in_slabs(read)
 
 
 def in_slabs(scan: LabelledScan) -> LabelledScan:
