@@ -163,7 +163,7 @@ def outline_slices(
     processes: Annotated[int, typer.Option(min=1, help="Slices that are read at once.")] = 2,
 ) -> None:
     """Outline the bodies of mid slices that have grades alone, where all that is found is plausible."""
-    from spinenet.training.labelled_score import outline
+    from spinenet.training.outlines_drawn import outline
 
     written, looked_at = outline(bundle, _recipe(recipe, data), out, processes=processes)
     say(f"Outlined {written} of {looked_at} slices ({out})")

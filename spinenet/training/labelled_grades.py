@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.stats import spearmanr
 
 from spinenet.anatomy import FINDINGS, Finding
 from spinenet.inference.pipeline import disc_images, grade_discs
 from spinenet.settings import Settings
 from spinenet.training.labelled_sources import files_of
-from spinenet.training.labels.files import LabelledFile, Unused, read_each
+from spinenet.training.labels.files import LabelledFile, Unused
 from spinenet.training.labels.labelled import LabelledScan
-from spinenet.training.labels.slabs import in_slabs
+from spinenet.training.labels.slabs import read_in_slabs
 from spinenet.training.recipe import Recipe
+from spinenet.training.side_by_side import side_by_side
 from spinenet.types import Scan
-from spinenet.weights import Bundle, resolve
-from spinenet.weights.networks import Networks, load_networks
+from spinenet.weights import resolve
+from spinenet.weights.networks import Networks
 
 RESAMPLINGS = 1000
 """Samples of subjects, drawn with replacement, of which intervals are made."""
@@ -148,10 +145,9 @@ def _spearman(given: npt.NDArray[np.intp], answers: npt.NDArray[np.intp]) -> flo
     return float(spearmanr(given, answers).statistic)
 
 
-def _grade(bundle: Bundle, file: LabelledFile) -> tuple[GradedDisc, ...] | Unused:
-    torch.set_num_threads(1)
-    (read,) = read_each([file])
-    return read if isinstance(read, Unused) else tuple(graded_discs(in_slabs(read), load_networks(bundle)))
+def _grade(networks: Networks, file: LabelledFile) -> tuple[GradedDisc, ...] | Unused:
+    read = read_in_slabs(file)
+    return read if isinstance(read, Unused) else tuple(graded_discs(read, networks))
 
 
 def labelled_grade_figures(source: str, recipe: Recipe, side: str, *, processes: int = 1) -> dict[str, Any]:
@@ -162,14 +158,14 @@ def labelled_grade_figures(source: str, recipe: Recipe, side: str, *, processes:
     RecipeError, WeightsError
         The recipe, its sources or the bundle cannot be used.
     """
-    bundle, by_kind, unused = resolve(source), dict[str, list[GradedDisc]](), dict[str, str]()
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for kind, files in files_of(recipe, side).items():
-            for made in pool.map(partial(_grade, bundle), files):
-                if isinstance(made, Unused):
-                    unused[made.name] = made.reason
-                else:
-                    by_kind.setdefault(kind, []).extend(made)
+    files = [(kind, file) for kind, of_kind in files_of(recipe, side).items() for file in of_kind]
+    answers = side_by_side(_grade, resolve(source), [file for _, file in files], processes=processes)
+    by_kind, unused = dict[str, list[GradedDisc]](), dict[str, str]()
+    for (kind, _), made in zip(files, answers, strict=True):
+        if isinstance(made, Unused):
+            unused[made.name] = made.reason
+        else:
+            by_kind.setdefault(kind, []).extend(made)
     return {
         "side": side,
         "groups": {kind: grade_figures(discs) for kind, discs in by_kind.items()},

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing import get_context
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.stats import binomtest
 
 from spinenet.evaluation import FOUND_IOU
 from spinenet.geometry import iou
 from spinenet.inference.pipeline import detect, label
 from spinenet.settings import Settings
-from spinenet.training.labelled_sources import files_of, labelled_files
-from spinenet.training.labels.files import LabelledFile, Unused, read_each
+from spinenet.training.labelled_sources import files_of
+from spinenet.training.labels.files import LabelledFile, Unused
 from spinenet.training.labels.labelled import LabelledScan
-from spinenet.training.labels.outlining import outline_line, write_outlines
-from spinenet.training.labels.pairs import chosen
-from spinenet.training.labels.slabs import in_slabs
+from spinenet.training.labels.slabs import read_in_slabs
 from spinenet.training.recipe import Recipe
+from spinenet.training.side_by_side import side_by_side
 from spinenet.types import Scan, Vertebra
 from spinenet.weights import Bundle, resolve
-from spinenet.weights.networks import Networks, load_networks
+from spinenet.weights.networks import Networks
 
 logger = logging.getLogger(__name__)
 
@@ -66,27 +60,21 @@ class LabelledScore:
     missed: tuple[str, ...] = ()
 
 
-@dataclass
-class Account:
-    """Scores of several scans together."""
-
-    scores: list[LabelledScore] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Counts, shares with 95 % intervals (Clopper and Pearson), and the median corner error, for JSON."""
-        total = {name: sum(getattr(score, name) for score in self.scores) for name in _COUNTS}
-        errors = [error for score in self.scores for error in score.errors_mm]
-        return {
-            "scans": len(self.scores),
-            **total,
-            "found_share": share(total["found"], total["bodies"]),
-            "named_share": share(total["named"], total["bodies"]),
-            "corner_error_mm": float(np.median(errors)) if errors else None,
-            "scans_named_wrongly": sum(bool(score.wrong) for score in self.scores),
-        }
-
-
 _COUNTS = ("bodies", "found", "named", "false")
+
+
+def together(scores: Sequence[LabelledScore]) -> dict[str, Any]:
+    """Counts, shares with 95 % intervals (Clopper and Pearson), and the median corner error, for JSON."""
+    total = {name: sum(getattr(score, name) for score in scores) for name in _COUNTS}
+    errors = [error for score in scores for error in score.errors_mm]
+    return {
+        "scans": len(scores),
+        **total,
+        "found_share": share(total["found"], total["bodies"]),
+        "named_share": share(total["named"], total["bodies"]),
+        "corner_error_mm": float(np.median(errors)) if errors else None,
+        "scans_named_wrongly": sum(bool(score.wrong) for score in scores),
+    }
 
 
 def share(part: int, whole: int) -> tuple[float, float, float] | None:
@@ -137,30 +125,25 @@ Found = tuple[LabelledScan, tuple[Vertebra, ...]]
 """A labelled scan, and the vertebrae that a bundle found in it."""
 
 
-def _find(bundle: Bundle, file: LabelledFile) -> Found | Unused:
-    torch.set_num_threads(1)
-    (read,) = read_each([file])
-    if isinstance(read, Unused):
-        return read
-    scan = in_slabs(read)
-    return scan, vertebrae_of(scan, load_networks(bundle))
+def _find(networks: Networks, file: LabelledFile) -> Found | Unused:
+    read = read_in_slabs(file)
+    return read if isinstance(read, Unused) else (read, vertebrae_of(read, networks))
 
 
 def found_in(bundle: Bundle, files: Iterable[LabelledFile], *, processes: int) -> Iterator[Found | Unused]:
     """What a bundle finds in labelled files, several of which are read side by side, in their order."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for made in pool.map(partial(_find, bundle), files):
-            if isinstance(made, Unused):
-                logger.warning("%s is left out: %s", made.name, made.reason)
-            yield made
+    for made in side_by_side(_find, bundle, files, processes=processes):
+        if isinstance(made, Unused):
+            logger.warning("%s is left out: %s", made.name, made.reason)
+        yield made
 
 
 def by_group(scores: Iterable[LabelledScore]) -> dict[str, dict[str, Any]]:
-    """Accounts by collection and sequence."""
-    groups: dict[str, Account] = {}
+    """Figures by collection and sequence."""
+    groups: dict[str, list[LabelledScore]] = {}
     for score in scores:
-        groups.setdefault(score.group, Account()).scores.append(score)
-    return {name: account.as_dict() for name, account in sorted(groups.items())}
+        groups.setdefault(score.group, []).append(score)
+    return {name: together(of_group) for name, of_group in sorted(groups.items())}
 
 
 def labelled_figures(source: str, recipe: Recipe, side: str, *, processes: int = 1) -> dict[str, Any]:
@@ -184,34 +167,3 @@ def labelled_figures(source: str, recipe: Recipe, side: str, *, processes: int =
         },
         "unused": {one.name: one.reason for one in found if isinstance(one, Unused)},
     }
-
-
-def outline(source: str, recipe: Recipe, out: Path, *, processes: int = 1) -> tuple[int, int]:
-    """Write outlines of a recipe's labelled scans that are single slices without bodies.
-
-    :func:`spinenet.training.labels.pairs.chosen` says which are taken, and what T2 takes of T1.
-
-    Returns
-    -------
-    tuple of int
-        (slices whose vertebrae may be taken for labels and are written, slices looked at).
-
-    Raises
-    ------
-    RecipeError, WeightsError
-        The recipe, its sources or the bundle cannot be used.
-    """
-    files = [
-        file
-        for entry in recipe.sources
-        if entry.kind == "spider_mid"
-        for side in labelled_files(entry).values()
-        for file in side
-    ]
-    found = {
-        made[0].name: made
-        for made in found_in(resolve(source), files, processes=processes)
-        if not isinstance(made, Unused) and not made[0].vertebrae
-    }
-    lines = [outline_line(found[name][0], outlines) for name, outlines in chosen(found).items()]
-    return write_outlines(out, lines), len(found)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -18,8 +17,9 @@ from spinenet.evaluation import Score, score_tables
 from spinenet.inference.pipeline import read_spine
 from spinenet.synthetic.cohort import disc_truth, vertebra_truth
 from spinenet.synthetic.image import render
-from spinenet.weights import Bundle, resolve
-from spinenet.weights.networks import load_networks
+from spinenet.training.side_by_side import side_by_side
+from spinenet.weights import resolve
+from spinenet.weights.networks import Networks
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +45,10 @@ def _jobs(share: float, first_seed: int) -> Iterator[_Job]:
             seed += 1
 
 
-def _read(bundle: Bundle, job: _Job) -> tuple[str, _Tables]:
+def _read(made_by: Provenance, networks: Networks, job: _Job) -> tuple[str, _Tables]:
     group, kind, sequence, seed = job
-    torch.set_num_threads(1)
-    networks = load_networks(bundle)
     phantom, name = render(seed, kind=kind, sequence=sequence), f"{group}-{seed}"
     reading = read_spine(phantom.scan, networks)
-    made_by = Provenance(bundle.name, bundle.fingerprint, "", torch.__version__)
     rows = result_rows(Entry(name, ""), ScanFacts.of(phantom.scan), reading, made_by)
     return group, (
         list(rows.vertebrae),
@@ -97,10 +94,10 @@ def figures(
     bundle = resolve(source)
     jobs = list(_jobs(share, first_seed))
     done: list[tuple[str, _Tables]] = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for i, result in enumerate(pool.map(_read, [bundle] * len(jobs), jobs), start=1):
-            done.append(result)
-            logger.info("read %d of %d", i, len(jobs))
+    read = partial(_read, Provenance(bundle.name, bundle.fingerprint, "", torch.__version__))
+    for i, result in enumerate(side_by_side(read, bundle, jobs, processes=processes), start=1):
+        done.append(result)
+        logger.info("read %d of %d", i, len(jobs))
     scores = {"all": _score([tables for _, tables in done]).as_dict()}
     scores["all"]["balanced_accuracy"] = {}
     for group in dict.fromkeys(name for name, _ in done):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spinenet.synthetic.image import render
-from spinenet.training.labelled_score import Account, compare, labelled_figures, share
+from spinenet.training.labelled_score import compare, labelled_figures, share, together
 from spinenet.training.labels.labelled import LabelledScan
 from spinenet.training.recipe import parse_recipe, with_data
 from spinenet.types import Vertebra
@@ -86,7 +86,7 @@ def test_nothing_found() -> None:
 
 def test_an_account_has_shares_with_intervals() -> None:
     scores = [compare(SCAN, SCAN.vertebrae), compare(SCAN, [body("L2", 60)])]
-    account = Account(scores).as_dict()
+    account = together(scores)
     assert (account["scans"], account["bodies"], account["found"], account["named"]) == (2, 6, 4, 3)
     assert account["scans_named_wrongly"] == 1
     value, low, high = account["named_share"]
@@ -94,7 +94,7 @@ def test_an_account_has_shares_with_intervals() -> None:
     assert low == pytest.approx(0.1181, abs=1e-4)
     assert high == pytest.approx(0.8819, abs=1e-4)
     assert share(0, 0) is None
-    assert Account().as_dict()["corner_error_mm"] is None
+    assert together([])["corner_error_mm"] is None
 
 
 def test_figures_of_a_bundle_on_one_side_of_a_recipe(tmp_path: Path) -> None:
