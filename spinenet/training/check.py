@@ -36,8 +36,9 @@ class HeldOut:
     def scores(self, network: nn.Module, loss: Loss, device: torch.device) -> dict[str, float]:
         """``SOURCE/loss`` and one more score of each source that has held-out samples.
 
-        That is ``SOURCE/found``, the share of corners and centres with a response; ``SOURCE/accuracy`` of
-        levels; or ``SOURCE/balanced_accuracy``, the mean over findings and their classes.
+        That is ``SOURCE/found``, the share of corners and centres with a response, or, where no body is,
+        ``SOURCE/quiet``, the share of patches without any; ``SOURCE/accuracy`` of levels; or
+        ``SOURCE/balanced_accuracy``, the mean over findings and their classes.
         """
         scores: dict[str, float] = {}
         was_training = network.training
@@ -66,12 +67,15 @@ class HeldOut:
 
 
 def _found(network: nn.Module, batches: Sequence[Batch]) -> tuple[str, float]:
-    found, there = 0, 0
+    found, there, quiet, shown = 0, 0, 0, 0
     for patches, maps, _, counts in batches:
         peaks = (maps[:, :X_ARROWS] > _PEAK) & counts
-        found += int(((network(patches)[:, :X_ARROWS] > _FOUND) & peaks).sum())
+        responses = network(patches)[:, :X_ARROWS] > _FOUND
+        found += int((responses & peaks).sum())
         there += int(peaks.sum())
-    return "found", found / max(there, 1)
+        quiet += int((~responses.flatten(1).any(1)).sum())
+        shown += len(patches)
+    return ("found", found / there) if there else ("quiet", quiet / max(shown, 1))
 
 
 def _accuracy(network: nn.Module, batches: Sequence[Batch]) -> tuple[str, float]:

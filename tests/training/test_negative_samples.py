@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from spinenet.errors import RecipeError
+from spinenet.networks.shapes import X_ARROWS
 from spinenet.synthetic.negatives.scans import NEGATIVES
+from spinenet.training.check import HeldOut
 from spinenet.training.negatives import CUT_FROM_SPINES, Negatives, open_negatives
-from spinenet.training.recipe import Augmentation, SourceEntry
+from spinenet.training.recipe import Augmentation, SourceEntry, parse_recipe
 from spinenet.training.samples import PatchSample, batch_of
+from spinenet.training.sources import open_sources
 
 
 def entry(**options: Any) -> SourceEntry:
@@ -61,3 +66,27 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=said):
         open_negatives(SourceEntry(kind="negatives", path=path, options=options), network, Augmentation())
+
+
+class Answers(nn.Module):
+    """Gives each patch the same response everywhere."""
+
+    def __init__(self, response: float) -> None:
+        super().__init__()
+        self.response = response
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(patches), X_ARROWS + 8, *patches.shape[2:]), self.response)
+
+
+@pytest.mark.parametrize(("response", "quiet"), [(0.0, 1.0), (0.9, 0.0)])
+def test_where_no_body_is_the_score_is_silence(response: float, quiet: float) -> None:
+    recipe = parse_recipe(
+        'network = "detector"\narchitecture = {}\nsteps = 1\nbatch = 4\nlearning_rate = 1\n'
+        "[stream]\nlanes = 1\nchunk = 1\nrepeats = 1\n[check]\nevery = 1\nsamples = 4\n"
+        '[[sources]]\nkind = "negatives"\noptions = { kinds = ["blobs"] }\n',
+        "here",
+    )
+    held_out = HeldOut(recipe, open_sources(recipe))
+    scores = held_out.scores(Answers(response), lambda network, batch: torch.zeros(()), torch.device("cpu"))
+    assert scores == {"negatives/loss": 0.0, "negatives/quiet": quiet}
