@@ -107,12 +107,15 @@ class Vertebra:
         Name such as "L4"; empty until labelled.
     level_probabilities
         (24,) in the order of :data:`spinenet.anatomy.LEVELS`; None until labelled.
+    findings
+        Class probabilities, each (n_classes,), of the findings of a vertebra that a bundle adds, by name.
     """
 
     slices: tuple[int, ...]
     quads: npt.NDArray[np.float64]
     level: str = ""
     level_probabilities: npt.NDArray[np.float64] | None = None
+    findings: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def mean_quad(self) -> npt.NDArray[np.float64]:
@@ -155,7 +158,7 @@ class Disc:
 
 @dataclass(frozen=True, eq=False)
 class DiscGrade:
-    """Class probabilities of the 11 findings of one disc, by finding name, each (n_classes,)."""
+    """Class probabilities of the 11 findings of one disc and of added ones, by name, each (n_classes,)."""
 
     level: str
     mid_slice: int

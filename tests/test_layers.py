@@ -13,6 +13,7 @@ FLOORS = {
     "spinenet": 0,  # the package itself: its version, and names that are looked up when asked for
     "spinenet.errors": 1,
     "spinenet.anatomy": 1,
+    "spinenet.added_findings": 1,
     "spinenet.printable": 1,
     "spinenet.redaction": 1,
     "spinenet.settings": 1,

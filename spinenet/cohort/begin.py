@@ -63,7 +63,9 @@ def begin(
     waiting("checking the weights")
     bundle = resolve(request.weights)
     ref = _reference(request.weights, bundle)
-    conditions = Conditions(ref.name, ref.fingerprint, bundle.digests, request.settings.deciding)
+    conditions = Conditions(
+        ref.name, ref.fingerprint, bundle.digests, request.settings.deciding, bundle.added
+    )
     if before is not None and load_plan(store) is None:
         before()
     plan = freeze(

@@ -173,7 +173,7 @@ def _write_table(
 ) -> list[dict[str, Any]]:
     """Files of a few hundred thousand rows in ``folder``, whose borders do not depend on the shards."""
     written: list[dict[str, Any]] = []
-    declared = schema(table, ledger.plan.carried)
+    declared = schema(table, ledger.plan.carried, ledger.plan.added)
     groups = _regroup(_parts(ledger, table, commits), declared)
     folder.mkdir()
     while (first := next(groups, None)) is not None or not written:

@@ -204,6 +204,8 @@ def _plain(conditions: Conditions) -> dict[str, Any]:
         "weights_fingerprint": conditions.weights_fingerprint,
         "digests": dict(conditions.digests),
         "settings": dict(conditions.settings),
+        # absent without any, so that the plans of other runs keep their digests
+        **({"added": [finding.plain() for finding in conditions.added]} if conditions.added else {}),
     }
 
 

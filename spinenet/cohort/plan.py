@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from spinenet.added_findings import AddedFinding
 from spinenet.cohort.layout import RUN, revision_of, run_file
 from spinenet.cohort.manifests.columns import COLUMNS
 from spinenet.cohort.manifests.manifest import Entry, entries
@@ -33,12 +34,15 @@ class Conditions:
         Digest of each file by its name.
     settings
         The pipeline's settings that change results, by name.
+    added
+        Findings that the bundle adds.
     """
 
     weights: str
     weights_fingerprint: str
     digests: Mapping[str, str]
     settings: Mapping[str, Any]
+    added: tuple[AddedFinding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,12 @@ class Plan:
     def carried(self) -> tuple[pa.Field, ...]:
         """The manifest's own columns."""
         return tuple(field for field in self.table.schema if field.name not in COLUMNS)
+
+    @property
+    def added(self) -> tuple[AddedFinding, ...]:
+        """Findings that the run's bundle adds to the eleven."""
+        told = self.record["conditions"].get("added", ())
+        return tuple(AddedFinding.of_plain(fields) for fields in told)
 
     @property
     def create_only(self) -> bool:

@@ -185,7 +185,10 @@ def parts_that_stay(ledger: Ledger, commit: Commit) -> dict[str, pa.Table] | Non
     """The tables of a committed shard, each verified by its digest; None where one does not do any more."""
     parts = {name: ledger.read_parts(name, [commit]).get(commit.shard) for name in TABLES}
     sound = {name: part for name, part in parts.items() if part is not None}
-    fits = all(part.schema.names == schema(name, ledger.plan.carried).names for name, part in sound.items())
+    plan = ledger.plan
+    fits = all(
+        part.schema.names == schema(name, plan.carried, plan.added).names for name, part in sound.items()
+    )
     return sound if fits and len(sound) == len(TABLES) else None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from spinenet.added_findings import AddedFinding
 from spinenet.anatomy import FINDINGS
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.tables import HEADER_NUMBERS, HEADER_TEXTS, STAGES, Row, grid_columns
@@ -84,7 +85,13 @@ def failed_rows(
     return ScanRows(row | _geometry(facts) if facts else row)
 
 
-def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenance: Provenance) -> ScanRows:
+def result_rows(
+    entry: Entry,
+    facts: ScanFacts,
+    reading: SpineReading,
+    provenance: Provenance,
+    added: Sequence[AddedFinding] = (),
+) -> ScanRows:
     """The rows of a scan that was read.
 
     Parameters
@@ -93,6 +100,8 @@ def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenanc
         Of the scan as stored.
     reading
         Quads in pixels of the scan as stored; ``seconds`` may hold "read" beside the pipeline's stages.
+    added
+        Findings that the bundle adds.
 
     Returns
     -------
@@ -105,8 +114,10 @@ def result_rows(entry: Entry, facts: ScanFacts, reading: SpineReading, provenanc
     if reading.not_a_spine:
         return ScanRows(scan | _no_spine(facts, reading))
     flags = [*facts.flags, *(["levels_uncertain"] if levels_uncertain(reading.vertebrae) else [])]
-    vertebrae = tuple(_unique(_vertebra_row(identity, facts, vertebra) for vertebra in reading.vertebrae))
-    grades = tuple(_unique(_grade_row(identity, grade) for grade in reading.grades))
+    vertebrae = tuple(
+        _unique(_vertebra_row(identity, facts, vertebra, added) for vertebra in reading.vertebrae)
+    )
+    grades = tuple(_unique(_grade_row(identity, grade, added) for grade in reading.grades))
     scan |= {
         "status": "done",
         "flags": flags,
@@ -155,7 +166,16 @@ def _geometry(facts: ScanFacts) -> Row:
     }
 
 
-def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
+def _added_cells(probabilities: Mapping[str, FloatArray], added: Sequence[AddedFinding]) -> Row:
+    """Cells of the findings of a bundle that this disc or vertebra has."""
+    cells: Row = {}
+    for finding in added:
+        if finding.name in probabilities:
+            cells |= finding.cells(np.asarray(probabilities[finding.name], np.float64))
+    return cells
+
+
+def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra, added: Sequence[AddedFinding]) -> Row:
     quad = vertebra.mean_quad
     column, row = quad.mean(axis=0)
     centre = facts.affine @ np.array([row, column, float(np.mean(vertebra.slices)), 1.0])
@@ -172,10 +192,11 @@ def _vertebra_row(identity: Row, facts: ScanFacts, vertebra: Vertebra) -> Row:
             for j, axis in enumerate("xy")
         },
         **{f"centre_{axis}_mm": float(value) for axis, value in zip("xyz", centre, strict=False)},
+        **_added_cells(vertebra.findings, added),
     }
 
 
-def _grade_row(identity: Row, grade: DiscGrade) -> Row:
+def _grade_row(identity: Row, grade: DiscGrade, added: Sequence[AddedFinding]) -> Row:
     row: Row = {key: identity[key] for key in ("scan_id", "subject_id")}
     row |= {"level": grade.level, "mid_slice": grade.mid_slice}
     for finding in FINDINGS:
@@ -183,7 +204,7 @@ def _grade_row(identity: Row, grade: DiscGrade) -> Row:
         row[finding.name] = finding.values[int(np.argmax(probabilities))]
         row |= {f"{finding.name}_p{v}": float(p) for v, p in zip(finding.values, probabilities, strict=True)}
         row[f"{finding.name}_expected"] = float(np.dot(finding.values, probabilities))
-    return row
+    return row | _added_cells(grade.probabilities, added)
 
 
 def _unique(rows: Iterable[Row]) -> Iterable[Row]:

@@ -153,7 +153,7 @@ def infer(
         failure = Failure("no_vertebrae", "no vertebra was found in the scan", seconds)
         return Outcome(failed_rows(entry, failure, made_by, facts), detected, trace)
     stored = replace(reading_on_grid(reading, scan.pixel_spacing, facts.pixel_spacing), seconds=seconds)
-    return Outcome(result_rows(entry, facts, stored, made_by), detected, trace)
+    return Outcome(result_rows(entry, facts, stored, made_by, networks.findings), detected, trace)
 
 
 def failed(entry: Entry, failure: Failure, orders: Orders, trace: Trace = ()) -> Outcome:

@@ -64,11 +64,12 @@ def _tables(
     """The shard's part of each table: rows of outcomes, and those that are kept."""
     rows = [outcome.rows for outcome in outcomes]
     ids = [r.scan["scan_id"] for r in rows]
+    added = job.ledger.plan.added
     places = {entry.scan_id: at for at, entry in enumerate(shard.entries)}
     tables = {
         "scans": to_table("scans", [r.scan for r in rows], shard.carried.take([places[i] for i in ids])),
-        "vertebrae": to_table("vertebrae", [row for r in rows for row in r.vertebrae]),
-        "grades": to_table("grades", [row for r in rows for row in r.grades]),
+        "vertebrae": to_table("vertebrae", [row for r in rows for row in r.vertebrae], added=added),
+        "grades": to_table("grades", [row for r in rows for row in r.grades], added=added),
     }
     if kept is None:
         return tables

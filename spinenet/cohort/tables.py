@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from spinenet.added_findings import AddedFinding
 from spinenet.anatomy import FINDINGS, LEVELS, REASONS, SACRAL_RELABEL, Finding
 from spinenet.types import CORNERS
 
@@ -90,6 +92,17 @@ def _finding_fields(finding: Finding) -> list[tuple[str, pa.DataType]]:
     return [*fields, (f"{finding.name}_expected", pa.float32())] if finding.ordinal else fields
 
 
+def _added_fields(finding: AddedFinding) -> list[pa.Field]:
+    plain = finding.plain()
+    told = {"scale": plain["scale"], "codes": json.dumps(plain["codes"])}
+    fields = [
+        pa.field(name, pa.float32(), metadata={"description": sentence})
+        for name, sentence in finding.columns()
+    ]
+    grade = fields[0]
+    return [pa.field(grade.name, pa.int8(), metadata={**grade.metadata, **told}), *fields[1:]]
+
+
 SCANS: pa.Schema = _schema(
     "scans",
     [
@@ -148,28 +161,38 @@ GRADES: pa.Schema = _schema(
 )
 
 
-def schema(table: str, carried: Sequence[pa.Field] = ()) -> pa.Schema:
+def schema(table: str, carried: Sequence[pa.Field] = (), added: Sequence[AddedFinding] = ()) -> pa.Schema:
     """Schema of a table by name, with the columns that a manifest carries into ``scans``.
 
-    A carried column that has the name of one of the table's own becomes ``manifest_<name>``.
+    A carried column that has the name of one of the table's own becomes ``manifest_<name>``. Findings that a
+    bundle adds have their columns at the end of ``grades`` or ``vertebrae``, with their coding in the fields'
+    metadata.
     """
     own = {"scans": SCANS, "vertebrae": VERTEBRAE, "grades": GRADES}[table]
     if table != "scans":
-        return own
+        new = [column for finding in added if finding.table == table for column in _added_fields(finding)]
+        return pa.schema([*own, *new], own.metadata) if new else own
     taken = set(own.names)
     extra = [f.with_name(f"{PREFIX}{f.name}") if f.name in taken else f for f in carried]
     return pa.schema([*own, *extra], own.metadata)
 
 
-def to_table(table: str, rows: Sequence[Row], carried: pa.Table | None = None) -> pa.Table:
+def to_table(
+    table: str,
+    rows: Sequence[Row],
+    carried: pa.Table | None = None,
+    added: Sequence[AddedFinding] = (),
+) -> pa.Table:
     """Rows as an Arrow table of the table's schema, absent values null.
 
     Parameters
     ----------
     carried
         The manifest's own columns, one row for each of ``rows``; for ``scans`` only.
+    added
+        Findings that the bundle adds.
     """
-    own = schema(table)
+    own = schema(table, added=added)
     columns = [_column(table, f, [row.get(f.name) for row in rows]) for f in own]
     if table == "scans" and carried is not None:
         columns += [column.combine_chunks() for column in carried.columns]

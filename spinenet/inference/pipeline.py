@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 from torch import nn
 
+from spinenet.added_findings import AddedFinding, of_what
 from spinenet.errors import DiscError
 from spinenet.geometry import on_grid, reading_on_grid, to_square_pixels
+from spinenet.inference.bodies import grade_bodies
 from spinenet.inference.passes import pass_through
 from spinenet.settings import Settings
 from spinenet.stages.crops import disc_mid_slice, disc_pairs, disc_volume, vertebra_volume
@@ -98,6 +100,7 @@ def read_square(
     # by what was detected alone: a scan that is graded again, with whatever weights, gets the same verdict
     no_spine = bool(detected) and not is_spine(detected, scan.pixel_spacing[0], scan.slice_spacing)
     grades, failures = ((), ()) if no_spine else grade(scan, named, networks, settings)
+    named = named if no_spine else grade_bodies(scan, named, networks, settings.batch_size)
     clock.append(time.perf_counter())
     return SpineReading(
         vertebrae=named,
@@ -186,16 +189,25 @@ def grade(
         Discs that could not be cropped, or whose level another disc has.
     """
     discs, failures = disc_images(scan, vertebrae)
-    return grade_discs(discs, networks.grading, settings.batch_size), failures
+    added = of_what(networks.findings, "disc")
+    return grade_discs(discs, networks.disc_grading, settings.batch_size, added), failures
 
 
-def grade_discs(discs: Sequence[Disc], grading: nn.Module, batch_size: int) -> tuple[DiscGrade, ...]:
-    """Grade disc volumes in their order, ``batch_size`` of them in one pass through the grading network."""
+def grade_discs(
+    discs: Sequence[Disc], grading: nn.Module, batch_size: int, added: Sequence[AddedFinding] = ()
+) -> tuple[DiscGrade, ...]:
+    """Grade disc volumes in their order, ``batch_size`` of them in one pass through the grading network.
+
+    Parameters
+    ----------
+    added
+        Findings that the network gives logits of after those of the eleven.
+    """
     grades = []
     for batch in _batches(discs, batch_size):
         heads = pass_through(grading, np.stack([disc.volume for disc in batch])[:, None], len(batch))
         for k, disc in enumerate(batch):
-            grades.append(disc_grade(disc.level, disc.mid_slice, [head[k] for head in heads]))
+            grades.append(disc_grade(disc.level, disc.mid_slice, [head[k] for head in heads], added))
     return tuple(grades)
 
 

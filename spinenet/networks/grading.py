@@ -51,8 +51,8 @@ class BasicBlock(nn.Module):
         return out
 
 
-class GradingNetwork(nn.Module):
-    """Findings of one disc; arXiv:2205.01683.
+class GradingTrunk(nn.Module):
+    """The convolutions below the heads, which findings that are added later can share or have anew.
 
     Parameters
     ----------
@@ -75,6 +75,19 @@ class GradingNetwork(nn.Module):
         self.layer3 = _stage(2 * width, 4 * width, blocks[2], stride=2)
         self.layer4 = _stage(4 * width, 8 * width, blocks[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool3d(1)
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 1, 9, 112, 224) volumes to the maps (N, channels, 9, rows, columns) of the last two stages."""
+        y = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        third = self.layer3(self.layer2(self.layer1(y)))
+        return third, self.layer4(third)
+
+
+class GradingNetwork(GradingTrunk):
+    """Findings of one disc; arXiv:2205.01683. Parameters as those of :class:`GradingTrunk`."""
+
+    def __init__(self, width: int = 64, blocks: Sequence[int] = (3, 4, 6, 3)) -> None:
+        super().__init__(width, blocks)
         for name, finding in zip(HEADS, FINDINGS, strict=True):
             self.add_module(name, nn.Linear(8 * width, finding.n_classes))
 
@@ -91,10 +104,11 @@ class GradingNetwork(nn.Module):
         tuple of Tensor
             (N, n_classes) for each of :data:`spinenet.anatomy.FINDINGS`.
         """
-        y = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            y = stage(y)
-        y = self.avgpool(y).flatten(1)
+        return self.graded(self.maps(x)[1])
+
+    def graded(self, last: Tensor) -> tuple[Tensor, ...]:
+        """The logits from the map of the last stage; as :meth:`forward`."""
+        y = self.avgpool(last).flatten(1)
         return tuple(self.get_submodule(name)(y) for name in HEADS)
 
 

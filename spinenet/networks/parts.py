@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ CLASSES: Mapping[str, Callable[..., nn.Module]] = {
     "context": ContextNetwork,
     "grading": GradingNetwork,
 }
+Module = TypeVar("Module", bound=nn.Module)
 _NAMED_AT_MOST = 3  # a wrong file mismatches in hundreds of keys; a few show what it is
 
 
@@ -46,7 +48,11 @@ def load_state(part: str, architecture: Architecture, state: Mapping[str, Tensor
     WeightsError
         If a name or shape does not match; the message names some that do not.
     """
-    network = build(part, architecture)
+    return load_into(build(part, architecture), state, where)
+
+
+def load_into(network: Module, state: Mapping[str, Tensor], where: str) -> Module:
+    """A network without values, filled as :func:`load_state` does."""
     check_state(network.state_dict(), state, where)
     network.load_state_dict(
         {key: _widened(tensor) for key, tensor in state.items()}, strict=True, assign=True

@@ -154,7 +154,28 @@ def disc_volume(volume: ImageArray, below: Vertebra, above: Vertebra) -> npt.NDA
         raise DiscError("the median intensity of the vertebral bodies is not positive")
     mid = disc_mid_slice(below, above)
     lower, upper = quad_at(below, mid), quad_at(above, mid)
-    quad = np.stack((upper[1], lower[0], lower[3], upper[2]))
+    return _cut(volume, np.stack((upper[1], lower[0], lower[3], upper[2])), mid, median)
+
+
+def body_volume(volume: ImageArray, vertebra: Vertebra) -> npt.NDArray[np.float32]:
+    """Crop one vertebral body as :func:`disc_volume` crops a disc, for findings of a vertebra.
+
+    The frame fits a body too: it is as deep as its discs, and less high than their crop.
+
+    Raises
+    ------
+    DiscError
+        The body has no pixels or no positive median, or no extent.
+    """
+    median = _body_median(volume, vertebra)
+    if not median > 0:
+        raise DiscError("the median intensity of the vertebral body is not positive")
+    mid = vertebra.mid_slice
+    return _cut(volume, quad_at(vertebra, mid), mid, median)
+
+
+def _cut(volume: ImageArray, quad: Points, mid: int, median: float) -> npt.NDArray[np.float32]:
+    """Nine slices around ``mid`` of what a quad outlines there, levelled and scaled."""
     height, width, slices = volume.shape
     matrix, canvas = _levelling(quad, height, width)
     rows, columns = _disc_range(transform(matrix, quad))

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from spinenet.anatomy import FINDINGS
+from spinenet.added_findings import AddedFinding
+from spinenet.anatomy import FINDINGS, Finding
 from spinenet.types import DiscGrade
 
 
-def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> DiscGrade:
+def disc_grade(
+    level: str, mid_slice: int, logits: Sequence[npt.ArrayLike], added: Sequence[AddedFinding] = ()
+) -> DiscGrade:
     """Make the grades of one disc from its logits (arXiv:2205.01683, grading).
 
     Parameters
@@ -22,7 +25,9 @@ def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> D
     mid_slice
         Index of its middle slice.
     logits
-        One array (n_classes,) for each of :data:`spinenet.anatomy.FINDINGS`.
+        One array (n_classes,) for each of :data:`spinenet.anatomy.FINDINGS`, then for each of ``added``.
+    added
+        Findings of a disc that the bundle adds.
 
     Raises
     ------
@@ -30,7 +35,8 @@ def disc_grade(level: str, mid_slice: int, logits: Sequence[npt.ArrayLike]) -> D
         The number of heads or classes differs from that of the findings.
     """
     probabilities = {}
-    for finding, values in zip(FINDINGS, logits, strict=True):
+    findings: tuple[Finding | AddedFinding, ...] = (*FINDINGS, *added)
+    for finding, values in zip(findings, logits, strict=True):
         row = softmax(np.asarray(values, dtype=np.float64))
         if row.shape != (finding.n_classes,):
             raise ValueError(f"{finding.name} has {finding.n_classes} classes, not {row.shape}")

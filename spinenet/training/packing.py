@@ -90,7 +90,7 @@ def pack(
     taken = f"; {', '.join(absent)} of the bundle {other.name}" if other is not None else ""
     made = save_bundle(
         bundle,
-        Networks(**modules),
+        Networks.of(modules),
         name=name,
         architecture=architecture,
         licence=sentences(licence for _, licence in words),

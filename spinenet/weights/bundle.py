@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spinenet.added_findings import AddedFinding
 from spinenet.errors import WeightsError
-from spinenet.weights.description import DESCRIPTION_FILE, PARTS, file_name, read_description, sha256_of
+from spinenet.weights.description import (
+    DESCRIPTION_FILE,
+    added_findings,
+    file_name,
+    read_description,
+    sha256_of,
+    weights_files,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A folder with four safetensors files that were found to be those of its ``bundle.json``.
+    """A folder with safetensors files that were found to be those of its ``bundle.json``.
 
     :func:`verified_bundle` makes one, and so do all that write or fetch one; whoever holds it need not
     read the files again to know what they are.
@@ -22,7 +30,7 @@ class Bundle:
     Attributes
     ----------
     folder
-        Holds ``bundle.json`` and the four files.
+        Holds ``bundle.json`` and the files of the networks.
     description
         The contents of ``bundle.json``.
     digests
@@ -37,6 +45,11 @@ class Bundle:
     def name(self) -> str:
         """What the bundle calls itself; its folder's name where it does not."""
         return str(self.description.get("name", self.folder.name))
+
+    @property
+    def added(self) -> tuple[AddedFinding, ...]:
+        """Findings that it adds to the eleven."""
+        return added_findings(self.description, str(self.folder / DESCRIPTION_FILE))
 
     @property
     def fingerprint(self) -> str:
@@ -60,8 +73,8 @@ def verified_bundle(folder: Path) -> Bundle:
     """
     description = read_description(folder)
     digests: dict[str, str] = {}
-    for part in PARTS:
-        path = folder / file_name(part)
+    for name in weights_files(description, str(folder / DESCRIPTION_FILE)):
+        path = folder / name
         if not path.is_file():
             raise WeightsError(f"The bundle {folder} is incomplete: {path.name} is missing.")
         digests[path.name] = sha256_of(path)

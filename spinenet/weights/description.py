@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spinenet.added_findings import AddedFinding
 from spinenet.errors import WeightsError
 
-FORMAT_VERSION = 1
+PLAIN_VERSION, FORMAT_VERSION = 1, 2
+"""Format of a bundle of four networks alone, and of one with findings that it adds."""
 DESCRIPTION_FILE = "bundle.json"
 PARTS: tuple[str, ...] = ("detector", "appearance", "context", "grading")
 """The four networks of a bundle."""
@@ -64,7 +67,35 @@ def parse_description(text: str, where: str) -> dict[str, Any]:
         missing = [key for key in wanted if not isinstance(found, dict) or key not in found]
         if missing:
             raise WeightsError(f"{where} lacks {', '.join(missing)} under {entry!r}.")
+    lacking = [name for name in weights_files(description, where) if name not in description["files"]]
+    if lacking:
+        raise WeightsError(f"{where} lacks {', '.join(lacking)} under 'files'.")
     return description
+
+
+def added_findings(description: Mapping[str, Any], where: str) -> tuple[AddedFinding, ...]:
+    """The findings that a bundle adds to the eleven, by its description.
+
+    Raises
+    ------
+    WeightsError
+        One is not described as it should be.
+    """
+    try:
+        return tuple(AddedFinding.of_plain(fields) for fields in description.get("added", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{where} describes an added finding that cannot be used: {error}.") from error
+
+
+def weights_files(description: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """Names of a bundle's weights files: of its networks, then of the findings that it adds."""
+    added = added_findings(description, where)
+    return (*map(file_name, PARTS), *(added_file(finding.name) for finding in added))
+
+
+def added_file(finding: str) -> str:
+    """Name of the file of an added finding's head."""
+    return file_name(f"added_{finding}")
 
 
 def file_name(part: str) -> str:

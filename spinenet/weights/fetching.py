@@ -20,11 +20,10 @@ from spinenet.storage.disk import move_folder
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import (
     DESCRIPTION_FILE,
-    PARTS,
-    file_name,
     is_bundle,
     parse_description,
     sha256_of,
+    weights_files,
 )
 from spinenet.weights.downloads import Progress, download, forget, storage_errors
 from spinenet.weights.names import NAMES, PACKAGED, PUBLISHED
@@ -156,7 +155,7 @@ def _fetch_bundle(url: str, accept_licence: bool, force: bool, progress: Progres
         description = _fetch_description(url, staging)
         if description.get("acceptance_required"):
             _demand_acceptance(bare(url), accept_licence)
-        for name in (file_name(part) for part in PARTS):
+        for name in weights_files(description, bare(url)):
             sha256 = description["files"][name]
             _download_if_missing(f"{base}/{name}", staging / name, sha256, progress)
         try:

@@ -64,7 +64,7 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
     with storage_errors(target):
         return save_bundle(
             target,
-            Networks(**modules),
+            Networks.of(modules),
             name=release.name,
             architecture=release.architecture,
             licence=release.terms,
