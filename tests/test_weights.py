@@ -133,7 +133,7 @@ class TestBundle:
     def test_newer_format_is_refused(self, tmp_path: Path) -> None:
         folder = tiny_bundle(tmp_path / "bundle")
         text = (folder / "bundle.json").read_text()
-        (folder / "bundle.json").write_text(text.replace('"format_version": 1', '"format_version": 2'))
+        (folder / "bundle.json").write_text(text.replace('"format_version": 1', '"format_version": 3'))
         with pytest.raises(WeightsError, match="update spinenet"):
             load_networks(verified_bundle(folder))
 

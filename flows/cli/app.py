@@ -14,6 +14,7 @@ import typer
 from flows.cli.check import check
 from flows.cli.demo import demo
 from flows.cli.finalise import finalise
+from flows.cli.finetune import finetune
 from flows.cli.index import index
 from flows.cli.plan import plan
 from flows.cli.printing import LineFormatter, say
@@ -28,6 +29,7 @@ from flows.stopping import Stop, leave
 from spinenet import __version__
 from spinenet.errors import (
     ClusterNameError,
+    LabelsError,
     ManifestError,
     OtherRun,
     OutputError,
@@ -46,13 +48,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (demo, index, check, run, plan, shard, finalise, status):
+for _command in (demo, index, check, run, plan, shard, finalise, status, finetune):
     app.command()(_command)
 app.add_typer(weights_app, name="weights")
 app.add_typer(train_app, name="train")
 
 _USAGE_ERRORS = (
     ClusterNameError,
+    LabelsError,
     ManifestError,
     OtherRun,
     OutputError,

@@ -83,3 +83,17 @@ class WithAdded(nn.Module):
         shared = features(maps)
         added = tuple(head(x, shared) for head in self.heads)
         return added if self.alone else (*self.grading.graded(maps[1]), *added)
+
+
+class TrunkFeatures(nn.Module):
+    """The features of a grading network's trunk, as heads that share it see them."""
+
+    def __init__(self, grading: nn.Module) -> None:
+        super().__init__()
+        if not isinstance(grading, GradingTrunk):
+            raise TypeError("features are those of a grading network's trunk")
+        self.trunk = grading
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, n) features of (N, 1, 9, 112, 224) volumes."""
+        return features(self.trunk.maps(x))

@@ -26,6 +26,7 @@ def write_cohort(
     seed: int,
     kinds: Sequence[str] = ("lumbar",),
     sequences: Sequence[str] = ("T2",),
+    fractures: float = 0.0,
 ) -> Path:
     """Make subjects, one scan each, and write them with what is true of them.
 
@@ -38,6 +39,8 @@ def write_cohort(
         Subject i is drawn from seed + i alone.
     kinds, sequences
         Members of :data:`spinenet.synthetic.image.KINDS` and ``SEQUENCES``; subjects take them in turn.
+    fractures
+        Share of the vertebrae that are fractured; the truth has a column ``wedge_fracture`` then.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def write_cohort(
     for i in range(n_subjects):
         kind, sequence = kinds[i % len(kinds)], sequences[i % len(sequences)]
         name = f"sub-{seed + i:06d}"
-        phantom = render(seed + i, kind=kind, sequence=sequence)
+        phantom = render(seed + i, kind=kind, sequence=sequence, fractures=fractures)
         write_series(
             folder / "dicom" / name,
             phantom.scan,
@@ -58,7 +61,7 @@ def write_cohort(
             description=f"{sequence} sagittal {kind} spine",
         )
         lines.append(f"{name},{name},dicom/{name},{kind},{sequence}")
-        vertebrae += vertebra_truth(name, phantom)
+        vertebrae += vertebra_truth(name, phantom, fractures=bool(fractures))
         discs += disc_truth(name, phantom)
     truth = folder / TRUTH_FOLDER
     truth.mkdir(parents=True, exist_ok=True)
@@ -69,8 +72,14 @@ def write_cohort(
     return manifest
 
 
-def vertebra_truth(scan_id: str, phantom: Phantom) -> list[dict[str, Any]]:
-    """One row per vertebra that is at all in view: mean corners in stored pixels, slices, share in view."""
+def vertebra_truth(scan_id: str, phantom: Phantom, *, fractures: bool = False) -> list[dict[str, Any]]:
+    """One row per vertebra that is at all in view: mean corners in stored pixels, slices, share in view.
+
+    Parameters
+    ----------
+    fractures
+        Whether it is told which are fractured.
+    """
     rows = []
     for vertebra in phantom.vertebrae:
         if vertebra.share_in_view <= 0:
@@ -81,6 +90,8 @@ def vertebra_truth(scan_id: str, phantom: Phantom) -> list[dict[str, Any]]:
             row |= {f"{corner}_x": float(x), f"{corner}_y": float(y)}
         row["share_in_view"] = vertebra.share_in_view
         row["row_spacing_mm"], row["column_spacing_mm"] = phantom.scan.pixel_spacing
+        if fractures:
+            row["wedge_fracture"] = int(vertebra.fractured)
         rows.append(row)
     return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from spinenet.anatomy import FINDINGS, LEVEL_INDEX, LEVELS, disc_level
 from spinenet.synthetic.anatomy import Spine, sample_spine
 from spinenet.synthetic.canvas import Canvas
+from spinenet.synthetic.fractures import is_fractured, with_fractures
 from spinenet.synthetic.section import draw_section
 from spinenet.synthetic.surroundings import Surroundings, sample_surroundings
 from spinenet.synthetic.tissues import Tissues, sample_tissues
@@ -57,6 +58,7 @@ class TrueVertebra:
     slices: tuple[int, ...]
     quads: npt.NDArray[np.float64]
     share_in_view: float
+    fractured: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +191,13 @@ def true_vertebrae(subject: Subject) -> tuple[TrueVertebra, ...]:
         if slices:
             stacked = np.array(quads)
             vertebrae.append(
-                TrueVertebra(body.level, tuple(slices), stacked, _share_in_view(stacked.mean(axis=0), a))
+                TrueVertebra(
+                    body.level,
+                    tuple(slices),
+                    stacked,
+                    _share_in_view(stacked.mean(axis=0), a),
+                    is_fractured(body),
+                )
             )
     return tuple(sorted(vertebrae, key=lambda v: float(v.quads.mean(axis=0)[:, 1].mean())))
 
@@ -218,8 +226,15 @@ def slice_rng(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng([seed, 7, index])
 
 
-def render(seed: int, *, kind: str = "lumbar", sequence: str = "T2", balance: float = 0.0) -> Phantom:
+def render(
+    seed: int, *, kind: str = "lumbar", sequence: str = "T2", balance: float = 0.0, fractures: float = 0.0
+) -> Phantom:
     """Draw a subject's whole scan.
+
+    Parameters
+    ----------
+    fractures
+        Share of the vertebrae that are fractured to a wedge; see :mod:`spinenet.synthetic.fractures`.
 
     Returns
     -------
@@ -227,6 +242,10 @@ def render(seed: int, *, kind: str = "lumbar", sequence: str = "T2", balance: fl
         The same for the same arguments. Stored values are whole numbers from 0 to 4095.
     """
     subject = sample_subject(np.random.default_rng([seed, 3]), kind=kind, sequence=sequence, balance=balance)
+    if fractures:
+        # from numbers of its own, so that all else of the subject is drawn as without
+        spine = with_fractures(subject.spine, np.random.default_rng([seed, 11]), fractures)
+        subject = replace(subject, spine=spine)
     a = subject.acquisition
     volume = np.stack([render_slice(subject, k, slice_rng(seed, k)) for k in range(a.slices)], axis=2)
     return Phantom(as_scan(volume, a), true_vertebrae(subject), true_discs(subject))
