@@ -1,9 +1,9 @@
-"""Fine-tuning measured on two cohorts: python tests/benchmarks/finetune_curves.py wedge|bulging [options].
+"""Fine-tuning on two cohorts: python tests/benchmarks/finetune_curves.py wedge|bulging FOLDER [options].
 
-`wedge` draws lumbar scans of which some vertebrae are fractured to a wedge, runs them, learns the finding from the
-run's vertebrae and says how well it does on subjects that were held out. `bulging` takes SPIDER's T2 mid slices, each
-repeated to a volume, and learns the finding *disc bulging*, which no bundle has, from 30, 60 and 120 patients. Both go
-through the commands that a user types, and print the figures of the new bundle with the minutes that each part took.
+``wedge`` draws lumbar scans of which some vertebrae are fractured, runs them, learns the finding from the run's
+vertebrae and says how well it does on subjects that were held out. ``bulging`` takes SPIDER's T2 mid slices, each
+repeated to a volume, and learns *disc bulging*, which no bundle has, from 30, 60 and 120 patients. Both go
+through the commands that a user types, and print the new bundle's figures with the minutes of each part.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import nibabel
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from spinenet.synthetic.cohort import TRUTH_FOLDER, write_cohort
 
 REPEATS, SLICE_MM = 9, 4.0
-"""Copies of a single slice, as many as a disc's image has, and the distance that is said to be between them."""
+"""Copies of a single slice, as many as a disc's image has, and the distance said to be between them."""
 FRACTURED = 0.15
 """Share of the drawn vertebrae that are fractured."""
 DISCS = ("L5-S1", "L4-L5", "L3-L4", "L2-L3", "L1-L2", "T12-L1", "T11-T12", "T10-T11", "T9-T10", "T8-T9")
@@ -70,7 +72,7 @@ def bulging_cohort(folder: Path, spider: Path, patients: int | None) -> tuple[Pa
     return manifest, written(folder / "labels.csv", ("subject_id", "disc", "bulging"), labels)
 
 
-def write_volume(file: Path, image: np.ndarray, spacing: tuple[float, float]) -> None:
+def write_volume(file: Path, image: npt.NDArray[np.float32], spacing: tuple[float, float]) -> None:
     """A slice, repeated, as a sagittal NIfTI volume: rows run down, columns to the back."""
     affine = np.zeros((4, 4))
     # from (row, column, slice) to patient mm, as NIfTI counts it: right, front and up are positive
@@ -83,3 +85,54 @@ def written(file: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([head, *rows])
     return file
+
+
+def told(folder: Path, finding: str) -> dict[str, Any]:
+    """What a bundle says of a finding that it adds."""
+    added = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["added"]
+    found: dict[str, Any] = next(one for one in added if one["name"] == finding)
+    return found
+
+
+def wedge(folder: Path, scans: int, weights: str, more: Sequence[str]) -> None:
+    """A wedge fracture of a vertebra, on drawn scans."""
+    began = time.monotonic()
+    manifest, labels = wedge_cohort(folder, scans)
+    drawn = (time.monotonic() - began) / 60
+    ran = spine_net("run", manifest, folder / "OUT", "--weights", weights)
+    words = ("--finding", "wedge_fracture", "--of", "vertebra", "--bundle", folder / "bundle", *more)
+    learnt = spine_net("finetune", folder / "OUT", labels, *words)
+    figures = told(folder / "bundle", "wedge_fracture")["figures"]
+    print(json.dumps({"minutes": {"draw": drawn, "run": ran, "finetune": learnt}, **figures}, indent=2))  # noqa: T201
+
+
+def bulging(folder: Path, spider: Path, patients: int | None, weights: str, more: Sequence[str]) -> None:
+    """Disc bulging on SPIDER's T2 mid slices, from 30, 60 and 120 patients."""
+    manifest, labels = bulging_cohort(folder, spider, patients)
+    ran = spine_net("run", manifest, folder / "OUT", "--weights", weights)
+    words = ("--finding", "bulging", "--bundle", folder / "bundle", *more)
+    learnt = spine_net("finetune", folder / "OUT", labels, *words)
+    figures = told(folder / "bundle", "bulging")["figures"]
+    print(json.dumps({"minutes": {"run": ran, "finetune": learnt}, **figures}, indent=2))  # noqa: T201
+
+
+def main() -> None:
+    """Measure what the command line names; words after ``--`` go to ``spinenet finetune``."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("wedge", "bulging"))
+    parser.add_argument("folder", type=Path, help="for the cohort, the run and the bundle; gone on with")
+    parser.add_argument("--weights", default="open")
+    parser.add_argument("--scans", type=int, default=200, help="of wedge")
+    parser.add_argument("--spider", type=Path, help="of bulging: folder with mid.csv, mid and gradings.csv")
+    parser.add_argument("--patients", type=int, help="of bulging: the first ones only")
+    parser.add_argument("more", nargs="*", default=[])
+    asked = parser.parse_args()
+    if asked.what == "wedge":
+        wedge(asked.folder, asked.scans, asked.weights, asked.more)
+    else:
+        curve = asked.more or ["--curve", "30,60,120", "--folds", "5"]
+        bulging(asked.folder, asked.spider, asked.patients, asked.weights, curve)
+
+
+if __name__ == "__main__":
+    main()
