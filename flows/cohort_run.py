@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flows.about import about
@@ -43,6 +43,8 @@ class RunSummary:
         Rows by "done", "excluded" or the reason of their failure; they sum to ``n_rows``.
     n_before
         Rows that an earlier start had done.
+    not_validated
+        Findings that the weights are not stated to be validated for; None where that is not known.
     """
 
     out: str
@@ -50,6 +52,7 @@ class RunSummary:
     n_before: int
     states: Mapping[str, int]
     seconds: float
+    not_validated: Sequence[str] | None = None
 
     @property
     def n_failed(self) -> int:
@@ -98,21 +101,27 @@ def run_cohort(request: RunRequest, way: Way = Way(), reporter: Reporter | None 
 
     before = None if way.cluster == LOCAL else reachable
     job = replace(begin(request, about(), waiting=reporter.waiting, before=before), report=reporter.scan)
-    store, plan, n_before = job.ledger.store, job.ledger.plan, job.todo.n_before
+    plan, n_before = job.ledger.plan, job.todo.n_before
     if job.todo.final is not None:
         _say_what_stays(job.todo.final)
-        return RunSummary(store.url(), plan.n_rows, plan.n_rows, job.todo.final, time.monotonic() - began)
+        return _summary(job, plan.n_rows, job.todo.final, began)
     if job.todo.n_again:
         log.info("%d scans that failed are read again", job.todo.n_again)
     reporter.started(plan.n_rows, n_before, plan.n_shards)
     try:
         with observer(way.prefect, reporter.waiting) as observing:
             states = _finished(job, request, way, reporter, observing)
-            summary = RunSummary(store.url(), plan.n_rows, n_before, states, time.monotonic() - began)
+            summary = _summary(job, n_before, states, began)
             observing.outcome = summary
         return summary
     finally:
         reporter.finished()
+
+
+def _summary(job: Job, n_before: int, states: Mapping[str, int], began: float) -> RunSummary:
+    store, plan = job.ledger.store, job.ledger.plan
+    seconds = time.monotonic() - began
+    return RunSummary(store.url(), plan.n_rows, n_before, states, seconds, plan.not_validated)
 
 
 def _finished(

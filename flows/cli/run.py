@@ -50,6 +50,7 @@ def run(
 ) -> None:
     """Read every scan of a manifest and write the tables; started again, it goes on."""
     from flows.progress import reporter_here
+    from spinenet.weights.domain import validation_sentence
 
     request = request_of(
         manifest=manifest,
@@ -76,4 +77,6 @@ def run(
     finally:
         reporter.finished()
     say(f"{summary.n_rows} scans: {counted(summary.states)}. Tables in {summary.out}")
+    if sentence := validation_sentence(summary.not_validated):
+        say(sentence)
     raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)

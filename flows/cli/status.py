@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from spinenet.cohort.status import RunStatus
 
 DOUBTFUL: Mapping[str, str] = MappingProxyType(
-    {"levels_uncertain": "levels uncertain", "not_a_spine": "not a spine"}
+    {
+        "levels_uncertain": "levels uncertain",
+        "not_a_spine": "not a spine",
+        "outside_domain": "outside the weights' domain",
+    }
 )
 """Flags of done scans that are counted beside the states, and their words."""
 
@@ -31,6 +35,7 @@ def status(
     """Every manifest row's state, failures grouped by reason, pace and time left."""
     from spinenet.cohort.status import read_status
     from spinenet.storage import Store
+    from spinenet.weights.domain import validation_sentence
 
     store = Store.at(out)
     if as_json:
@@ -43,6 +48,8 @@ def status(
     if account.due:
         due = counted(account.due)
         typer.echo(wrapped(f"The next start reads again what may have failed by its surroundings: {due}."))
+    if sentence := validation_sentence(account.not_validated):
+        typer.echo(wrapped(sentence))
     typer.echo(
         "The tables are written."
         if account.finished
@@ -80,6 +87,7 @@ def _account(account: RunStatus, rows: bool) -> dict[str, object]:
         "committed": account.n_committed,
         "states": dict(account.states),
         "flags": dict(account.flags),
+        "not_validated": account.not_validated,
         "due": dict(account.due),
         "rows_per_second": account.rows_per_second,
         "seconds_left": account.seconds_left,

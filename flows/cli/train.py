@@ -100,15 +100,30 @@ def pack_bundle(
     figures: Annotated[
         Path | None, typer.Option(help="JSON that `spinenet train score` printed, for bundle.json.")
     ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="TOML of what the bundle is for, or synthetic or open, the package's own."
+        ),
+    ] = None,
 ) -> None:
     """Make a bundle of the checkpoints of a folder, with a card that says how they were trained."""
     import json
 
     from spinenet.training.packing import CARD_FILE, pack
+    from spinenet.weights.domain import named_domain
 
     scores = json.loads(figures.read_text(encoding="utf-8")) if figures else None
     kept = dict(map(_share, keep or []))
-    made = pack(folder, bundle, name=name or bundle.resolve().name, rest=rest, kept=kept, figures=scores)
+    made = pack(
+        folder,
+        bundle,
+        name=name or bundle.resolve().name,
+        rest=rest,
+        kept=kept,
+        figures=scores,
+        domain=None if domain is None else named_domain(domain),
+    )
     say(f"Packed {made.folder}, described in {made.folder / CARD_FILE}; use it with `--weights {bundle}`")
 
 

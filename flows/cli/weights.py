@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.printing import say, table_console
+from flows.cli.printing import say, table_console, wrapped
 from spinenet import weights
 from spinenet.errors import WeightsError
 from spinenet.printable import printable
 from spinenet.weights.description import is_bundle
+from spinenet.weights.domain import Domain, validation_sentence
 from spinenet.weights.names import PUBLISHED
 
 if TYPE_CHECKING:
@@ -28,19 +30,60 @@ weights_app = typer.Typer(help="See, fetch, verify and convert network weights."
 
 
 @weights_app.command("list")
-def list_weights() -> None:
-    """Show which weights are here, where, and under what terms."""
-    table = Table("name", "state", "licence", "folder")
-    for bundle in weights.installed():
-        licence = " ".join(str(bundle.description.get("licence", "")).split())
+def list_weights(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: all that is known of each.")] = False,
+) -> None:
+    """Show which weights are here, what each is for, where it was seen to work, and under what terms."""
+    bundles = weights.installed()
+    if as_json:
+        typer.echo(json.dumps([_told(bundle) for bundle in bundles], indent=2))
+        return
+    table = Table("name", "state", "for", "licence", "folder")
+    for bundle in bundles:
+        licence = _licence(bundle)
         table.add_row(
-            printable(bundle.name if bundle.folder is None else bundle.description.get("name", bundle.name)),
-            "not here" if bundle.folder is None else "here",
+            printable(_name(bundle)),
+            "not here" if bundle.folder is None else f"here, {bundle.size_bytes / 1e6:.1f} MB",
+            "not stated" if bundle.domain is None else bundle.domain.scans,
             printable(licence if len(licence) <= 60 else f"{licence[:57]}..."),
             "" if bundle.folder is None else printable(bundle.folder),
         )
     # for the paths in it
     table_console(240).print(table)
+    for bundle in bundles:
+        if bundle.domain is not None:
+            typer.echo(wrapped(f"{_name(bundle)}: {_sentences(bundle.domain)}"))
+
+
+def _name(bundle: weights.Installed) -> str:
+    return str(bundle.name if bundle.folder is None else bundle.description.get("name", bundle.name))
+
+
+def _licence(bundle: weights.Installed) -> str:
+    return " ".join(str(bundle.description.get("licence", "")).split())
+
+
+def _sentences(domain: Domain) -> str:
+    """What a bundle is for, where it was seen to work and where not, and what was never validated."""
+    said = (
+        domain.purpose,
+        f"Works: {domain.works}",
+        f"Not: {domain.fails}",
+        validation_sentence(domain.not_validated),
+    )
+    return " ".join(sentence for sentence in said if sentence)
+
+
+def _told(bundle: weights.Installed) -> dict[str, object]:
+    domain = bundle.domain
+    return {
+        "name": _name(bundle),
+        "folder": None if bundle.folder is None else str(bundle.folder),
+        "size_bytes": bundle.size_bytes,
+        "licence": _licence(bundle),
+        "domain": None if domain is None else domain.plain(),
+        "not_validated": None if domain is None else list(domain.not_validated),
+    }
 
 
 @weights_app.command("fetch")

@@ -73,10 +73,14 @@ def begin(
         rows,
         conditions,
         shard_size=request.shard_size,
-        about={**about, "request": {**request.record, "weights": _kept_source(ref.source)}},
+        about={
+            **about,
+            "request": {**request.record, "weights": _kept_source(ref.source)},
+            "not_validated": None if bundle.domain is None else list(bundle.domain.not_validated),
+        },
         change=request.change,
     )
-    orders = Orders(ref, request.settings, request.device, request.seconds_per_scan)
+    orders = Orders(ref, request.settings, request.device, request.seconds_per_scan, bundle.domain)
     return _job(Ledger(store, plan), orders, bundle.detector_digest, retry, request.keep_going)
 
 
@@ -129,6 +133,7 @@ def take_up(
         settings,
         device or asked.get("device", "auto"),
         seconds_per_scan or float(asked.get("seconds_per_scan", Orders.seconds)),
+        bundle.domain,
     )
     return _job(Ledger(store, plan), orders, bundle.detector_digest, retry or Retry(), keep_going)
 

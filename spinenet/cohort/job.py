@@ -30,6 +30,8 @@ class Job:
         Whether rows that fail by their surroundings are committed however many they are.
     report
         Called with the scan_id and the reason of its failure, or None, of each scan that is done.
+    warned
+        What was warned of already in this start, by flag, with the shard that did.
     """
 
     ledger: Ledger
@@ -40,6 +42,7 @@ class Job:
     keep_going: bool = False
     report: Callable[[str, str | None], None] = _no_report
     trouble: Trouble = field(default_factory=Trouble)
+    warned: dict[str, int] = field(default_factory=dict)
 
     def rows_left(self, part: Part) -> int:
         """Rows of a part of the run that are not done, or are read again."""

@@ -122,6 +122,12 @@ class Plan:
         """The scan_id of each row of a shard."""
         return self.table.column("scan_id").slice(index * self.shard_size, self.shard_size)
 
+    @property
+    def not_validated(self) -> tuple[str, ...] | None:
+        """Findings that the weights are not stated to be validated for; None where that is not known."""
+        stated = self.record.get("about", {}).get("not_validated")
+        return None if stated is None else tuple(stated)
+
     def shard(self, index: int) -> Shard:
         """One shard's rows."""
         rows = self.table.slice(index * self.shard_size, self.shard_size)

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from spinenet.cohort.layout import SUCCESS
+from spinenet.cohort.plan import planned
 from spinenet.cohort.table_files import read_table_files
 from spinenet.cohort.tables import TABLES
 from spinenet.errors import RunError
@@ -73,6 +74,11 @@ class Results:
     def grades(self) -> pd.DataFrame:
         """One row per disc."""
         return self.table("grades")
+
+    @cached_property
+    def not_validated(self) -> tuple[str, ...] | None:
+        """Findings of ``grades`` not validated on real scans with the run's weights; None if not known."""
+        return planned(self.store).not_validated
 
     def table(self, name: str, columns: Sequence[str] | None = None, filters: Any = None) -> pd.DataFrame:
         """A table, or some of it.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import spinenet
 from spinenet.cohort.checkpoints import Detections
+from spinenet.cohort.domain_flag import flagged
 from spinenet.cohort.manifests.manifest import Entry
 from spinenet.cohort.rows import Failure, Provenance, ScanFacts, ScanRows, failed_rows, result_rows
 from spinenet.errors import RunError, ScanError, WeightsError
@@ -22,6 +23,7 @@ from spinenet.settings import Settings
 from spinenet.storage.causes import scan_error
 from spinenet.timelimit import SECONDS_PER_SCAN, time_limit
 from spinenet.types import Scan, SpineReading
+from spinenet.weights.domain import Domain
 from spinenet.weights.loaded import WeightsRef, networks_for
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Orders:
     ----------
     seconds
         Time limit of each step of a scan.
+    domain
+        What the weights are for; None where that is not known.
     version
         Of the package that began the run; a process with another one does nothing.
     """
@@ -49,6 +53,7 @@ class Orders:
     settings: Settings
     device: str = "auto"
     seconds: float = SECONDS_PER_SCAN
+    domain: Domain | None = None
     version: str = field(default_factory=lambda: version())
 
     def refuse_other_version(self, here: str) -> None:
@@ -146,14 +151,17 @@ def infer(
     reading = _guarded(lambda: _reading(scan, facts, networks, orders.settings, detections), orders.seconds)
     if isinstance(reading, Failure):
         failure = replace(reading, seconds=decoded.seconds)
-        return Outcome(failed_rows(entry, failure, made_by, facts), None, trace)
+        return Outcome(failed_rows(entry, failure, made_by, flagged(facts, orders.domain)), None, trace)
     seconds = {**decoded.seconds, **reading.seconds}
     detected = Detections(facts.fingerprint, reading.detections)
+    # what is no spine has no levels to go by
+    levels = [] if reading.not_a_spine else [vertebra.level for vertebra in reading.vertebrae]
+    shown = flagged(facts, orders.domain, levels)
     if not reading.vertebrae:
         failure = Failure("no_vertebrae", "no vertebra was found in the scan", seconds)
-        return Outcome(failed_rows(entry, failure, made_by, facts), detected, trace)
+        return Outcome(failed_rows(entry, failure, made_by, shown), detected, trace)
     stored = replace(reading_on_grid(reading, scan.pixel_spacing, facts.pixel_spacing), seconds=seconds)
-    return Outcome(result_rows(entry, facts, stored, made_by, networks.findings), detected, trace)
+    return Outcome(result_rows(entry, shown, stored, made_by, networks.findings), detected, trace)
 
 
 def failed(entry: Entry, failure: Failure, orders: Orders, trace: Trace = ()) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from spinenet.cohort.checkpoints import (
     load_detections,
     save_detections,
 )
+from spinenet.cohort.domain_flag import FLAG
 from spinenet.cohort.job import Job
 from spinenet.cohort.ledger import Commit
 from spinenet.cohort.plan import Shard
@@ -22,6 +24,8 @@ from spinenet.cohort.retry import Again, merged, parts_that_stay, tries_of
 from spinenet.cohort.rows import excluded_rows
 from spinenet.cohort.scan import Outcome
 from spinenet.cohort.tables import TABLES, to_table
+
+log = logging.getLogger("spinenet")
 
 
 def do_shard(job: Job, crew: Crew, index: int) -> Mapping[str, int]:
@@ -106,4 +110,16 @@ def _commit(
         given_up=given_up,
     )
     job.ledger.commit(commit)
+    if flags[FLAG]:
+        _warn_once(job, shard.index)
     return states
+
+
+def _warn_once(job: Job, index: int) -> None:
+    """Say once in each start of a run that there are scans that its weights are not for."""
+    domain = job.orders.domain
+    if domain is not None and job.warned.setdefault(FLAG, index) == index:
+        log.warning(
+            "the weights %s are stated to be for %s: scans that are not have the flag %s",
+            job.orders.weights.name, domain.scans, FLAG,
+        )  # fmt: skip

@@ -50,6 +50,9 @@ class RunStatus:
         When the last shard was committed, in UTC as ISO 8601.
     due
         Failed rows by reason that the next start reads again by itself.
+    not_validated
+        Findings that the weights are not stated to be validated for on real scans; None where that is not
+        known.
     """
 
     out: str
@@ -63,6 +66,7 @@ class RunStatus:
     rows_per_second: float | None = None
     last_commit: str | None = None
     due: Mapping[str, int] = field(default_factory=dict)
+    not_validated: Sequence[str] | None = None
 
     @property
     def seconds_left(self) -> float | None:
@@ -130,6 +134,7 @@ def read_status(store: Store, *, examples: int = 0, every_row: bool = False) -> 
         rows_per_second=rows_per_second(commits.values()),
         last_commit=max((commit.at for commit in commits.values()), default="") or None,
         due=due_of(sound.values()),
+        not_validated=plan.not_validated,
     )
 
 
@@ -153,6 +158,7 @@ def _finished(
         rows_per_second=record["rows_per_second"],
         last_commit=record["last_commit"],
         due=record.get("due", {}),
+        not_validated=plan.not_validated,
     )
 
 

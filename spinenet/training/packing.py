@@ -17,6 +17,7 @@ from spinenet.training.checkpoints import Checkpoint, checkpoint_file, load_chec
 from spinenet.weights import resolve
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import PARTS
+from spinenet.weights.domain import Domain
 from spinenet.weights.networks import Networks, load_networks, save_bundle
 
 CARD_FILE = "card.md"
@@ -31,6 +32,7 @@ def pack(
     rest: str | None = None,
     kept: Mapping[str, float] | None = None,
     figures: Mapping[str, Any] | None = None,
+    domain: Domain | None = None,
 ) -> Bundle:
     """Make a bundle of the checkpoints of a folder.
 
@@ -50,6 +52,8 @@ def pack(
         zero-shot models", arXiv:2109.01903).
     figures
         Its scores, if they are known.
+    domain
+        What it is for, if that is known. Another bundle's is not taken over: these networks are others.
 
     Raises
     ------
@@ -97,6 +101,7 @@ def pack(
         origin=f"Trained by spinenet train{taken}",
         training_data=sentences(data for data, _ in words),
         figures=figures or {},
+        domain=domain,
     )
     told = [] if other is None else _sections(other.folder / CARD_FILE, absent)
     write_whole(bundle / CARD_FILE, card(name, list(trained.values()), figures, kept, told).encode())

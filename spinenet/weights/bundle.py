@@ -18,6 +18,7 @@ from spinenet.weights.description import (
     sha256_of,
     weights_files,
 )
+from spinenet.weights.domain import Domain, domain_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,11 @@ class Bundle:
         """One SHA-256 (hex) over the digests; equal for equal weights."""
         listing = "".join(f"{name}:{digest}\n" for name, digest in sorted(self.digests.items()))
         return hashlib.sha256(listing.encode()).hexdigest()
+
+    @property
+    def domain(self) -> Domain | None:
+        """What the bundle is for; None where it does not say."""
+        return domain_in(self.description, str(self.folder / DESCRIPTION_FILE))
 
     @property
     def detector_digest(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from spinenet.added_findings import AddedFinding
 from spinenet.errors import WeightsError
+from spinenet.weights.domain import domain_in
 
 PLAIN_VERSION, FORMAT_VERSION = 1, 2
 """Format of a bundle of four networks alone, and of one with findings that it adds."""
@@ -49,7 +50,7 @@ def parse_description(text: str, where: str) -> dict[str, Any]:
     Raises
     ------
     WeightsError
-        If it is not JSON, comes from a newer format, or lacks an entry.
+        If it is not JSON, comes from a newer format, lacks an entry, or states a domain that is none.
     """
     try:
         description = json.loads(text)
@@ -70,6 +71,7 @@ def parse_description(text: str, where: str) -> dict[str, Any]:
     lacking = [name for name in weights_files(description, where) if name not in description["files"]]
     if lacking:
         raise WeightsError(f"{where} lacks {', '.join(lacking)} under 'files'.")
+    domain_in(description, where)
     return description
 
 

@@ -31,6 +31,7 @@ from spinenet.weights.description import (
     file_name,
     sha256_of,
 )
+from spinenet.weights.domain import Domain
 
 _DTYPES: Mapping[str, torch.dtype] = {"float32": torch.float32, "float16": torch.float16}
 
@@ -94,6 +95,7 @@ def save_bundle(
     figures: Mapping[str, Any],
     dtype: str = "float32",
     acceptance_required: bool = False,
+    domain: Domain | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> Bundle:
     """Write the four networks as a bundle; an older bundle in the folder is replaced at the end.
@@ -116,6 +118,8 @@ def save_bundle(
         "float32" or "float16" of the stored numbers; they are read back as float32.
     acceptance_required
         Whether whoever fetches the bundle from a URL must accept ``licence`` first.
+    domain
+        What the bundle is for; None where that is not known.
     sources
         File name to SHA-256 of the files that the bundle was converted from.
 
@@ -146,6 +150,7 @@ def save_bundle(
         "acceptance_required": acceptance_required,
         "origin": origin,
         "training_data": training_data,
+        **({"domain": domain.plain()} if domain else {}),
         "figures": dict(figures),
         **({"sources": dict(sources)} if sources else {}),
     }

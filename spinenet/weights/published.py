@@ -72,6 +72,7 @@ def import_published(folder: Path, target: Path, release: Release = SPINENET_V2)
             origin=f"Converted from the checkpoints published at {release.base_url}",
             training_data="See arXiv:2205.01683 and arXiv:2007.02606",
             figures={},
+            domain=release.domain,
             sources={item.path: sha256_of(folder / item.path) for item in release.checkpoints.values()},
         )
 

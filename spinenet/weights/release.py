@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spinenet.anatomy import FINDINGS
 from spinenet.networks.shapes import PUBLISHED_ARCHITECTURE, Architecture
+from spinenet.weights.domain import Domain
 from spinenet.weights.names import PUBLISHED
 
 PUBLISHER_URL = "https://www.robots.ox.ac.uk/~vgg/research/spinenet"
@@ -44,6 +46,8 @@ class Release:
         Sizes of the networks, which the checkpoints must fit.
     terms
         Terms of use, to be accepted before fetching.
+    domain
+        What they are for; None where that is not known.
     """
 
     name: str
@@ -51,7 +55,17 @@ class Release:
     checkpoints: Mapping[str, Checkpoint]
     architecture: Architecture
     terms: str
+    domain: Domain | None = None
 
+
+PUBLISHED_DOMAIN = Domain(
+    purpose="Finding, naming and grading in lumbar T2 scans, as SpineNetV2 was published.",
+    sequences=("T2",),
+    regions=("lumbar",),
+    works="Lumbar T2, by its publishers (arXiv:2205.01683, arXiv:2007.02606).",
+    fails="Grades of other contrasts and regions; nothing of it was judged by this project.",
+    validated=tuple(finding.name for finding in FINDINGS),
+)
 
 SPINENET_V2 = Release(
     name=PUBLISHED,
@@ -64,4 +78,5 @@ SPINENET_V2 = Release(
     },
     architecture=PUBLISHED_ARCHITECTURE,
     terms=PUBLISHED_TERMS,
+    domain=PUBLISHED_DOMAIN,
 )

@@ -13,18 +13,34 @@ import platformdirs
 
 from spinenet.weights.bundle import Bundle, verified_bundle
 from spinenet.weights.description import DESCRIPTION_FILE, is_bundle, read_description
+from spinenet.weights.domain import Domain, domain_in
 from spinenet.weights.names import NAMES, PACKAGED, PUBLISHED
+from spinenet.weights.release import SPINENET_V2
 
 _PACKAGE_DATA = Path(__file__).parent.parent / "data"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A bundle by name: its folder and description, where it is installed."""
+    """A bundle by name: its folder and description, where it is installed.
+
+    Attributes
+    ----------
+    domain
+        What it is for; None where it does not say.
+    """
 
     name: str
     folder: Path | None
     description: Mapping[str, Any]
+    domain: Domain | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its files; 0 where it is not installed."""
+        return (
+            0 if self.folder is None else sum(f.stat().st_size for f in self.folder.iterdir() if f.is_file())
+        )
 
 
 def store() -> Path:
@@ -71,7 +87,13 @@ def installed() -> list[Installed]:
     folders = {name: folder_of(name) for name in NAMES}
     fetched = sorted(path.parent for path in (store() / "urls").glob(f"*/{DESCRIPTION_FILE}"))
     folders.update({str(path): path for path in fetched})
-    return [
-        Installed(name, folder, read_description(folder)) if is_bundle(folder) else Installed(name, None, {})
-        for name, folder in folders.items()
-    ]
+    return [_installed(name, folder) for name, folder in folders.items()]
+
+
+def _installed(name: str, folder: Path) -> Installed:
+    if is_bundle(folder):
+        description = read_description(folder)
+        return Installed(name, folder, description, domain_in(description, str(folder)))
+    if name == PUBLISHED:
+        return Installed(name, None, {"licence": SPINENET_V2.terms}, SPINENET_V2.domain)
+    return Installed(name, None, {})

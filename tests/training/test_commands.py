@@ -16,6 +16,7 @@ from spinenet.training.checkpoints import checkpoint_file, load_checkpoint
 from spinenet.training.packing import CARD_FILE
 from spinenet.weights.bundle import verified_bundle
 from spinenet.weights.description import PARTS
+from spinenet.weights.domain import named_domain
 from spinenet.weights.networks import load_networks
 from support.tiny_networks import TINY, tiny_bundle
 from support.toy_training import environment
@@ -66,9 +67,13 @@ def test_train_and_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert exit_status(["train", "pack", str(out), str(bundle)]) == UNFINISHED
     assert "no checkpoint of detector, appearance, grading" in capsys.readouterr().err
     rest = tiny_bundle(tmp_path / "tiny")
-    assert exit_status(["train", "pack", str(out), str(bundle), "--rest", str(rest)]) == DONE
+    pack = ["train", "pack", str(out), str(bundle), "--rest", str(rest)]
+    assert exit_status([*pack, "--domain", "nowhere"]) == USAGE
+    assert "The domain nowhere cannot be read" in capsys.readouterr().err
+    assert exit_status([*pack, "--domain", "synthetic"]) == DONE
     packed = verified_bundle(bundle)
     assert packed.name == "bundle"
+    assert packed.domain == named_domain("synthetic")
     assert packed.description["training_data"] == "Drawn spines. none"
     assert packed.description["architecture"] == TINY
     assert "## context" in (bundle / "card.md").read_text(encoding="utf-8")

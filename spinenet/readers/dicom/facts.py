@@ -26,12 +26,14 @@ FLAGS: Mapping[str, str] = MappingProxyType(
         "levels_uncertain": "the vertebrae were found, but their names are improbable: look before use",
         "not_a_spine": "what was found does not stand as vertebrae do: other anatomy, a phantom, noise, or"
         " a spine of which too little was found; the scan gets no vertebrae and no grades",
+        "outside_domain": "the weights are not stated to be for this sequence or region: see"
+        " `spinenet weights list`",
         "uid_per_file": "each file had a SeriesInstanceUID of its own; what agrees in all else was joined",
         "padding_replaced": "pixels that the files mark as padding got the lowest value of the picture",
     }
 )
-"""Codes of the column ``flags`` and their meaning; inference sets ``levels_uncertain`` and ``not_a_spine``,
-readers the rest."""
+"""Codes of the column ``flags`` and their meaning; inference sets ``levels_uncertain``, ``not_a_spine`` and
+``outside_domain``, readers the rest."""
 
 
 def _terms(text: str) -> frozenset[str]:
