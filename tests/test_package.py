@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,9 +20,11 @@ import pytest
 
 import spinenet
 import spinenet_cohort
+from spinenet.training.recipe import packaged_recipe
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OPEN = ROOT / "spinenet" / "data" / "open"
 OWN = {"spinenet", "flows", "spinenet_cohort"}
 NOT_IMPORTED = {
     "fastapi": "Prefect's; bounded because Prefect breaks with newer ones",
@@ -91,6 +95,46 @@ def test_metadata() -> None:
     assert all(url.startswith("https://arxiv.org/") for url in PROJECT["urls"].values())
     assert all((ROOT / package / "py.typed").is_file() for package in ("spinenet", "flows"))
     assert re.fullmatch(r"\d+\.\d+\.\d+", spinenet.__version__)
+
+
+def test_the_notice_names_every_source_and_all_who_were_kept_back() -> None:
+    told = (OPEN / "NOTICE.md").read_text(encoding="utf-8")
+    stated = json.loads((OPEN / "bundle.json").read_text(encoding="utf-8"))["training_data"]
+    card = (OPEN / "card.md").read_text(encoding="utf-8")
+    sources = set(re.findall(r"(?:Mendeley Data|Zenodo) (\w+)", stated + card))
+    assert len(sources) >= 3
+    assert all(source in told for source in sources)
+    assert all(name in told for name in re.findall(r"(\w+)\s+et\s+al", stated + card))
+    assert "CC BY 4.0" in told
+    for network in ("detector", "grading"):
+        for entry in packaged_recipe(f"open_{network}").sources:
+            sides = entry.options.get("split", {}).get("subjects", {})
+            for subject in [*sides.get("develop", ()), *sides.get("test", ())]:
+                assert re.search(rf"\b{subject.removeprefix('spider-')}\b", told), subject
+
+
+def test_the_notice_is_in_the_wheel_beside_the_weights_and_the_licence(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", "77")
+    for name in ("pyproject.toml", "README.md", "LICENCE.md", "spinenet_cohort.py", "flows/__init__.py"):
+        copied(name, tmp_path)
+    for name in ("spinenet/__init__.py", "spinenet/data/open/NOTICE.md", "spinenet/data/open/bundle.json"):
+        copied(name, tmp_path)
+    build = "import setuptools.build_meta as b; print(b.build_wheel('made'))"
+    (tmp_path / "made").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = (tmp_path / "made").glob("*.whl")
+    files = zipfile.ZipFile(made).namelist()
+    assert {"spinenet/data/open/NOTICE.md", "spinenet/data/open/bundle.json"} <= set(files)
+    assert any(re.fullmatch(r"[^/]+\.dist-info/licenses/.*NOTICE\.md", file) for file in files)
+
+
+def copied(name: str, folder: Path) -> None:
+    """Put a file of the project at the same place below a folder."""
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / name, folder / name)
 
 
 @pytest.mark.parametrize("name", ["lock.txt", "lowest.txt"])
