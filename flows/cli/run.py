@@ -76,7 +76,7 @@ def run(
         summary = run_cohort(request, Way(cluster, prefect), reporter)
     finally:
         reporter.finished()
-    say(f"{summary.n_rows} scans: {counted(summary.states)}. Tables in {summary.out}")
     if sentence := validation_sentence(summary.not_validated):
         say(sentence)
+    say(f"{summary.n_rows} scans: {counted(summary.states)}. Tables in {summary.out}")
     raise typer.Exit(SOME_FAILED if summary.n_failed else DONE)
