@@ -1,22 +1,24 @@
 """Fine-tuning on two cohorts: python tests/benchmarks/finetune_curves.py wedge|bulging FOLDER [options].
 
-``wedge`` draws lumbar scans of which some vertebrae are fractured, runs them, learns the finding from the run's
-vertebrae and says how well it does on subjects that were held out. ``bulging`` takes SPIDER's T2 mid slices, each
-repeated to a volume, and learns *disc bulging*, which no bundle has, from 30, 60 and 120 patients. Both go
-through the commands that a user types, and print the new bundle's figures with the minutes of each part.
+``wedge`` draws lumbar scans of which some vertebrae are fractured, runs them, learns the finding from the
+run's vertebrae and says how well it does on subjects that were held out. ``bulging`` takes SPIDER's T2 mid
+slices, each repeated to a volume, and learns *disc bulging*, which no bundle has, from 30, 60 and 120
+patients. Both go through the commands that a user types, and print the new bundle's figures with the minutes
+of each part.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import nibabel
@@ -25,9 +27,15 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from spinenet.synthetic.cohort import TRUTH_FOLDER, write_cohort
+from spinenet.training.labelled_sources import Split
+from spinenet.training.labels.files import LabelledFile
+from spinenet.training.labels.spider_slices import subject_of
+from spinenet.training.recipe import packaged_recipe
 
 REPEATS, SLICE_MM = 9, 4.0
 """Copies of a single slice, as many as a disc's image has, and the distance said to be between them."""
+HELD_OUT = 36
+"""Patients of SPIDER to judge by, so that 120 with a T2 are left to learn from."""
 FRACTURED = 0.15
 """Share of the drawn vertebrae that are fractured."""
 DISCS = ("L5-S1", "L4-L5", "L3-L4", "L2-L3", "L1-L2", "T12-L1", "T11-T12", "T10-T11", "T9-T10", "T8-T9")
@@ -66,10 +74,31 @@ def bulging_cohort(folder: Path, spider: Path, patients: int | None) -> tuple[Pa
         )
     rows = [(row["patient"], f"p{row['patient']}", f"{row['patient']}.nii.gz") for row in slices]
     manifest = written(folder / "manifest.csv", ("scan_id", "subject_id", "path"), rows)
+    sides = {row["patient"]: "learn" for row in slices} | dict.fromkeys(held_out(slices), "test")
+    develop = [patient for patient, side in sides.items() if side == "learn"][::5]
+    sides |= dict.fromkeys(develop, "develop")
     with (spider / "gradings.csv").open(encoding="utf-8") as stream:
-        graded = [(f"p{row['patient']}", int(row["disc"]), row["bulging"]) for row in csv.DictReader(stream)]
-    labels = [(subject, DISCS[disc - 1], bulging) for subject, disc, bulging in graded if disc <= len(DISCS)]
-    return manifest, written(folder / "labels.csv", ("subject_id", "disc", "bulging"), labels)
+        labels = [
+            (f"p{row['patient']}", DISCS[int(row["disc"]) - 1], row["bulging"], sides[row["patient"]])
+            for row in csv.DictReader(stream)
+            if row["patient"] in sides and int(row["disc"]) <= len(DISCS)
+        ]
+    labels = [(*row[:3], "train" if row[3] == "learn" else row[3]) for row in labels]
+    head = ("subject_id", "disc", "bulging", "side")
+    return manifest, written(folder / "labels.csv", head, labels)
+
+
+def held_out(slices: Sequence[Mapping[str, str]]) -> list[str]:
+    """Patients to judge by: some of those from whom the trunk of the bundle ``open`` learnt nothing."""
+    (source,) = [one for one in packaged_recipe("open_grading").sources if one.kind == "spider_mid"]
+    files = [LabelledFile(row["patient"], subject_of(row["patient"]), "", _unread) for row in slices]
+    sides = Split.model_validate(source.options.get("split", {})).of(files)
+    unseen = [file.name for side in ("develop", "test") for file in sides[side]]
+    return sorted(unseen, key=lambda name: hashlib.sha256(name.encode()).digest())[:HELD_OUT]
+
+
+def _unread() -> NoReturn:
+    raise AssertionError("patients are split, and nothing of them is read")
 
 
 def write_volume(file: Path, image: npt.NDArray[np.float32], spacing: tuple[float, float]) -> None:
@@ -101,7 +130,7 @@ def wedge(folder: Path, scans: int, weights: str, more: Sequence[str]) -> None:
     drawn = (time.monotonic() - began) / 60
     ran = spine_net("run", manifest, folder / "OUT", "--weights", weights)
     words = ("--finding", "wedge_fracture", "--of", "vertebra", "--bundle", folder / "bundle", *more)
-    learnt = spine_net("finetune", folder / "OUT", labels, *words)
+    learnt = spine_net("finetune", folder / "OUT", labels, *map(str, words))
     figures = told(folder / "bundle", "wedge_fracture")["figures"]
     print(json.dumps({"minutes": {"draw": drawn, "run": ran, "finetune": learnt}, **figures}, indent=2))  # noqa: T201
 
@@ -110,8 +139,8 @@ def bulging(folder: Path, spider: Path, patients: int | None, weights: str, more
     """Disc bulging on SPIDER's T2 mid slices, from 30, 60 and 120 patients."""
     manifest, labels = bulging_cohort(folder, spider, patients)
     ran = spine_net("run", manifest, folder / "OUT", "--weights", weights)
-    words = ("--finding", "bulging", "--bundle", folder / "bundle", *more)
-    learnt = spine_net("finetune", folder / "OUT", labels, *words)
+    words = ("--finding", "bulging", "--split", "side", "--bundle", folder / "bundle", *more)
+    learnt = spine_net("finetune", folder / "OUT", labels, *map(str, words))
     figures = told(folder / "bundle", "bulging")["figures"]
     print(json.dumps({"minutes": {"run": ran, "finetune": learnt}, **figures}, indent=2))  # noqa: T201
 

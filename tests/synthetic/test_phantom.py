@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spinenet.anatomy import FINDINGS, LEVEL_INDEX
+from spinenet.anatomy import FINDINGS, LEVEL_INDEX, LEVELS
 from spinenet.geometry import iou
 from spinenet.synthetic.anatomy import sample_spine
 from spinenet.synthetic.findings import (
@@ -148,3 +148,19 @@ def test_slip_moves_the_upper_body_forward() -> None:
                 lower.depth / 2, lower.height / 2
             )
             assert float(wall @ lower.back) < -0.12 * lower.depth
+
+
+def test_fractures_change_nothing_but_the_bodies_that_are_fractured() -> None:
+    whole, broken = render(11), render(11, fractures=0.3)
+    fractured = [v.level for v in broken.vertebrae if v.fractured]
+    assert 3 <= len(fractured) <= 10
+    assert not any(v.fractured for v in whole.vertebrae)
+    assert set(fractured) <= {level for level in LEVELS if level[0] in "TL"}
+    for before, after in zip(whole.vertebrae, broken.vertebrae, strict=True):
+        assert (before.level, before.slices) == (after.level, after.slices)
+        assert np.array_equal(before.quads, after.quads) != after.fractured
+        heights = np.abs(np.diff(after.quads[:, :, 1], axis=1))
+        assert (heights[:, 2].mean() < 0.85 * heights[:, 0].mean()) == after.fractured
+    assert broken.discs == whole.discs
+    same = whole.scan.volume == broken.scan.volume
+    assert 0.8 < same.mean() < 1

@@ -72,7 +72,7 @@ def read_labels(request: FinetuneRequest) -> tuple[AddedFinding, tuple[Label, ..
     words = {text.casefold(): code for code, text in request.codes.items()}
     labels = []
     for row, word in enumerate(told):
-        if word.casefold() not in _ABSENT:
+        if word.casefold() in words or word.casefold() not in _ABSENT:
             scan_id, subject = ((who[name] or [""] * len(told))[row] or None for name in _WHO)
             code = words.get(word.casefold(), _whole(word, request))
             side = stated[row]
