@@ -17,11 +17,13 @@ from spinenet.weights.networks import described, stored, written
 
 
 def refuse_if_there(bundle: Bundle, finding: AddedFinding) -> None:
-    """Raise WeightsError where the bundle adds a finding of this name already."""
-    if finding.name in {known.name for known in bundle.added}:
-        raise WeightsError(
-            f"The bundle {bundle.name} has a finding {finding.name!r} already; choose another --finding."
-        )
+    """Raise WeightsError where the bundle adds a finding with one of the same columns already."""
+    new = {name for name, _ in finding.columns()}
+    for known in bundle.added:
+        if new & {name for name, _ in known.columns()}:
+            raise WeightsError(
+                f"The bundle {bundle.name} has a finding {known.name!r} already; choose another --finding."
+            )
 
 
 def add_finding(
