@@ -9,7 +9,7 @@ from pydantic import Field
 from flows.prefect_server.within import shown
 from flows.tasks import Account, key_of
 from spinenet.training.request import TrainingRequest
-from spinenet.training.run import TrainingSummary, run_training
+from spinenet.training.summary import TrainingSummary
 
 
 def _name() -> str:
@@ -33,4 +33,7 @@ def training(
     request
         The network, its recipe, and where its checkpoint goes.
     """
+    # not above: whoever deploys or serves the flow does without torch
+    from spinenet.training.run import run_training
+
     return shown(lambda: run_training(request), _account)

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from spinenet.storage.disk import write_whole
 from spinenet.training.card import card
 from spinenet.training.checkpoints import checkpoint_file
-from spinenet.training.history import Row
 from spinenet.training.loop import train
 from spinenet.training.ranks import is_first
 from spinenet.training.request import TrainingRequest, recipe_of
 from spinenet.training.sources import open_sources
+from spinenet.training.summary import TrainingSummary
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What became of a training.
-
-    Attributes
-    ----------
-    checkpoint
-        The file of its latest state.
-    step, steps
-        How many are done, and how many there are.
-    latest
-        The last row of its history; empty where there is none.
-    first
-        Whether this process is the one that writes and tells.
-    """
-
-    network: str
-    checkpoint: Path
-    step: int
-    steps: int
-    latest: Row
-    first: bool
 
 
 def run_training(request: TrainingRequest) -> TrainingSummary:

@@ -18,11 +18,22 @@ import pytest
 from flows.clusters.address import cluster_address
 from flows.clusters.certificates import write_certificates
 from spinenet.cohort.results import read_results
+from spinenet.training.checkpoints import load_checkpoint
 from support.cohorts import assert_same_tables, command, small_scan, write
 from support.prefect_home import home
 from support.served import Served, served, until
 
-COHORT, INDEX = "spinenet-cohort", "spinenet-index"
+COHORT, INDEX, TRAINING = "spinenet-cohort", "spinenet-index", "spinenet-training"
+
+RECIPE = """
+network = "context"
+steps = 2
+batch = 2
+learning_rate = 1e-3
+architecture = { width = 2 }
+stream = { lanes = 1, chunk = 1 }
+sources = [{ kind = "drawn" }]
+"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ def lines(page: Served, run: Mapping[str, Any]) -> list[str]:
     return [log["message"] for log in page.of_run(run, "logs") if log["name"] == "spinenet"]
 
 
-@pytest.mark.parametrize("name", [COHORT, INDEX])
+@pytest.mark.parametrize("name", [COHORT, INDEX, TRAINING])
 def test_the_form_says_what_each_parameter_is(page: Served, name: str) -> None:
     schema = page.deployment(name)["parameter_openapi_schema"]
     assert schema["required"] == ["request"]
@@ -127,6 +138,20 @@ def test_an_index_asked_for_by_the_page(page: Served, scans: Path, workers: Work
     assert account(page, run) == {"grading": 2}
     assert "headers: 7 files, 2 series" in lines(page, run)
     assert len(pd.read_csv(out)) == 2
+
+
+def test_a_training_asked_for_by_the_page(page: Served, tmp_path: Path) -> None:
+    recipe, out = tmp_path / "mine.toml", tmp_path / "out"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    asked = {"network": "context", "recipe": str(recipe), "device": "cpu", "workers": 0}
+    run = page.ended(page.run(TRAINING, out=str(out), **asked))
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["name"] == f"context in {out}"
+    assert account(page, run) == {"done": 2, "left": 0}
+    assert load_checkpoint(out / "context.pt").step == 2
+    assert "# The context, trained in out" in (out / "context.md").read_text(encoding="utf-8")
+    answer = page.ask(TRAINING, network="contexts", out=str(out))
+    assert answer.status_code == 409, answer.text
 
 
 def test_a_wrong_parameter_is_refused(page: Served) -> None:

@@ -26,7 +26,12 @@ SERVE = f"""
 from prefect import serve
 from flows.cohort import cohort
 from flows.index import index
-serve(index.to_deployment({DEPLOYED!r}, tags=["nightly"]), cohort.to_deployment({DEPLOYED!r}))
+from flows.training import training
+serve(
+    index.to_deployment({DEPLOYED!r}, tags=["nightly"]),
+    cohort.to_deployment({DEPLOYED!r}),
+    training.to_deployment({DEPLOYED!r}),
+)
 """
 """What a user would write."""
 
