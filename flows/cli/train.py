@@ -93,9 +93,12 @@ def pack_bundle(
     rest: Annotated[
         str | None, typer.Option(help="Bundle that networks without a checkpoint are taken of.")
     ] = None,
-    keep: Annotated[
+    average: Annotated[
         list[str] | None,
-        typer.Option(metavar="NETWORK=SHARE", help="Share kept of the weights it started from; repeatable."),
+        typer.Option(
+            metavar="NETWORK=SHARE@BUNDLE",
+            help="Average a trained network with a share of another bundle's; repeatable.",
+        ),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="JSON that `spinenet train score` printed, for bundle.json.")
@@ -114,26 +117,32 @@ def pack_bundle(
     from spinenet.weights.domain import named_domain
 
     scores = json.loads(figures.read_text(encoding="utf-8")) if figures else None
-    kept = dict(map(_share, keep or []))
+    averages = dict(map(_average, average or []))
     made = pack(
         folder,
         bundle,
         name=name or bundle.resolve().name,
         rest=rest,
-        kept=kept,
+        averages=averages,
         figures=scores,
         domain=None if domain is None else named_domain(domain),
     )
     say(f"Packed {made.folder}, described in {made.folder / CARD_FILE}; use it with `--weights {bundle}`")
 
 
-def _share(text: str) -> tuple[str, float]:
-    """A network and a share of an option such as "detector=0.25"."""
-    network, _, share = text.partition("=")
+def _average(text: str) -> tuple[str, Any]:
+    """A network and with what it is averaged, of an option such as "detector=0.25@synthetic"."""
+    from spinenet.training.averaging import Average
+
+    network, _, rest = text.partition("=")
+    share, at, bundle = rest.partition("@")
     try:
-        return network, float(share)
+        number = float(share)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not of the form NETWORK=SHARE") from None
+        number = None
+    if number is None or not at or not bundle:
+        raise typer.BadParameter(f"{text!r} is not of the form NETWORK=SHARE@BUNDLE")
+    return network, Average(number, bundle)
 
 
 @train_app.command("score")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from spinenet.training.averaging import Average
 from spinenet.training.checkpoints import Checkpoint
 from spinenet.training.history import Row
 from spinenet.training.recipe import Recipe
@@ -15,7 +16,7 @@ def card(
     title: str,
     checkpoints: Sequence[Checkpoint],
     figures: Mapping[str, Any] | None = None,
-    kept: Mapping[str, float] | None = None,
+    averages: Mapping[str, Average] | None = None,
     others: Sequence[str] = (),
 ) -> str:
     """The card of the networks of some checkpoints.
@@ -26,14 +27,14 @@ def card(
         What the bundle or the training is called.
     figures
         Scores of the whole bundle, JSON values, such as :func:`spinenet.training.scoring.figures` gives.
-    kept
-        By network, the share that the weights from which it started keep.
+    averages
+        With what trained networks were averaged, by network.
     others
         Sections of networks that were taken of another bundle.
     """
     parts = [
         f"# {title}",
-        *(_network(one, (kept or {}).get(one.recipe.network, 0.0)) for one in checkpoints),
+        *(_network(one, (averages or {}).get(one.recipe.network)) for one in checkpoints),
         *others,
         *([f"## Figures of the bundle\n\n```json\n{json.dumps(figures, indent=2)}\n```"] if figures else []),
         "For research only: no medical device.",
@@ -46,12 +47,12 @@ def sentences(words: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(" ".join(word.split()) for word in words if word.strip()))
 
 
-def _network(checkpoint: Checkpoint, kept: float) -> str:
+def _network(checkpoint: Checkpoint, average: Average | None) -> str:
     recipe = checkpoint.recipe
     hours = checkpoint.seconds / 3600
     facts = {
         "steps": f"{checkpoint.step} of {recipe.steps}, {recipe.batch} samples each",
-        **({"weights": _of_both(recipe, kept)} if kept else {}),
+        **({"weights": _of_both(average)} if average else {}),
         "time": f"{hours:.1f} hours" if hours >= 1 else f"{checkpoint.seconds:.0f} seconds",
         "hardware": checkpoint.hardware,
         "versions": ", ".join(f"{name} {version}" for name, version in checkpoint.versions.items()),
@@ -70,8 +71,8 @@ def _network(checkpoint: Checkpoint, kept: float) -> str:
     )
 
 
-def _of_both(recipe: Recipe, kept: float) -> str:
-    return f"{1 - kept:.0%} of the trained ones and {kept:.0%} of those of the bundle {recipe.start}"
+def _of_both(average: Average) -> str:
+    return f"{1 - average.share:.0%} of the trained ones and {average.share:.0%} of those of {average.bundle}"
 
 
 def _sources(recipe: Recipe) -> Iterator[tuple[str, ...]]:

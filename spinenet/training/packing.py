@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from spinenet.errors import TrainingError
 from spinenet.networks.parts import load_state
 from spinenet.storage.disk import write_whole
+from spinenet.training.averaging import Average, averaged
 from spinenet.training.card import card, sentences
-from spinenet.training.checkpoints import Checkpoint, checkpoint_file, load_checkpoint
+from spinenet.training.checkpoints import checkpoint_file, load_checkpoint
 from spinenet.weights import resolve
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import PARTS
@@ -30,7 +30,7 @@ def pack(
     *,
     name: str,
     rest: str | None = None,
-    kept: Mapping[str, float] | None = None,
+    averages: Mapping[str, Average] | None = None,
     figures: Mapping[str, Any] | None = None,
     domain: Domain | None = None,
 ) -> Bundle:
@@ -46,10 +46,8 @@ def pack(
         What the bundle calls itself.
     rest
         Bundle, by name, folder or URL, that networks are taken of which have no checkpoint.
-    kept
-        By network, the share that the weights from which it started keep: the trained ones are averaged with
-        them, which keeps what was learnt before nearly as it was (Wortsman et al., "Robust fine-tuning of
-        zero-shot models", arXiv:2109.01903).
+    averages
+        With what trained networks are averaged, by network.
     figures
         Its scores, if they are known.
     domain
@@ -58,10 +56,10 @@ def pack(
     Raises
     ------
     TrainingError
-        A network has neither a checkpoint nor a bundle that it could be taken of, or is to keep a share of
-        weights that it did not start from.
+        A network has neither a checkpoint nor a bundle that it could be taken of, or one is to be averaged
+        that was not trained.
     WeightsError
-        The other bundle cannot be used.
+        Another bundle cannot be used.
     """
     trained = {
         part: load_checkpoint(checkpoint_file(folder, part))
@@ -74,23 +72,26 @@ def pack(
             f"{folder} has no checkpoint of {', '.join(absent)}: train them too, or name with --rest the"
             " bundle that they are taken of."
         )
-    kept = kept or {}
-    _check_kept(kept, trained)
+    averages = averages or {}
+    for part in averages.keys() - trained.keys():
+        raise TrainingError(f"{folder} has no checkpoint of {part} to be averaged.")
     other = resolve(rest) if rest is not None and absent else None
     modules: dict[str, nn.Module] = {}
     architecture: dict[str, Mapping[str, Any]] = {}
+    words = [(checkpoint.recipe.data, checkpoint.recipe.licence) for checkpoint in trained.values()]
     for part, checkpoint in trained.items():
         architecture[part] = checkpoint.recipe.architecture
-        file = str(checkpoint_file(folder, part))
-        state = _averaged(checkpoint, kept[part]) if part in kept else checkpoint.network
-        modules[part] = load_state(part, architecture, state, file)
-    words = [(checkpoint.recipe.data, checkpoint.recipe.licence) for checkpoint in trained.values()]
+        state: Mapping[str, Any] = checkpoint.network
+        if part in averages:
+            state, mixed_in = averaged(checkpoint, averages[part])
+            words.append(_words(mixed_in))
+        modules[part] = load_state(part, architecture, state, str(checkpoint_file(folder, part)))
     if other is not None:
         networks = load_networks(other)
         for part in absent:
             modules[part] = getattr(networks, part)
             architecture[part] = other.description["architecture"][part]
-        words.append((other.description.get("training_data", ""), other.description.get("licence", "")))
+        words.append(_words(other))
     taken = f"; {', '.join(absent)} of the bundle {other.name}" if other is not None else ""
     made = save_bundle(
         bundle,
@@ -104,8 +105,13 @@ def pack(
         domain=domain,
     )
     told = [] if other is None else _sections(other.folder / CARD_FILE, absent)
-    write_whole(bundle / CARD_FILE, card(name, list(trained.values()), figures, kept, told).encode())
+    write_whole(bundle / CARD_FILE, card(name, list(trained.values()), figures, averages, told).encode())
     return made
+
+
+def _words(bundle: Bundle) -> tuple[str, str]:
+    """What a bundle says of its training data and of its terms."""
+    return bundle.description.get("training_data", ""), bundle.description.get("licence", "")
 
 
 def _sections(file: Path, parts: Sequence[str]) -> list[str]:
@@ -114,23 +120,3 @@ def _sections(file: Path, parts: Sequence[str]) -> list[str]:
         return []
     sections = file.read_text(encoding="utf-8").split("\n## ")[1:]
     return [f"## {section.strip()}" for section in sections if section.partition("\n")[0] in parts]
-
-
-def _check_kept(kept: Mapping[str, float], trained: Mapping[str, Checkpoint]) -> None:
-    for part, share in kept.items():
-        if part not in trained or trained[part].recipe.start is None:
-            raise TrainingError(f"The {part} can keep nothing: it was not trained from another bundle.")
-        if not 0 <= share < 1:
-            raise TrainingError(f"The {part} cannot keep a share of {share:g}: it is at least 0 and below 1.")
-
-
-def _averaged(checkpoint: Checkpoint, share: float) -> dict[str, torch.Tensor]:
-    """A checkpoint's weights with a share of those that it started from; whole numbers are its own."""
-    start = load_networks(resolve(str(checkpoint.recipe.start)))
-    before = getattr(start, checkpoint.recipe.network).state_dict()
-    return {
-        name: torch.lerp(weight, before[name].to(weight.dtype), share)
-        if weight.is_floating_point()
-        else weight
-        for name, weight in checkpoint.network.items()
-    }

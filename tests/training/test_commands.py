@@ -79,48 +79,35 @@ def test_train_and_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "## context" in (bundle / "card.md").read_text(encoding="utf-8")
 
 
-def test_a_share_of_the_weights_before_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_is_averaged_with_another_bundles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before, out, bundle = tiny_bundle(tmp_path / "tiny"), tmp_path / "out", tmp_path / "bundle"
     (before / CARD_FILE).write_text("# tiny\n\n## grading\n\n- steps: many\n\n## context\n\n- steps: few\n")
-    recipe = Path(recipe_file(tmp_path, "context"))
-    words = [
-        "train",
-        "context",
-        "--recipe",
-        str(recipe),
-        "--out",
-        str(out),
-        "--device",
-        "cpu",
-        "--workers",
-        "0",
-    ]
-    assert exit_status(words) == DONE
-    pack = ["train", "pack", str(out), str(bundle), "--rest", str(before), "--keep"]
-    assert exit_status([*pack, "context=0.5"]) == UNFINISHED
-    assert "The context can keep nothing: it was not trained from" in capsys.readouterr().err
-
-    recipe.write_text(f'start = "{before}"\n' + recipe.read_text(encoding="utf-8"), encoding="utf-8")
-    checkpoint_file(out, "context").unlink()
-    assert exit_status(words) == DONE
-    for wrong, told in {
-        "context=1": "share of 1",
-        "grading=0.5": "The grading can",
-        "context": "NETWORK=SHARE",
-    }.items():
+    words = ["train", "context", "--recipe", recipe_file(tmp_path, "context"), "--out", str(out)]
+    assert exit_status([*words, "--device", "cpu", "--workers", "0"]) == DONE
+    pack = ["train", "pack", str(out), str(bundle), "--rest", str(before), "--average"]
+    refused = {
+        f"context=1@{before}": "is 1, not at least 0 and below 1",
+        f"grading=0.5@{before}": "no checkpoint of grading to be averaged",
+        "context=0.5": "NETWORK=SHARE@BUNDLE",
+        f"context=half@{before}": "NETWORK=SHARE@BUNDLE",
+        "context=0.5@synthetic": "The context of synthetic",
+    }
+    for wrong, told in refused.items():
         assert exit_status([*pack, wrong]) != DONE
         assert told in capsys.readouterr().err
-    assert exit_status([*pack, "context=0.25"]) == DONE
-    start, mixed = (load_networks(verified_bundle(one)).context.state_dict() for one in (before, bundle))
+    assert exit_status([*pack, f"context=0.25@{before}"]) == DONE
+    other, mixed = (load_networks(verified_bundle(one)).context.state_dict() for one in (before, bundle))
     trained = load_checkpoint(checkpoint_file(out, "context")).network
-    moved = [name for name, weight in trained.items() if weight.is_floating_point()]
-    assert any(not torch.equal(trained[name], start[name]) for name in moved)
-    for name in moved:
-        assert torch.allclose(mixed[name], 0.75 * trained[name] + 0.25 * start[name], atol=1e-6)
-    told_of = (bundle / CARD_FILE).read_text(encoding="utf-8")
-    assert f"- weights: 75% of the trained ones and 25% of those of the bundle {before}" in told_of
-    assert "## grading\n\n- steps: many" in told_of
-    assert "steps: few" not in told_of
+    floating = [name for name, weight in trained.items() if weight.is_floating_point()]
+    assert any(not torch.equal(trained[name], other[name]) for name in floating)
+    for name in floating:
+        assert torch.allclose(mixed[name], 0.75 * trained[name] + 0.25 * other[name], atol=1e-6)
+    card = (bundle / CARD_FILE).read_text(encoding="utf-8")
+    assert f"- weights: 75% of the trained ones and 25% of those of {before}" in card
+    assert "## grading\n\n- steps: many" in card
+    assert "steps: few" not in card
 
 
 def test_a_recipe_of_another_network_is_bad_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
