@@ -66,3 +66,13 @@ def test_the_readme_says_what_becomes_of_real_scans(
     with capsys.disabled():
         print(f"\n{bundle}, {account.scans} real lumbar T2 scans: {account}")  # noqa: T201
     assert str(account) in " ".join(README.split())
+
+
+def test_the_readme_says_how_well_pfirrmann_grades_agree() -> None:
+    figures = weights.resolve(OPEN).description["figures"]["real, grades"]["spider_mid"]["pfirrmann"]
+    kappa, low, high = figures["kappa"]
+    said = (
+        f"Pfirrmann grades of {figures['discs']} discs of {figures['subjects']} such people agree with a "
+        f"radiologist's with a quadratic kappa of {kappa:.2f} ({low:.2f} to {high:.2f})"
+    )
+    assert said in " ".join(README.split())
