@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 Of = Literal["disc", "vertebra"]
 Scale = Literal["binary", "ordinal", "classes"]
 
@@ -80,11 +77,12 @@ class AddedFinding:
         if self.scale == "ordinal":
             yield f"{self.name}_expected", "Mean of the codes, weighted by their probabilities."
 
-    def cells(self, probabilities: npt.NDArray[np.float64]) -> dict[str, int | float]:
-        """The values of a row's columns from (n_classes,) probabilities, with some that no column takes."""
-        cells: dict[str, int | float] = {self.name: self.codes[int(np.argmax(probabilities))]}
-        cells |= {f"{self.name}_p{c}": float(p) for c, p in zip(self.codes, probabilities, strict=True)}
-        return cells | {f"{self.name}_expected": float(np.dot(self.codes, probabilities))}
+    def cells(self, probabilities: Sequence[float]) -> dict[str, int | float]:
+        """The values of a row's columns from a probability for each class, with some that no column takes."""
+        known = dict(zip(self.codes, map(float, probabilities), strict=True))
+        cells: dict[str, int | float] = {self.name: max(known, key=known.__getitem__)}
+        cells |= {f"{self.name}_p{code}": share for code, share in known.items()}
+        return cells | {f"{self.name}_expected": sum(code * share for code, share in known.items())}
 
     def plain(self) -> dict[str, Any]:
         """Its fields as JSON values."""

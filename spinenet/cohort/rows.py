@@ -171,7 +171,7 @@ def _added_cells(probabilities: Mapping[str, FloatArray], added: Sequence[AddedF
     cells: Row = {}
     for finding in added:
         if finding.name in probabilities:
-            cells |= finding.cells(np.asarray(probabilities[finding.name], np.float64))
+            cells |= finding.cells(probabilities[finding.name].tolist())
     return cells
 
 
