@@ -150,9 +150,10 @@ def test_grades_are_those_of_the_patient(tmp_path: Path, truth: Drawn) -> None:
         "herniation": 0,
     }
     assert scan.allowed["L5-S1"] == {"narrowing": (1, 2, 3)}
-    # a Modic type of a disc does not say on which side of it
-    assert "upper_marrow_change" not in scan.discs["L4-L5"]
-    assert scan.allowed["L4-L5"] == {"narrowing": (0, 1), "spondylolisthesis": (1, 2)}
+    # a Modic type of a disc is taken for both of its sides
+    assert scan.discs["L4-L5"]["upper_marrow_change"] == scan.discs["L4-L5"]["lower_marrow_change"] == 1
+    assert scan.discs["L4-L5"]["narrowing"] == 0
+    assert scan.allowed["L4-L5"] == {"spondylolisthesis": (1, 2)}
 
 
 def test_what_cannot_be_used_is_listed_and_the_others_go_on(tmp_path: Path, truth: Drawn) -> None:
