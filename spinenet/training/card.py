@@ -64,7 +64,7 @@ def _network(checkpoint: Checkpoint, average: Average | None) -> str:
         [
             f"## {recipe.network}",
             "\n".join(f"- {name}: {text}" for name, text in facts.items()),
-            f"### Sources\n\n{_table(('kind', 'path', 'share'), _sources(recipe))}",
+            f"### Sources\n\n{table(('kind', 'path', 'share'), _sources(recipe))}",
             f"### Held-out scores\n\n{_scores(checkpoint.history)}",
             f"### Recipe\n\n```json\n{json.dumps(recipe.plain(), indent=2)}\n```",
         ]
@@ -92,9 +92,10 @@ def _scores(history: Sequence[Row]) -> str:
         value, step = scored[-1]
         best, at = (min if name.endswith("/loss") else max)(scored)
         rows.append((name, f"{value:.4g} (step {step})", f"{best:.4g} (step {at})"))
-    return _table(("score", "last", "best"), rows)
+    return table(("score", "last", "best"), rows)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 from spinenet.anatomy import FINDINGS, Finding
 from spinenet.inference.pipeline import disc_images, grade_discs
 from spinenet.settings import Settings
+from spinenet.training.intervals import Indices, with_intervals
 from spinenet.training.labelled_sources import files_of
 from spinenet.training.labels.files import LabelledFile, Unused
 from spinenet.training.labels.labelled import LabelledScan
@@ -22,9 +23,6 @@ from spinenet.training.side_by_side import side_by_side
 from spinenet.types import Scan
 from spinenet.weights import resolve
 from spinenet.weights.networks import Networks
-
-RESAMPLINGS = 1000
-"""Samples of subjects, drawn with replacement, of which intervals are made."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +72,17 @@ def grade_figures(discs: Iterable[GradedDisc], *, seed: int = 0) -> dict[str, di
 
 
 def _figures(finding: Finding, discs: Sequence[GradedDisc], rng: np.random.Generator) -> dict[str, Any]:
-    subjects = sorted({disc.subject for disc in discs})
-    rows = {subject: [k for k, disc in enumerate(discs) if disc.subject == subject] for subject in subjects}
+    subjects = [disc.subject for disc in discs]
+    counts = {"discs": len(discs), "subjects": len(set(subjects))}
     if _overlap({disc.allowed for disc in discs}):
-        return {"discs": len(discs), "subjects": len(subjects)}
+        return counts
     given, answers = _classes(discs)
     ordinal = finding.ordinal and all(len(disc.allowed) == 1 for disc in discs)
-    drawn: list[dict[str, float]] = []
-    for _ in range(RESAMPLINGS):
-        chosen = [k for s in rng.integers(len(subjects), size=len(subjects)) for k in rows[subjects[s]]]
-        drawn.append(_agreement(given[chosen], answers[chosen], ordinal))
-    whole = _agreement(given, answers, ordinal)
-    figures: dict[str, Any] = {"discs": len(discs), "subjects": len(subjects)}
-    for name, value in whole.items():
-        values = np.array([one[name] for one in drawn])
-        low, high = np.nanpercentile(values, (2.5, 97.5)) if np.isfinite(values).any() else (np.nan, np.nan)
-        figures[name] = [None if not np.isfinite(x) else round(float(x), 4) for x in (value, low, high)]
-    return figures
+
+    def agreement(chosen: Indices) -> dict[str, float]:
+        return _agreement(given[chosen], answers[chosen], ordinal)
+
+    return {**counts, **with_intervals(subjects, agreement, rng)}
 
 
 def _overlap(allowed: Collection[tuple[int, ...]]) -> bool:

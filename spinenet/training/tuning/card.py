@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spinenet.added_findings import AddedFinding
+from spinenet.training.card import table
 
 _WITHOUT_INTERVAL = ("examples", "subjects", "given", "folds", "learnt_from")
 
@@ -33,7 +34,7 @@ def card(name: str, base: str, finding: AddedFinding, about: Mapping[str, Any]) 
                 f"The bundle {base} as it is, and the finding `{finding.name}` of a {finding.of}"
                 f" ({finding.scale}), learnt from {labels['examples']} labels of"
                 f" {labels['subjects']} subjects.",
-                _table(("code", "says"), coding),
+                table(("code", "says"), coding),
                 "## Figures on subjects that were not learnt from, with 95 % intervals over subjects",
                 _figures(rows),
                 "Probabilities are those of a world in which classes are as frequent as they weighed in"
@@ -51,7 +52,7 @@ def _figures(rows: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         (what, str(told["examples"]), str(told["subjects"]), *(_interval(told[name]) for name in names))
         for what, told in rows
     ]
-    return _table(("on", "labels", "subjects", *names), lines)
+    return table(("on", "labels", "subjects", *names), lines)
 
 
 def _interval(values: Sequence[float | None]) -> str:
@@ -59,8 +60,3 @@ def _interval(values: Sequence[float | None]) -> str:
         return "not known"
     low, high = ("?" if value is None else f"{value:.2f}" for value in values[1:])
     return f"{values[0]:.2f} ({low} to {high})"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

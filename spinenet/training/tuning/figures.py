@@ -10,7 +10,8 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from spinenet.added_findings import AddedFinding
-from spinenet.training.labelled_grades import RESAMPLINGS, balanced_accuracy, quadratic_kappa
+from spinenet.training.intervals import Indices, with_intervals
+from spinenet.training.labelled_grades import balanced_accuracy, quadratic_kappa
 
 Classes = npt.NDArray[np.intp]
 Probabilities = npt.NDArray[np.float64]
@@ -33,24 +34,16 @@ def figures(
         ``accuracy``; of a binary finding ``auc``, ``sensitivity`` and ``specificity``; of an ordinal one
         ``within_one`` and ``kappa`` (quadratic weights). What cannot be said is None.
     """
-    names = sorted(set(subjects))
-    of = np.array(subjects)
-    rows = [np.flatnonzero(of == name) for name in names]
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(RESAMPLINGS):
-        chosen = np.concatenate([rows[k] for k in rng.integers(len(rows), size=len(rows))])
-        drawn.append(_agreement(finding, given[chosen], probabilities[chosen]))
     told: dict[str, Any] = {
         "examples": len(given),
-        "subjects": len(names),
+        "subjects": len(set(subjects)),
         "given": {str(code): int((given == k).sum()) for k, code in enumerate(finding.codes)},
     }
-    for name, value in _agreement(finding, given, probabilities).items():
-        values = np.array([one[name] for one in drawn])
-        low, high = np.nanpercentile(values, (2.5, 97.5)) if np.isfinite(values).any() else (np.nan, np.nan)
-        told[name] = [round(float(x), 4) if np.isfinite(x) else None for x in (value, low, high)]
-    return told
+
+    def agreement(chosen: Indices) -> dict[str, float]:
+        return _agreement(finding, given[chosen], probabilities[chosen])
+
+    return told | with_intervals(subjects, agreement, np.random.default_rng(seed))
 
 
 def _agreement(finding: AddedFinding, given: Classes, probabilities: Probabilities) -> dict[str, float]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from spinenet.added_findings import AddedFinding
 from spinenet.networks.added import AddedHead
 from spinenet.networks.grading import GradingNetwork
-from spinenet.training.tuning.learning import Indices
+from spinenet.training.intervals import Indices
 from spinenet.training.tuning.request import Free
 from spinenet.training.tuning.variations import varied
 

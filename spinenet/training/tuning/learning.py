@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from spinenet.errors import TrainingError
 from spinenet.storage import Store
+from spinenet.training.intervals import Indices
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +24,6 @@ CHECK_EVERY, PATIENCE = 25, 16
 SAVE_EVERY = 100
 """Steps between checkpoints; a multiple of :data:`CHECK_EVERY`."""
 WARM_UP = 25
-
-Indices = npt.NDArray[np.intp]
 
 
 class Learner(Protocol):
@@ -135,24 +134,26 @@ def class_weights(classes: npt.NDArray[np.intp], n_classes: int, power: float) -
     return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
 
 
-def predicted(learner: Learner, indices: Indices, batch: int = 32) -> npt.NDArray[np.float64]:
+def predicted(learner: Learner, indices: Indices) -> npt.NDArray[np.float64]:
     """(n, n_classes) probabilities of some examples, unvaried."""
-    parts = []
+    probabilities: npt.NDArray[np.float64] = _logits(learner, indices).double().softmax(1).cpu().numpy()
+    return probabilities
+
+
+def _logits(learner: Learner, indices: Indices, batch: int = 32) -> Tensor:
+    """(n, n_classes) of some examples, unvaried, a few at once."""
     with torch.inference_mode():
-        for start in range(0, len(indices), batch):
-            logits = learner.logits(indices[start : start + batch], None)
-            parts.append(logits.double().softmax(1).cpu().numpy())
-    return np.concatenate(parts)
+        return torch.cat(
+            [learner.logits(indices[k : k + batch], None) for k in range(0, len(indices), batch)]
+        )
 
 
 def _look(
     learner: Learner, state: _State, targets: Tensor, develop: Indices, weights: Tensor, trained: float
 ) -> None:
     """Note the loss of the develop side, and the weights where it is the least so far."""
-    with torch.inference_mode():
-        parts = [learner.logits(develop[k : k + 32], None) for k in range(0, len(develop), 32)]
-        logits = torch.cat(parts)
-        loss = float(nn.functional.cross_entropy(logits, targets[develop], weight=weights))
+    logits = _logits(learner, develop)
+    loss = float(nn.functional.cross_entropy(logits, targets[develop], weight=weights))
     if not np.isfinite(loss) or not np.isfinite(trained):
         raise TrainingError(f"the loss is no longer a number at step {state.step}; learn at a lower rate")
     state.losses.append((state.step, trained, loss))
@@ -199,8 +200,3 @@ def _resumed(learner: Learner, optimiser: torch.optim.Optimizer, kept: tuple[Sto
     losses = [(int(step), float(a), float(b)) for step, a, b in told["losses"]]
     _log.info("going on at step %d of %s", told["step"], name.rpartition("/")[2])
     return _State(told["step"], told["best"], told["best_step"], told["best_state"], losses)
-
-
-def numbers(chosen: Sequence[bool] | npt.NDArray[np.bool_]) -> Indices:
-    """Places that are true."""
-    return np.flatnonzero(np.asarray(chosen))

@@ -17,11 +17,11 @@ from spinenet.added_findings import AddedFinding
 from spinenet.memory import keep_freed
 from spinenet.networks.grading import GradingNetwork
 from spinenet.storage import Store
+from spinenet.training.intervals import Indices
 from spinenet.training.tuning.cutting import CutCount, Wanted, made
 from spinenet.training.tuning.found import FoundScan
 from spinenet.training.tuning.labels import Example
 from spinenet.training.tuning.learners import FreeLearner, FrozenLearner
-from spinenet.training.tuning.learning import Indices
 from spinenet.training.tuning.request import FinetuneRequest
 from spinenet.training.tuning.rounds import LearnerOf
 from spinenet.weights.bundle import Bundle

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from spinenet.added_findings import AddedFinding
 from spinenet.storage import Store
+from spinenet.training.intervals import Indices
 from spinenet.training.tuning.figures import figures
 from spinenet.training.tuning.labels import Example
 from spinenet.training.tuning.learners import FreeLearner, FrozenLearner
-from spinenet.training.tuning.learning import Indices, Learnt, Schedule, learn, numbers, predicted
+from spinenet.training.tuning.learning import Learnt, Schedule, learn, predicted
 from spinenet.training.tuning.request import FinetuneRequest
 from spinenet.training.tuning.sides import curve_sides, fold_sides, refuse_empty
 
@@ -76,7 +77,7 @@ class Rounds:
         """
         refuse_empty(self.examples, sides, name)
         side = np.array([sides.get(example.subject, "") for example in self.examples])
-        train, develop, test = (numbers(side == one) for one in ("train", "develop", "test"))
+        train, develop, test = (np.flatnonzero(side == one) for one in ("train", "develop", "test"))
         request = self.request
         schedule = Schedule(
             request.seed,
