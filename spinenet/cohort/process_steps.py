@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 from spinenet.cohort import scan
 from spinenet.cohort.checkpoints import Detections
@@ -29,6 +31,16 @@ SIDE_BY_SIDE: Mapping[str, str] = {
 """Environment of processes that share the cores: one thread each, which does not spin while it waits."""
 
 _PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux's prctl(2)
+
+
+def side_by_side_pool(count: int) -> ProcessPoolExecutor:
+    """Processes of this machine that share its cores, and that end when this one is killed too."""
+    return ProcessPoolExecutor(
+        count,
+        mp_context=get_context("spawn"),
+        initializer=set_up,
+        initargs=(SIDE_BY_SIDE, os.getpid()),
+    )
 
 
 def set_up(environment: Mapping[str, str], parent: int) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import TypeVar
 
-import torch
-
+from spinenet.cohort.process_steps import side_by_side_pool
 from spinenet.weights import Bundle
 from spinenet.weights.loaded import WeightsRef, networks_for
 from spinenet.weights.networks import Networks
@@ -36,11 +33,10 @@ def side_by_side(
         The bundle's files were changed meanwhile.
     """
     ref = WeightsRef(str(bundle.folder.resolve()), bundle.name, bundle.fingerprint)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with side_by_side_pool(processes) as pool:
         yield from pool.map(partial(_made, work, ref), items)
 
 
 def _made(work: Callable[[Networks, Item], Made], ref: WeightsRef, item: Item) -> Made:
     networks, _ = networks_for(ref, "cpu", "of this machine")
-    torch.set_num_threads(1)
     return work(networks, item)
