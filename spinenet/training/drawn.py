@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,9 @@ from spinenet.training.context import context_samples
 from spinenet.training.contrast import looking, sample_look, volume_looking
 from spinenet.training.patches import patches_of
 from spinenet.training.recipe import Augmentation, SourceEntry
-from spinenet.training.samples import DiscSample, PatchSample, Sample, VertebraSample, shaded
+from spinenet.training.samples import DiscSample, PatchSample, Sample, VertebraSample
+from spinenet.training.seeded import Seeded
 from spinenet.types import Vertebra, Window
-
-TRAINING_SEEDS = 1_000_000
-"""First training seed; smaller seeds are reserved for evaluation and demonstration."""
-HELD_OUT_SEEDS = 900_000
-"""First seed of the samples that score a network while it is trained."""
 
 _KINDS = ("lumbar", "lumbar", "cervical", "cervical", "whole")
 _END_WEIGHT = 4.0
@@ -36,7 +32,7 @@ _LEFT = next(i for i, f in enumerate(FINDINGS) if f.name == "foraminal_stenosis_
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Drawn(Seeded):
     """The source of drawn spines; see :class:`spinenet.training.sources.Source`.
 
     Attributes
@@ -52,34 +48,12 @@ class Drawn:
     network: str
     augmentation: Augmentation = Augmentation()
 
-    @property
-    def digest(self) -> str:
-        """Nothing: all that a drawing depends on is its number."""
-        return ""
-
-    @property
-    def class_counts(self) -> Mapping[str, Sequence[int]]:
-        """Nothing: classes are known when a subject is drawn."""
-        return {}
-
-    def draw(self, number: int) -> Iterator[Sample]:
-        """Samples of one subject of no seed that is scored or shown."""
-        return self._samples(TRAINING_SEEDS + number)
-
-    def held_out(self) -> Iterator[Sample]:
-        """Samples of subjects below the training seeds and above those of the figures."""
-        return chain.from_iterable(map(SAMPLES[self.network], range(HELD_OUT_SEEDS, TRAINING_SEEDS)))
-
-    def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The sample with another gain and other noise."""
-        return shaded(sample, rng, gain=self.augmentation.gain, noise=self.augmentation.noise)
-
-    def _samples(self, seed: int) -> Iterator[Sample]:
-        strengths = self.augmentation
+    def samples(self, seed: int, augmentation: Augmentation) -> Iterator[Sample]:
+        """Samples of one subject."""
         if self.network == "detector":
-            return detector_samples(seed, contrast=strengths.contrast, tissues=strengths.tissues)
+            return detector_samples(seed, contrast=augmentation.contrast, tissues=augmentation.tissues)
         if self.network == "appearance":
-            return vertebra_samples(seed, contrast=strengths.contrast)
+            return vertebra_samples(seed, contrast=augmentation.contrast)
         return SAMPLES[self.network](seed)
 
 

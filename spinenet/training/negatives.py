@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 
@@ -12,10 +11,10 @@ from spinenet.errors import RecipeError
 from spinenet.geometry import is_square
 from spinenet.synthetic.negatives.scans import NEGATIVES, render_negative
 from spinenet.training.contrast import looking, sample_look
-from spinenet.training.drawn import HELD_OUT_SEEDS, TRAINING_SEEDS
 from spinenet.training.patches import patches_of
 from spinenet.training.recipe import Augmentation, SourceEntry
-from spinenet.training.samples import PatchSample, Sample, shaded
+from spinenet.training.samples import PatchSample
+from spinenet.training.seeded import Seeded
 
 SLICES, PATCHES = 3, 2
 """Slices of a scan, and patches of each, that one draw gives."""
@@ -26,7 +25,7 @@ reading as a whole tells; see :mod:`spinenet.stages.plausibility`."""
 
 
 @dataclass(frozen=True)
-class Negatives:
+class Negatives(Seeded):
     """The source of things that are no spine; see :class:`spinenet.training.sources.Source`.
 
     Attributes
@@ -40,30 +39,8 @@ class Negatives:
     kinds: tuple[str, ...]
     augmentation: Augmentation = Augmentation()
 
-    @property
-    def digest(self) -> str:
-        """Nothing: all that a drawing depends on is its number."""
-        return ""
-
-    @property
-    def class_counts(self) -> Mapping[str, Sequence[int]]:
-        """Nothing: there are no discs."""
-        return {}
-
-    def draw(self, number: int) -> Iterator[Sample]:
-        """Patches of one thing, of no seed that is scored or shown."""
-        return self._patches(TRAINING_SEEDS + number, self.augmentation.contrast)
-
-    def held_out(self) -> Iterator[Sample]:
-        """Patches of things below the training seeds."""
-        seeds = range(HELD_OUT_SEEDS, TRAINING_SEEDS)
-        return chain.from_iterable(self._patches(seed, 0.0) for seed in seeds)
-
-    def varied(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The sample with another gain and other noise."""
-        return shaded(sample, rng, gain=self.augmentation.gain, noise=self.augmentation.noise)
-
-    def _patches(self, seed: int, contrast: float) -> Iterator[PatchSample]:
+    def samples(self, seed: int, augmentation: Augmentation) -> Iterator[PatchSample]:
+        """Patches of some slices of one thing."""
         rng = np.random.default_rng([seed, 37])
         scan = render_negative(seed, kind=str(rng.choice(self.kinds)))
         if not is_square(scan.pixel_spacing):
@@ -71,7 +48,7 @@ class Negatives:
         slices = scan.volume.shape[2]
         for k in rng.choice(slices, min(SLICES, slices), replace=False):
             image = scan.volume[:, :, int(k)]
-            if rng.random() < contrast:
+            if rng.random() < augmentation.contrast:
                 image = looking(image, sample_look(rng), rng)
             yield from patches_of(image, [], scan.pixel_spacing[0], rng, count=PATCHES)
 

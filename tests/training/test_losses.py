@@ -15,7 +15,7 @@ from spinenet.anatomy import FINDINGS
 from spinenet.networks.detector import Detector
 from spinenet.networks.grading import GradingNetwork
 from spinenet.networks.labelling import AppearanceNetwork, ContextNetwork
-from spinenet.training.drawn import HELD_OUT_SEEDS, SAMPLES, TRAINING_SEEDS, Drawn, grading_samples
+from spinenet.training.drawn import SAMPLES, Drawn, grading_samples
 from spinenet.training.losses import (
     Loss,
     appearance_loss,
@@ -27,6 +27,7 @@ from spinenet.training.losses import (
 from spinenet.training.recipe import Augmentation, LossOptions
 from spinenet.training.samples import Batch, DiscSample, PatchSample, batch_of
 from spinenet.training.scoring import FIRST_SEED, GROUPS
+from spinenet.training.seeded import HELD_OUT_SEEDS, TRAINING_SEEDS
 
 QUAD = np.array([[120.0, 80.0], [124.0, 104.0], [92.0, 106.0], [90.0, 82.0]])
 CASES: dict[str, tuple[Callable[[], nn.Module], Loss]] = {
