@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from spinenet.evaluation import FOUND_IOU
-from spinenet.geometry import iou
 from spinenet.inference.pipeline import detect, label
 from spinenet.settings import Settings
 from spinenet.training.labelled_sources import files_of
 from spinenet.training.labels.files import LabelledFile, Unused
-from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.labels.labelled import LabelledScan, covered_by
 from spinenet.training.labels.slabs import read_in_slabs
 from spinenet.training.recipe import Recipe
 from spinenet.training.side_by_side import side_by_side
@@ -96,11 +94,8 @@ def vertebrae_of(scan: LabelledScan, networks: Networks) -> tuple[Vertebra, ...]
 def compare(scan: LabelledScan, vertebrae: Sequence[Vertebra]) -> LabelledScore:
     """Compare vertebrae with a scan's labelled bodies, each with the one that it covers best."""
     means = [vertebra.mean_quad for vertebra in vertebrae]
-    taken: dict[int, int] = {}
-    for k, body in enumerate(scan.vertebrae):
-        overlaps = iou(body.mean_quad, means) if means else np.zeros(0)
-        if len(overlaps) and overlaps.max() > FOUND_IOU:
-            taken[k] = int(overlaps.argmax())
+    covering = {k: covered_by(body, vertebrae) for k, body in enumerate(scan.vertebrae)}
+    taken = {k: j for k, j in covering.items() if j is not None}
     others = [mean for j, mean in enumerate(means) if j not in taken.values()]
     pairs = [(scan.vertebrae[k], vertebrae[j]) for k, j in taken.items()]
     return LabelledScore(

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spinenet.anatomy import ENDS, LEVEL_INDEX, LEVELS
-from spinenet.geometry import Points
+from spinenet.evaluation import FOUND_IOU
+from spinenet.geometry import Points, iou
 from spinenet.types import Vertebra
 
 _MARGIN = 0.35
@@ -230,3 +231,9 @@ def _beyond(
     normal *= 1.0 if normal @ outwards > 0 else -1.0
     beyond: npt.NDArray[np.bool_] = (pixels - middle) @ normal > _MARGIN * height
     return beyond
+
+
+def covered_by(body: Vertebra, vertebrae: Sequence[Vertebra]) -> int | None:
+    """The place of the vertebra that covers a body best; None where none does by more than half (IoU)."""
+    overlaps = iou(body.mean_quad, [vertebra.mean_quad for vertebra in vertebrae])
+    return int(overlaps.argmax()) if (overlaps > FOUND_IOU).any() else None

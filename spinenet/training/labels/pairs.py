@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spinenet.evaluation import FOUND_IOU
-from spinenet.geometry import iou
-from spinenet.training.labels.labelled import LabelledScan
+from spinenet.training.labels.labelled import LabelledScan, covered_by
 from spinenet.training.labels.outlining import is_plausible
 from spinenet.types import Vertebra
 
@@ -34,13 +32,12 @@ def carried(vertebrae: Sequence[Vertebra], origin: LabelledScan, target: Labelle
 
 def agree(one: Sequence[Vertebra], other: Sequence[Vertebra]) -> bool:
     """Whether two outlinings of one place give each body that both outline the same level, S1 among them."""
-    means = [vertebra.mean_quad for vertebra in other]
     for vertebra in one:
-        overlaps = iou(vertebra.mean_quad, means) if means else np.zeros(0)
-        if len(overlaps) and overlaps.max() > FOUND_IOU:
-            if other[int(overlaps.argmax())].level != vertebra.level:
+        place = covered_by(vertebra, other)
+        if place is None:
+            if vertebra.level == "S1":
                 return False
-        elif vertebra.level == "S1":
+        elif other[place].level != vertebra.level:
             return False
     return True
 
