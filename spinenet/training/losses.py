@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -87,11 +88,24 @@ def class_weights(
         if not options.balance or not frequency.any():
             weights.append(None)
             continue
-        frequency = frequency / frequency.sum()
-        rarity = frequency.max() / np.maximum(frequency, 1e-9)
-        weight = np.minimum(rarity**options.balance, options.balance_limit)
-        weights.append(torch.tensor(weight / (weight * frequency).sum(), dtype=torch.float32))
+        weights.append(by_frequency(frequency, options.balance, options.balance_limit))
     return tuple(weights)
+
+
+def by_frequency(frequency: npt.ArrayLike, power: float, limit: float = np.inf) -> Tensor:
+    """(n_classes,) weights by frequency to minus a power, so that an example weighs 1 on average.
+
+    Parameters
+    ----------
+    frequency
+        (n_classes,) of each class, on any scale.
+    limit
+        How many times the commonest class a class weighs at most.
+    """
+    share = np.asarray(frequency, float) / np.sum(frequency)
+    rarity = share.max() / np.maximum(share, 1e-9)
+    weight = np.minimum(rarity**power, limit)
+    return torch.tensor(weight / (weight * share).sum(), dtype=torch.float32)
 
 
 def loss_of(recipe: Recipe, weights: Sequence[Tensor | None] = ()) -> Loss:

@@ -82,7 +82,7 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
         There is no such device.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
-    own = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
+    own = device_named(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
     if own.type == "cuda":
         torch.cuda.set_device(own)
     if count == 1:
@@ -96,7 +96,14 @@ def joined(device: str = "auto") -> Iterator[Ranks]:
         distributed.destroy_process_group()
 
 
-def _device(name: str, place: int | None) -> torch.device:
+def device_named(name: str, place: int | None = None) -> torch.device:
+    """The device auto, cpu, cuda or cuda:N; the GPU with number ``place`` where one is given.
+
+    Raises
+    ------
+    TrainingError
+        There is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import suppress
@@ -57,6 +58,11 @@ class Wanted:
     grading_digest: str = ""
     copies: int = 0
     device: str = "cpu"
+
+    @property
+    def kind(self) -> str:
+        """The folder of the cache with what is learnt from."""
+        return VOLUMES if self.ref is None else FEATURES
 
 
 @dataclass(frozen=True)
@@ -169,14 +175,22 @@ def made(
     count
         Is told what was done.
     """
-    final = VOLUMES if wanted.ref is None else FEATURES
-    waiting: list[tuple[FoundScan, Future[Piece] | None]] = []
+    waiting: deque[_Begun] = deque()
     for scan in scans:
-        waiting.append((scan, _begun(store, scan, wanted, pool)))
+        waiting.append(_begun(store, scan, wanted, pool))
         if len(waiting) > ahead:
-            yield from _ended(store, *waiting.pop(0), wanted, final, count)
-    for scan, future in waiting:
-        yield from _ended(store, scan, future, wanted, final, count)
+            yield from _ended(store, waiting.popleft(), wanted, count)
+    while waiting:
+        yield from _ended(store, waiting.popleft(), wanted, count)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A scan, the names of its files in the cache, and the work on it; None where the cache has it."""
+
+    scan: FoundScan
+    names: Mapping[str, str]
+    work: Future[Piece] | None
 
 
 def _names(scan: FoundScan, wanted: Wanted) -> Mapping[str, str]:
@@ -187,52 +201,44 @@ def _names(scan: FoundScan, wanted: Wanted) -> Mapping[str, str]:
     }
 
 
-def _begun(store: Store, scan: FoundScan, wanted: Wanted, pool: Executor) -> Future[Piece] | None:
-    """The work on a scan; None where the cache has it."""
+def _begun(store: Store, scan: FoundScan, wanted: Wanted, pool: Executor) -> _Begun:
     names = _names(scan, wanted)
-    if store.exists(names[VOLUMES if wanted.ref is None else FEATURES]):
-        return None
+    if store.exists(names[wanted.kind]):
+        return _Begun(scan, names, None)
     volumes = store.read_many([names[VOLUMES]]).get(names[VOLUMES])
-    return pool.submit(piece, scan, wanted, volumes if volumes and _whole(volumes) else None)
+    usable = volumes if volumes and _loaded(volumes) is not None else None
+    return _Begun(scan, names, pool.submit(piece, scan, wanted, usable))
 
 
 def _ended(
-    store: Store,
-    scan: FoundScan,
-    future: Future[Piece] | None,
-    wanted: Wanted,
-    final: str,
-    count: CutCount,
+    store: Store, begun: _Begun, wanted: Wanted, count: CutCount
 ) -> Iterator[tuple[FoundScan, Arrays]]:
-    names = _names(scan, wanted)
-    if future is None:
-        data = store.read(names[final])
-        if _whole(data):
+    scan, names = begun.scan, begun.names
+    if begun.work is None:
+        held = _loaded(store.read(names[wanted.kind]))
+        if held is not None:
             count.cached += 1
-            yield scan, load(data)
+            yield scan, held
             return
-        done = piece(scan, wanted, None)
-    else:
-        done = future.result()
+    done = piece(scan, wanted, None) if begun.work is None else begun.work.result()
     if done.failure:
         _log.warning("%s is left out: %s", scan.entry.scan_id, done.failure)
         count.failed[scan.entry.scan_id] = done.failure
         return
     contents = {VOLUMES: done.volumes, FEATURES: done.features}
-    for kind, data_or_none in contents.items():
-        if data_or_none is not None:
-            store.write(names[kind], data_or_none)
+    for kind, content in contents.items():
+        if content is not None:
+            store.write(names[kind], content)
     count.cut += done.volumes is not None
     count.passed += done.features is not None
-    data_of = contents[final]
-    assert data_of is not None
-    yield scan, load(data_of)
+    made_now = contents[wanted.kind]
+    assert made_now is not None
+    yield scan, load(made_now)
 
 
-def _whole(data: bytes) -> bool:
-    """Whether a cached file can be read; one that cannot is made again."""
+def _loaded(data: bytes) -> Arrays | None:
+    """What a cached file holds; None where it cannot be read, and is to be made again."""
     try:
-        load(data)
+        return load(data)
     except SafetensorError:
-        return False
-    return True
+        return None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from spinenet.errors import TrainingError
 from spinenet.storage import Store
 from spinenet.training.intervals import Indices
+from spinenet.training.losses import by_frequency
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,8 @@ def learn(
         weight_decay=schedule.weight_decay,
     )
     scales = [float(group["scale"]) for group in learner.groups()]
-    weights = class_weights(classes[train], schedule.n_classes, schedule.balance)
+    counts = np.maximum(np.bincount(classes[train], minlength=schedule.n_classes), 1)
+    weights = by_frequency(counts, schedule.balance)
     state = _resumed(learner, optimiser, kept) or _State(0, np.inf, 0, _copy(learner.module), [])
     targets = torch.from_numpy(classes.astype(np.int64))
     for step in range(state.step, schedule.steps):
@@ -125,13 +127,6 @@ def learn(
         progress(state.step)
     learner.module.load_state_dict(state.best_state)
     return Learnt(state.best_step, state.step, tuple(state.losses))
-
-
-def class_weights(classes: npt.NDArray[np.intp], n_classes: int, power: float) -> Tensor:
-    """(n_classes,) weights by frequency to minus a power, of an example 1 on average."""
-    counts = np.maximum(np.bincount(classes, minlength=n_classes), 1).astype(float)
-    weights = (counts / counts.sum()) ** -power
-    return torch.tensor(weights * counts.sum() / (weights * counts).sum(), dtype=torch.float32)
 
 
 def predicted(learner: Learner, indices: Indices) -> npt.NDArray[np.float64]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from spinenet.added_findings import AddedFinding
-from spinenet.memory import keep_freed
+from spinenet.cohort.process_steps import side_by_side_pool
 from spinenet.networks.grading import GradingNetwork
 from spinenet.storage import Store
 from spinenet.training.intervals import Indices
+from spinenet.training.ranks import device_named
 from spinenet.training.tuning.cutting import CutCount, Wanted, made
 from spinenet.training.tuning.found import FoundScan
 from spinenet.training.tuning.labels import Example
@@ -26,7 +25,7 @@ from spinenet.training.tuning.request import FinetuneRequest
 from spinenet.training.tuning.rounds import LearnerOf
 from spinenet.weights.bundle import Bundle
 from spinenet.weights.description import file_name
-from spinenet.weights.loaded import THREADS_VARIABLE, WeightsRef
+from spinenet.weights.loaded import WeightsRef
 from spinenet.weights.networks import load_networks
 
 
@@ -71,17 +70,13 @@ def learner_of(
         return lambda train: FrozenLearner(finding, stacked, train)
     grading = load_networks(base).grading
     assert isinstance(grading, GradingNetwork)
-    device = torch.device(_device(request.device))
+    device = device_named(request.device)
     size = base.description["architecture"]["grading"]
 
     def free_learner(train: Indices) -> FreeLearner:
         return FreeLearner(finding, stacked, grading, size, request.free, device)
 
     return free_learner
-
-
-def _device(name: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 @contextmanager
@@ -91,12 +86,5 @@ def _workers(request: FinetuneRequest, pool: Executor | None) -> Iterator[Execut
         yield pool
         return
     count = request.processes or len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_set_up) as own:
+    with side_by_side_pool(count) as own:
         yield own
-
-
-def _set_up() -> None:
-    """One thread for each process, which do not spin."""
-    for name in (THREADS_VARIABLE, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    keep_freed()
