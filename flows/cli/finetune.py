@@ -30,62 +30,82 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+_Labels = Annotated[
+    str,
+    typer.Argument(
+        help="CSV, JSON lines or Parquet with scan_id or subject_id, disc or vertebra, and the label."
+    ),
+]
+_Finding = Annotated[str, typer.Option(help="Name of the finding, and of its column in the tables.")]
+_Bundle = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Folder of the new bundle; none is written without.")
+]
+_Scale = Annotated[str, typer.Option(help="binary, ordinal, or classes without an order.")]
+_Of = Annotated[str, typer.Option(help="disc or vertebra.")]
+_Column = Annotated[
+    str | None, typer.Option(help="Column of the labels, where it is not called like the finding.")
+]
+_Codes = Annotated[
+    str | None,
+    typer.Option(metavar="CODE=MEANING,...", help="What each code says; other codes are refused."),
+]
+_Weights = Annotated[
+    str | None, typer.Option(help="Bundle to add the finding to; by default the one of the run.")
+]
+_Name = Annotated[
+    str | None, typer.Option(help="What the new bundle calls itself; by default its folder's name.")
+]
+_Free = Annotated[
+    str, typer.Option(help="What of the trunk learns too, in a copy: none, last (its last stage) or all.")
+]
+_Folds = Annotated[int, typer.Option(min=0, help="Parts of a cross-validation, 3 or more; 0 for none.")]
+_Curve = Annotated[
+    str | None,
+    typer.Option(metavar="N,N,...", help="Score learning from so many subjects, on the same test side."),
+]
+_Split = Annotated[str | None, typer.Option(help="Column of the labels that says train, develop or test.")]
+_Develop = Annotated[float, typer.Option(help="Share of the subjects that training stops by.")]
+_Test = Annotated[float, typer.Option(help="Share of the subjects that figures are of.")]
+_Seed = Annotated[int, typer.Option(min=0, help="Another seed is another split.")]
+_Steps = Annotated[int, typer.Option(min=1, help="Steps at the most; training may end before.")]
+_Balance = Annotated[
+    float, typer.Option(min=0, max=1, help="Classes weigh by their frequency to minus this power.")
+]
+_Copies = Annotated[int, typer.Option(min=0, help="Varied copies of each image to learn from.")]
+_Cache = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="Folder or URL of cut images; by default in the run's folder."),
+]
+_Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+_Processes = Annotated[
+    int | None, typer.Option(min=1, help="Scans that are cut at once; by default the cores.")
+]
+
+
 def finetune(
     out: Out,
-    labels: Annotated[
-        str,
-        typer.Argument(
-            help="CSV, JSON lines or Parquet with scan_id or subject_id, disc or vertebra, and the label."
-        ),
-    ],
-    finding: Annotated[str, typer.Option(help="Name of the finding, and of its column in the tables.")],
-    bundle: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder of the new bundle; none is written without.")
-    ] = None,
-    scale: Annotated[str, typer.Option(help="binary, ordinal, or classes without an order.")] = "binary",
-    of: Annotated[str, typer.Option(help="disc or vertebra.")] = "disc",
-    column: Annotated[
-        str | None, typer.Option(help="Column of the labels, where it is not called like the finding.")
-    ] = None,
-    codes: Annotated[
-        str | None,
-        typer.Option(metavar="CODE=MEANING,...", help="What each code says; other codes are refused."),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Bundle to add the finding to; by default the one of the run.")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="What the new bundle calls itself; by default its folder's name.")
-    ] = None,
-    free: Annotated[
-        str, typer.Option(help="What of the trunk learns too, in a copy: none, last (its last stage) or all.")
-    ] = "none",
-    folds: Annotated[
-        int, typer.Option(min=0, help="Parts of a cross-validation, 3 or more; 0 for none.")
-    ] = 0,
-    curve: Annotated[
-        str | None,
-        typer.Option(metavar="N,N,...", help="Score learning from so many subjects, on the same test side."),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Column of the labels that says train, develop or test.")
-    ] = None,
-    develop: Annotated[float, typer.Option(help="Share of the subjects that training stops by.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share of the subjects that figures are of.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another split.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Steps at the most; training may end before.")] = 2000,
-    balance: Annotated[
-        float, typer.Option(min=0, max=1, help="Classes weigh by their frequency to minus this power.")
-    ] = 1.0,
-    copies: Annotated[int, typer.Option(min=0, help="Varied copies of each image to learn from.")] = 4,
-    cache: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="Folder or URL of cut images; by default in the run's folder."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="Scans that are cut at once; by default the cores.")
-    ] = None,
+    labels: _Labels,
+    finding: _Finding,
+    bundle: _Bundle = None,
+    scale: _Scale = "binary",
+    of: _Of = "disc",
+    column: _Column = None,
+    codes: _Codes = None,
+    weights: _Weights = None,
+    name: _Name = None,
+    free: _Free = "none",
+    folds: _Folds = 0,
+    curve: _Curve = None,
+    split: _Split = None,
+    develop: _Develop = 0.2,
+    test: _Test = 0.2,
+    seed: _Seed = 0,
+    steps: _Steps = 2000,
+    balance: _Balance = 1.0,
+    copies: _Copies = 4,
+    cache: _Cache = None,
+    device: _Device = "auto",
+    processes: _Processes = None,
 ) -> None:
     """Learn a finding from labels of the discs or vertebrae that a finished run has found."""
     fields: dict[str, Any] = {
